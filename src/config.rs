@@ -1,0 +1,15 @@
+//! Settings, their defaults, and how they are read from the environment.
+
+mod env;
+mod health;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+mod url;
+
+pub use env::{parse_duration, var, var_with};
+pub use health::HealthConfig;
+#[cfg(feature = "redis")]
+pub use redis::RedisConfig;
+#[cfg(feature = "redis")]
+pub use url::{RedisUrl, Topology};

@@ -1,0 +1,214 @@
+//! Settings of the Redis handle.
+
+use std::{fmt, time::Duration};
+
+use super::{HealthConfig, RedisUrl, env::raw, parse_duration, url, var, var_with};
+use crate::{Error, health::Backoff, telemetry::Metrics};
+
+const DURATION: &str = "a duration of at least 1ms, such as 250ms, 5s or 1m";
+
+/// Where Redis is and how it is used. Every setting has a default, and [`from_env`](Self::from_env) reads them all.
+///
+/// ```
+/// use std::time::Duration;
+/// use evenkeel::config::RedisConfig;
+///
+/// let config = RedisConfig::new("redis://127.0.0.1:6379".parse()?)
+///     .with_namespace("shop")
+///     .with_op_timeout(Duration::from_millis(50));
+/// # Ok::<(), evenkeel::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct RedisConfig {
+    pub(crate) url: RedisUrl,
+    pub(crate) namespace: String,
+    pub(crate) health: HealthConfig,
+    pub(crate) lanes: usize,
+    pub(crate) service: String,
+    pub(crate) instance: String,
+    pub(crate) metrics: Metrics,
+}
+
+impl RedisConfig {
+    /// Defaults, for the Redis at this address.
+    pub fn new(url: RedisUrl) -> Self {
+        Self {
+            url,
+            namespace: "evenkeel".to_owned(),
+            health: HealthConfig::new("redis"),
+            lanes: 1,
+            service: env!("CARGO_PKG_NAME").to_owned(),
+            instance: format!("{:08x}", rand::random::<u32>()),
+            metrics: Metrics::default(),
+        }
+    }
+
+    /// Reads every setting from the environment: `REDIS_URL` or else `REDIS_HOST`, `REDIS_PORT`, `REDIS_PASSWORD`, `REDIS_DB`;
+    /// `REDIS_NAMESPACE`, `REDIS_OP_TIMEOUT`, `REDIS_PROBE_TIMEOUT`, `REDIS_PROBE_INTERVAL`, `REDIS_BACKOFF`,
+    /// `REDIS_STARTUP_ATTEMPTS`, `SERVICE_NAME`, `INSTANCE_ID`. What is not set keeps its default; the address defaults to
+    /// `redis://127.0.0.1:6379`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a value that cannot be read, with the variable, the value
+    /// (never a password) and the accepted form.
+    pub fn from_env() -> Result<Self, Error> {
+        let mut config = Self::new(url_from_env()?);
+        let form = "1 to 64 letters, digits, or one of . _ -";
+        if let Some(namespace) = var_with("REDIS_NAMESPACE", form, namespace)? {
+            config.namespace = namespace;
+        }
+        let duration = |name| var_with(name, DURATION, positive_duration);
+        let mut health = config.health;
+        if let Some(timeout) = duration("REDIS_OP_TIMEOUT")? {
+            health = health.with_op_timeout(timeout);
+        }
+        if let Some(timeout) = duration("REDIS_PROBE_TIMEOUT")? {
+            health = health.with_probe_timeout(timeout);
+        }
+        if let Some(interval) = duration("REDIS_PROBE_INTERVAL")? {
+            health = health.with_probe_interval(interval);
+        }
+        let form = "two durations, the first no longer than the last, such as 1s..15s";
+        if let Some(backoff) = var_with("REDIS_BACKOFF", form, backoff)? {
+            health = health.with_backoff(backoff);
+        }
+        let form = "a whole number from 1 to 4294967295";
+        if let Some(attempts) = var_with("REDIS_STARTUP_ATTEMPTS", form, positive)? {
+            health = health.with_startup_attempts(attempts);
+        }
+        config.health = health;
+        if let Some(service) = raw("SERVICE_NAME")? {
+            config.service = service;
+        }
+        if let Some(instance) = raw("INSTANCE_ID")? {
+            config.instance = instance;
+        }
+        Ok(config)
+    }
+
+    /// The prefix of every key that the library writes. Default `evenkeel`.
+    #[must_use]
+    pub fn with_namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// The longest wait for one command. Default 100 ms.
+    #[must_use]
+    pub fn with_op_timeout(mut self, timeout: Duration) -> Self {
+        self.health = self.health.with_op_timeout(timeout);
+        self
+    }
+
+    /// How Redis is watched.
+    #[must_use]
+    pub fn with_health(mut self, health: HealthConfig) -> Self {
+        self.health = health;
+        self
+    }
+
+    /// How many connections are shared among all callers. Default 1, at least 1: commands of all callers are
+    /// written together, which is faster than spreading them. More lanes help when some answers are so large that others wait behind
+    /// them.
+    #[must_use]
+    pub fn with_lanes(mut self, lanes: usize) -> Self {
+        self.lanes = lanes.max(1);
+        self
+    }
+
+    /// The `service` label of metrics. Default: this crate's name.
+    #[must_use]
+    pub fn with_service_name(mut self, service: impl Into<String>) -> Self {
+        self.service = service.into();
+        self
+    }
+
+    /// The `instance` label of metrics, and this process' name in Redis. Default: random.
+    #[must_use]
+    pub fn with_instance_id(mut self, instance: impl Into<String>) -> Self {
+        self.instance = instance.into();
+        self
+    }
+
+    /// Where to count. Default: nobody reads the counts.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Where Redis is.
+    pub const fn url(&self) -> &RedisUrl {
+        &self.url
+    }
+
+    /// How Redis is watched.
+    pub const fn health(&self) -> &HealthConfig {
+        &self.health
+    }
+
+    /// See [`with_namespace`](Self::with_namespace).
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// See [`with_service_name`](Self::with_service_name).
+    pub fn service_name(&self) -> &str {
+        &self.service
+    }
+
+    /// See [`with_instance_id`](Self::with_instance_id).
+    pub fn instance_id(&self) -> &str {
+        &self.instance
+    }
+}
+
+impl fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisConfig")
+            .field("url", &self.url)
+            .field("namespace", &self.namespace)
+            .field("health", &self.health)
+            .field("lanes", &self.lanes)
+            .field("service", &self.service)
+            .field("instance", &self.instance)
+            .finish_non_exhaustive()
+    }
+}
+
+fn url_from_env() -> Result<RedisUrl, Error> {
+    if let Some(text) = raw("REDIS_URL")? {
+        return text.parse().map_err(|error: Error| Error::config(format!("REDIS_URL: {error}")));
+    }
+    let host = raw("REDIS_HOST")?.unwrap_or_else(|| "127.0.0.1".to_owned());
+    let port = var::<u16>("REDIS_PORT", "a port number")?.unwrap_or(6379);
+    let password = raw("REDIS_PASSWORD")?;
+    let db = var::<u32>("REDIS_DB", "a database number")?.unwrap_or(0);
+    RedisUrl::from_parts(&host, port, password.as_deref(), i64::from(db)).ok_or_else(|| {
+        let shown = url::redacted(&host);
+        Error::config(format!(
+            "REDIS_HOST: {shown:?} cannot be read; expected a host name or an address"
+        ))
+    })
+}
+
+fn namespace(text: &str) -> Option<String> {
+    let fits = (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    fits.then(|| text.to_owned())
+}
+
+fn positive_duration(text: &str) -> Option<Duration> {
+    parse_duration(text).filter(|duration| *duration >= Duration::from_millis(1))
+}
+
+fn backoff(text: &str) -> Option<Backoff> {
+    let (first, last) = text.split_once("..")?;
+    let (first, last) = (positive_duration(first)?, positive_duration(last)?);
+    (first <= last).then(|| Backoff::new(first, last))
+}
+
+fn positive(text: &str) -> Option<u32> {
+    text.trim().parse().ok().filter(|number| *number >= 1)
+}
