@@ -1,0 +1,109 @@
+//! A monitor without a task, driven by hand.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    Answer, Ask, Fault, FaultClass, HealthMonitor, Probe, State, Transition, handle::Shared,
+};
+use crate::{config::HealthConfig, telemetry::Metrics};
+
+/// Longer than any test: what was set by hand stays true until it is set again.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Sets what the [`HealthMonitor`] of [`testing::monitor`](crate::testing::monitor) knows.
+///
+/// Every change is announced as a real monitor announces it: to [`HealthMonitor::watch`] and to
+/// [`HealthMonitor::transitions`]. Dropping it leaves things as they are.
+pub struct Hand {
+    shared: Arc<Shared>,
+    sequence: u64,
+}
+
+impl fmt::Debug for Hand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hand").field("status", &*self.shared.status.borrow()).finish()
+    }
+}
+
+struct Nothing;
+
+impl Probe for Nothing {
+    async fn probe(&self, _: Ask) -> Result<Answer, Fault> {
+        Err(Fault::new(FaultClass::Transport, "by hand"))
+    }
+}
+
+impl Hand {
+    pub(crate) fn monitor() -> (HealthMonitor, Self) {
+        let config = HealthConfig::new("redis").with_probe_interval(FOR_EVER);
+        let probe = Arc::new(Nothing);
+        let (monitor, _) = HealthMonitor::idle(probe, &config, &Metrics::default(), Instant::now());
+        let shared = Arc::clone(&monitor.shared);
+        (monitor, Self { shared, sequence: 0 })
+    }
+
+    /// From now on it is this state, and reads and writes work as said.
+    pub fn set(&mut self, state: State, reads: bool, writes: bool) {
+        self.become_this(state, reads, writes, None);
+    }
+
+    /// Connected; reads and writes work.
+    pub fn up(&mut self) {
+        self.set(State::Connected, true, true);
+    }
+
+    /// Disconnected, because of this fault.
+    pub fn down(&mut self, fault: Fault) {
+        self.become_this(State::Disconnected, false, false, Some(fault));
+    }
+
+    /// Connected; reads work and writes do not, because of this fault.
+    pub fn writes_gone(&mut self, fault: Fault) {
+        self.become_this(State::Connected, true, false, Some(fault));
+    }
+
+    /// When the next attempt would be due: what [`HealthMonitor::retry_after`] starts from.
+    pub fn next_attempt_in(&mut self, wait: Duration) {
+        self.shared.status.send_modify(|status| status.next_attempt = Instant::now() + wait);
+    }
+
+    /// Has anybody asked for a probe since this was last asked?
+    pub fn was_demanded(&mut self) -> bool {
+        self.shared.demanded.swap(false, std::sync::atomic::Ordering::Relaxed)
+    }
+
+    fn become_this(&mut self, state: State, reads: bool, writes: bool, cause: Option<Fault>) {
+        let now = Instant::now();
+        loop {
+            let seen = self.shared.word.load();
+            if self.shared.word.publish(seen, seen.next(state, reads, writes, false)).is_ok() {
+                break;
+            }
+        }
+        let mut from = state;
+        self.shared.status.send_modify(|status| {
+            from = std::mem::replace(&mut status.state, state);
+            (status.reads, status.writes, status.forced) = (reads, writes, false);
+            (status.since, status.verified) = (now, Some(now));
+            status.last_fault = cause.map(|fault| (fault, now)).or(status.last_fault);
+            let (was_out, is_out) = (status.outage_since.is_some(), state == State::Disconnected);
+            if is_out && !was_out {
+                status.outages += 1;
+                status.outage_since = Some(now);
+            } else if state == State::Connected {
+                status.degraded = status.degraded_for(now);
+                status.outage_since = None;
+            }
+        });
+        self.sequence += 1;
+        let status = *self.shared.status.borrow();
+        let _ = self.shared.transitions.send(Transition {
+            sequence: self.sequence,
+            from,
+            status,
+            cause,
+        });
+    }
+}

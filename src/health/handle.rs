@@ -1,0 +1,316 @@
+//! The handle that everything asks.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use rand::RngExt;
+use tokio::{
+    sync::{Notify, broadcast, mpsc, oneshot, watch},
+    time::Instant,
+};
+
+use super::{
+    Details, Fault, FaultClass, Recovery, Registration, Stage, State, Status, Transitions,
+    meter::HealthMeter,
+    probe::DynProbe,
+    recovery::Steps,
+    word::{Word, WordCell},
+};
+use crate::{Error, ErrorKind};
+
+/// What the task is told.
+pub(super) enum Message {
+    /// A caller met a fault and has set this word.
+    Evidence {
+        fault: Fault,
+        word: Word,
+        since: Instant,
+    },
+    Force {
+        until: Instant,
+        word: Word,
+    },
+    Release,
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// What the handle and the task share.
+pub(super) struct Shared {
+    pub(super) name: &'static str,
+    pub(super) started: Instant,
+    pub(super) probe: Arc<dyn DynProbe>,
+    pub(super) word: WordCell,
+    pub(super) status: watch::Sender<Status>,
+    pub(super) transitions: broadcast::Sender<super::Transition>,
+    pub(super) steps: Arc<Steps>,
+    pub(super) demanded: AtomicBool,
+    pub(super) demand: Notify,
+    /// Answers that were given without, by every feature together.
+    pub(super) fallbacks: AtomicU64,
+    pub(super) meter: HealthMeter,
+    /// A verdict older than this is no verdict.
+    pub(super) stale_after: Duration,
+}
+
+/// Is it there? Cheap to clone and to ask; recovers by itself.
+///
+/// One monitor watches one dependency (usually Redis, see [`Redis::monitor`]) for the whole process. Every layer and
+/// store asks it before it does any I/O, and tells it what it met. Asking is one atomic load.
+///
+/// The monitor's task ends when the last handle is dropped or at [`shutdown`](Self::shutdown).
+///
+/// # When Redis is down
+///
+/// That is what this is for: [`is_available`](Self::is_available) turns false with the first command that is not answered in time,
+/// and true again when Redis answers and every [recovery step](Self::on_recovery) is done.
+///
+/// [`Redis::monitor`]: crate::redis::Redis::monitor
+#[derive(Clone)]
+pub struct HealthMonitor {
+    pub(super) shared: Arc<Shared>,
+    pub(super) messages: mpsc::Sender<Message>,
+}
+
+/// What was known when something was begun; needed to report how it ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Admission(Word);
+
+impl Admission {
+    /// Reads work.
+    #[inline]
+    pub fn can_read(self) -> bool {
+        self.0.reads()
+    }
+
+    /// Writes work.
+    #[inline]
+    pub fn can_write(self) -> bool {
+        self.0.writes()
+    }
+
+    /// The state of that moment.
+    #[inline]
+    pub fn state(self) -> State {
+        self.0.state()
+    }
+
+    /// Held down by hand at that moment.
+    #[inline]
+    pub fn is_forced(self) -> bool {
+        self.0.forced()
+    }
+}
+
+impl HealthMonitor {
+    /// Reads and writes both work. One relaxed atomic load.
+    #[inline]
+    pub fn is_available(&self) -> bool {
+        self.shared.word.load().is_available()
+    }
+
+    /// Reads work.
+    #[inline]
+    pub fn can_read(&self) -> bool {
+        self.shared.word.load().reads()
+    }
+
+    /// Writes work.
+    #[inline]
+    pub fn can_write(&self) -> bool {
+        self.shared.word.load().writes()
+    }
+
+    /// The state.
+    #[inline]
+    pub fn state(&self) -> State {
+        self.shared.word.load().state()
+    }
+
+    /// Held down by [`force_down`](Self::force_down).
+    pub fn is_forced(&self) -> bool {
+        self.shared.word.load().forced()
+    }
+
+    /// The name of what is watched, as in logs and health answers.
+    pub fn name(&self) -> &'static str {
+        self.shared.name
+    }
+
+    /// What is known about the dependency itself.
+    pub fn details(&self) -> Details {
+        self.shared.probe.details()
+    }
+
+    /// Since the monitor was started.
+    pub fn uptime(&self) -> Duration {
+        self.shared.started.elapsed()
+    }
+
+    /// Everything that is known, of one moment. A verdict that nobody has confirmed for two probe intervals reads
+    /// as not available, whatever it was.
+    pub fn status(&self) -> Status {
+        let mut status = *self.shared.status.borrow();
+        let word = self.shared.word.load();
+        status.state = word.state();
+        let stale = status.verified.is_none_or(|at| at.elapsed() > self.shared.stale_after);
+        status.reads = word.reads() && !stale;
+        status.writes = word.writes() && !stale;
+        status.forced = word.forced();
+        status
+    }
+
+    /// What is it now? Holds the newest [`Status`] and wakes at each change that is announced.
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.shared.status.subscribe()
+    }
+
+    /// What happened? Every transition from now on, as a stream.
+    pub fn transitions(&self) -> Transitions {
+        Transitions::new(self.shared.transitions.subscribe())
+    }
+
+    /// Waits until reads and writes work, at most for this long. `false`: the time is over.
+    pub async fn wait_available(&self, at_most: Duration) -> bool {
+        let mut watch = self.watch();
+        let available = watch.wait_for(|_| self.is_available());
+        matches!(tokio::time::timeout(at_most, available).await, Ok(Ok(_)))
+    }
+
+    /// How long a client is best told to wait: until the next attempt is due, spread by up to a second and a fifth
+    /// so that those who are told at once do not come back at once. Never under a second.
+    pub fn retry_after(&self) -> Duration {
+        let due = self.shared.status.borrow().next_attempt;
+        let wait = due.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
+        let spread = wait.mul_f64(0.2) + Duration::from_secs(1);
+        wait + spread.mul_f64(rand::rng().random::<f64>())
+    }
+
+    /// Runs `step` each time the dependency answers again, before it is announced as available. See [`Stage`] for the
+    /// order. A step that meets a fault of the dependency ends the attempt, and all steps run again at the next one; an error
+    /// of its own is logged and holds up nobody. Each step is cut off after
+    /// [`HealthConfig::with_step_timeout`](crate::config::HealthConfig::with_step_timeout).
+    pub fn on_recovery<F, Fut>(&self, stage: Stage, name: &'static str, step: F) -> Registration
+    where
+        F: Fn(Recovery) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        self.shared.steps.add(stage, name, step)
+    }
+
+    /// Takes the dependency away by hand, for a drill or while it is being worked on. It shows as `forced` everywhere and
+    /// ends by itself after `at_most`, or at [`release`](Self::release).
+    pub fn force_down(&self, reason: &str, at_most: Duration) {
+        let word = self.shared.word.impose(State::Disconnected, true);
+        tracing::warn!(dependency = self.shared.name, reason, ?at_most, "forced down");
+        let until = Instant::now() + at_most;
+        self.send(Message::Force { until, word });
+    }
+
+    /// Ends [`force_down`](Self::force_down): the dependency is asked at once.
+    pub fn release(&self) {
+        self.send(Message::Release);
+    }
+
+    /// Ends the monitor's task; from then on nothing is available. Returns when it has ended.
+    pub async fn shutdown(&self) {
+        let (done, ended) = oneshot::channel();
+        if self.messages.send(Message::Shutdown(done)).await.is_ok() {
+            let _ = ended.await;
+        }
+    }
+
+    /// What is known now, for something that is about to begin.
+    #[inline]
+    pub fn admit(&self) -> Admission {
+        Admission(self.shared.word.load())
+    }
+
+    /// Something that began under `admission` at `since` met this fault. The first to report it turns the state at once; a
+    /// report that is older than the newest verdict changes nothing. Returns whether it turned the state.
+    pub fn report(&self, admission: Admission, fault: Fault, since: Instant) -> bool {
+        let word = match fault.class() {
+            FaultClass::WrongNode | FaultClass::WritesGone => {
+                self.shared.word.writes_gone(admission.0)
+            }
+            _ => self.shared.word.suspect(admission.0),
+        };
+        let Some(word) = word else { return false };
+        self.send(Message::Evidence { fault, word, since });
+        true
+    }
+
+    /// A request had to do without: ask again soon. At most one probe every half second comes of it, however many
+    /// requests there are.
+    #[inline]
+    pub fn demand(&self) {
+        if !self.shared.demanded.load(Ordering::Relaxed)
+            && !self.shared.demanded.swap(true, Ordering::Relaxed)
+        {
+            self.shared.demand.notify_one();
+        }
+    }
+
+    /// An answer was given without: counts, and asks for a probe.
+    pub fn fell_back(&self) {
+        self.shared.fallbacks.fetch_add(1, Ordering::Relaxed);
+        self.demand();
+    }
+
+    /// Answers are being given without.
+    pub fn uses_fallback(&self) -> bool {
+        !self.is_available() && self.shared.fallbacks.load(Ordering::Relaxed) > 0
+    }
+
+    /// The error for something that was not even tried.
+    pub(crate) fn unavailable(&self) -> Error {
+        let message = match self.state() {
+            State::Connecting | State::Failed => "not reached yet",
+            State::Recovering => "recovering",
+            _ => "unavailable",
+        };
+        Error::new(ErrorKind::Unavailable, message)
+    }
+
+    /// Sends to the task. The channel holds more than can be under way: of evidence, there is at most one report a
+    /// generation, and the task makes the generations.
+    fn send(&self, message: Message) {
+        if self.messages.try_send(message).is_err() {
+            tracing::debug!(dependency = self.shared.name, "the monitor has ended");
+        }
+    }
+}
+
+/// A handle that does not keep the monitor alive.
+#[derive(Clone)]
+pub(crate) struct WeakMonitor {
+    shared: Weak<Shared>,
+    messages: mpsc::WeakSender<Message>,
+}
+
+impl WeakMonitor {
+    pub(crate) fn upgrade(&self) -> Option<HealthMonitor> {
+        Some(HealthMonitor { shared: self.shared.upgrade()?, messages: self.messages.upgrade()? })
+    }
+}
+
+impl HealthMonitor {
+    pub(crate) fn downgrade(&self) -> WeakMonitor {
+        WeakMonitor { shared: Arc::downgrade(&self.shared), messages: self.messages.downgrade() }
+    }
+}
+
+impl fmt::Debug for HealthMonitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HealthMonitor")
+            .field("name", &self.shared.name)
+            .field("status", &self.status())
+            .finish()
+    }
+}

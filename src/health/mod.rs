@@ -1,0 +1,33 @@
+//! Is Redis there? A pure policy, a task that feeds it, and a handle to ask.
+//!
+//! Nothing here knows a Redis client: a [`HealthMonitor`] watches anything with a [`Probe`].
+
+mod announce;
+mod fault;
+#[cfg(any(test, feature = "testing"))]
+mod hand;
+mod handle;
+mod meter;
+mod monitor;
+mod policy;
+mod probe;
+mod recovery;
+mod request;
+mod schedule;
+mod status;
+mod transitions;
+mod word;
+
+pub use fault::{Fault, FaultClass};
+#[cfg(any(test, feature = "testing"))]
+pub use hand::Hand;
+pub use handle::{Admission, HealthMonitor};
+pub use probe::{Answer, Ask, Details, Probe, Usage, Via, Writes};
+pub use recovery::{Continuity, Recovery, Registration, Stage};
+pub use request::{RequestBudget, WithBudget};
+pub use schedule::Backoff;
+pub use status::{State, Status, Transition};
+pub use transitions::Transitions;
+
+pub(crate) use handle::WeakMonitor;
+pub(crate) use policy::Rules;
