@@ -1,0 +1,114 @@
+//! OpenTelemetry's instruments over our atomics.
+
+use std::{
+    sync::{Arc, OnceLock, Weak},
+    time::Duration,
+};
+
+use opentelemetry::{
+    InstrumentationScope, KeyValue, global,
+    metrics::{Histogram as OtelHistogram, Meter},
+};
+
+use super::{
+    Counter, Histogram, Metrics, export::Export, family::Family, names::Instrument, series::Gauge,
+};
+
+impl Metrics {
+    /// Instruments on OpenTelemetry's global meter provider, with the names and labels of this crate. Counters and gauges
+    /// are observed when the application's pipeline collects; histograms are recorded into its instruments (about
+    /// 60 ns a value).
+    ///
+    /// Set the provider **before** the first call: the first call fixes it, and every later one returns the same.
+    ///
+    /// ```
+    /// use evenkeel::telemetry::Metrics;
+    ///
+    /// // opentelemetry::global::set_meter_provider(provider);
+    /// let metrics = Metrics::global();
+    /// # let _ = metrics;
+    /// ```
+    pub fn global() -> Self {
+        static GLOBAL: OnceLock<Metrics> = OnceLock::new();
+        let begin = || Self::on(global::meter_with_scope(scope()));
+        GLOBAL.get_or_init(begin).clone()
+    }
+
+    pub(super) fn on(meter: Meter) -> Self {
+        Self::exporting(Export::Global(Instruments(meter)))
+    }
+}
+
+pub(super) fn scope() -> InstrumentationScope {
+    InstrumentationScope::builder("evenkeel").with_version(env!("CARGO_PKG_VERSION")).build()
+}
+
+/// A meter to make instruments on.
+#[derive(Debug)]
+pub(super) struct Instruments(pub(super) Meter);
+
+// The pipeline keeps every callback for as long as it lives; so callbacks hold weak references.
+impl Instruments {
+    pub(super) fn counters(&self, family: &Arc<Family<Counter>>) {
+        let what = family.instrument;
+        let family: Weak<Family<Counter>> = Arc::downgrade(family);
+        self.0
+            .u64_observable_counter(what.name)
+            .with_description(what.help)
+            .with_unit(what.unit)
+            .with_callback(move |observer| {
+                let Some(family) = family.upgrade() else { return };
+                for (values, counter) in family.all() {
+                    observer.observe(counter.value(), &attributes(what, &values));
+                }
+            })
+            .build();
+    }
+
+    pub(super) fn gauges(&self, family: &Arc<Family<Gauge>>) {
+        let what = family.instrument;
+        let family: Weak<Family<Gauge>> = Arc::downgrade(family);
+        self.0
+            .f64_observable_gauge(what.name)
+            .with_description(what.help)
+            .with_unit(what.unit)
+            .with_callback(move |observer| {
+                let Some(family) = family.upgrade() else { return };
+                for (values, gauge) in family.all() {
+                    if let Some(value) = gauge.value() {
+                        observer.observe(value, &attributes(what, &values));
+                    }
+                }
+            })
+            .build();
+    }
+
+    pub(super) fn histogram(&self, what: &'static Instrument, values: &[&str]) -> Histogram {
+        let histogram = self
+            .0
+            .f64_histogram(what.name)
+            .with_description(what.help)
+            .with_unit(what.unit)
+            .with_boundaries(what.bounds.to_vec())
+            .build();
+        Histogram::through(Recorder { histogram, attributes: attributes(what, values).into() })
+    }
+}
+
+/// Records into an instrument of OpenTelemetry's.
+#[derive(Debug, Clone)]
+pub(super) struct Recorder {
+    histogram: OtelHistogram<f64>,
+    attributes: Arc<[KeyValue]>,
+}
+
+impl Recorder {
+    pub(super) fn record(&self, duration: Duration) {
+        self.histogram.record(duration.as_secs_f64(), &self.attributes);
+    }
+}
+
+fn attributes<S: AsRef<str>>(what: &Instrument, values: &[S]) -> Vec<KeyValue> {
+    let pair = |(name, value): (&&'static str, &S)| KeyValue::new(*name, value.as_ref().to_owned());
+    what.labels.iter().zip(values).map(pair).collect()
+}
