@@ -1,0 +1,178 @@
+//! Do writes work? A key of our own is written over a connection of its own.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use deadpool_redis::redis::{FromRedisValue, Pipeline, Value};
+use tokio::time::{Instant, timeout};
+
+use super::{
+    classify,
+    lanes::{Conn, Reply, Request},
+    source::Source,
+};
+use crate::health::{Ask, Fault, FaultClass, Writes};
+
+/// How long a beat is kept: longer than most outages, so that it can be told afterwards whether the data is still there.
+const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// What became of the beats over a change of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gap {
+    /// The beat of this moment was still there.
+    KeptUntil(Instant),
+    /// The last beat was gone, or older.
+    Lost,
+}
+
+/// The beats that Redis has confirmed.
+#[derive(Debug, Default)]
+pub(super) struct Beats {
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    last: Option<(u64, Instant)>,
+    gap: Option<Gap>,
+    run_id: Option<String>,
+}
+
+impl Beats {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was found over all changes of connections since [`forget_gap`](Self::forget_gap).
+    pub(super) fn gap(&self) -> Option<Gap> {
+        self.known().gap
+    }
+
+    pub(super) fn forget_gap(&self) {
+        self.known().gap = None;
+    }
+
+    /// The server process that answered when a connection was last made.
+    pub(super) fn run_id(&self) -> Option<String> {
+        self.known().run_id.clone()
+    }
+
+    pub(super) fn set_run_id(&self, run_id: Option<String>) {
+        self.known().run_id = run_id;
+    }
+
+    fn confirmed(&self, beat: u64) {
+        self.known().last = Some((beat, Instant::now()));
+    }
+
+    /// A new connection finds this beat. What was lost once stays lost.
+    fn found(&self, held: Option<u64>) {
+        let mut known = self.known();
+        let Some((beat, at)) = known.last else { return };
+        let kept = held >= Some(beat);
+        known.gap = Some(match known.gap {
+            Some(Gap::KeptUntil(earlier)) if kept => Gap::KeptUntil(earlier.min(at)),
+            None if kept => Gap::KeptUntil(at),
+            _ => Gap::Lost,
+        });
+    }
+}
+
+/// Writes the beats. A write that hangs blocks its connection, so that is never one that others share.
+pub(super) struct Canary {
+    source: Arc<Source>,
+    key: String,
+    beats: Arc<Beats>,
+    next: AtomicU64,
+    conn: Mutex<Option<Conn>>,
+}
+
+impl Canary {
+    pub(super) fn new(source: &Arc<Source>, namespace: &str, instance: &str) -> Self {
+        Self {
+            source: Arc::clone(source),
+            key: format!("{namespace}:canary:{instance}"),
+            beats: Arc::default(),
+            next: 1.into(),
+            conn: Mutex::default(),
+        }
+    }
+
+    pub(super) fn beats(&self) -> &Arc<Beats> {
+        &self.beats
+    }
+
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The connection is of no more use.
+    pub(super) fn close(&self) {
+        self.held().take();
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Conn>> {
+        self.conn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tries a write. A connection that was lost since the last beat says nothing: it is made anew, once.
+    pub(super) async fn beat(&self, ask: Ask) -> Writes {
+        let held = self.held().take();
+        if let Some(conn) = held
+            && let Some(writes) = self.write(conn, ask, false).await
+        {
+            return writes;
+        }
+        match timeout(ask.deadline / 2, self.source.connect()).await {
+            Ok(Ok(conn)) => self.write(conn, ask, true).await.unwrap_or(Writes::Unknown),
+            Ok(Err(_)) | Err(_) => Writes::Unknown,
+        }
+    }
+
+    /// `None`: the connection was lost.
+    async fn write(&self, mut conn: Conn, ask: Ask, is_new: bool) -> Option<Writes> {
+        let beat = self.next.fetch_add(1, Ordering::Relaxed);
+        let request = self.look_and_set(beat);
+        let sending = conn.send(Request::Pipeline(&request, 0, 2));
+        let answers = match timeout(ask.late_after, sending).await {
+            Ok(Ok(Reply::Many(answers))) => answers,
+            Ok(Ok(Reply::One(_)) | Err(_)) => return None,
+            Err(_elapsed) => return Some(Writes::Gone(Fault::HANG)),
+        };
+        let [held, answer] = answers.as_slice() else { return None };
+        if is_new && !matches!(held, Value::ServerError(_)) {
+            self.beats.found(u64::from_redis_value_ref(held).ok());
+        }
+        let Value::ServerError(error) = answer else {
+            self.beats.confirmed(beat);
+            *self.held() = Some(conn);
+            return Some(Writes::Work);
+        };
+        let fault = classify::of_server(error.code(), error.details());
+        // After WrongNode the name may lead elsewhere: this connection never will.
+        if fault.is_none_or(|fault| fault.class() != FaultClass::WrongNode) {
+            *self.held() = Some(conn);
+        }
+        Some(match fault {
+            Some(fault)
+                if matches!(fault.class(), FaultClass::WritesGone | FaultClass::WrongNode) =>
+            {
+                Writes::Gone(fault)
+            }
+            // Not allowed to, or about more than writes: the reads that are asked beside say so.
+            _ => Writes::Unknown,
+        })
+    }
+
+    fn look_and_set(&self, beat: u64) -> Pipeline {
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.cmd("GET").arg(&self.key);
+        pipeline.cmd("SET").arg(&self.key).arg(beat).arg("PX").arg(KEPT_FOR.as_millis() as u64);
+        pipeline
+    }
+}

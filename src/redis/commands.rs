@@ -1,0 +1,258 @@
+//! What is known of commands by their names: what they need, and what a shared connection cannot take.
+
+use deadpool_redis::redis::{Arg, Cmd};
+
+/// What a command needs of Redis, and of its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nature {
+    Read,
+    Write,
+    /// Waits in the server for somebody else: needs a connection of its own.
+    Blocks,
+    /// Changes the connection for whoever comes after: needs a connection of its own.
+    Binds,
+}
+
+/// A command by its place in the table; the last place is for those that are not in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Command(usize);
+
+use Nature::{Binds, Blocks, Read, Write};
+
+/// Sorted by name. What is not here is taken for a write, and counted as `other`.
+const TABLE: &[(&str, Nature)] = &[
+    ("APPEND", Write),
+    ("AUTH", Binds),
+    ("BITCOUNT", Read),
+    ("BITPOS", Read),
+    ("BLMOVE", Blocks),
+    ("BLMPOP", Blocks),
+    ("BLPOP", Blocks),
+    ("BRPOP", Blocks),
+    ("BRPOPLPUSH", Blocks),
+    ("BZMPOP", Blocks),
+    ("BZPOPMAX", Blocks),
+    ("BZPOPMIN", Blocks),
+    ("COPY", Write),
+    ("DBSIZE", Read),
+    ("DECR", Write),
+    ("DECRBY", Write),
+    ("DEL", Write),
+    ("DISCARD", Binds),
+    ("ECHO", Read),
+    ("EVAL", Write),
+    ("EVALSHA", Write),
+    ("EVALSHA_RO", Read),
+    ("EVAL_RO", Read),
+    ("EXEC", Binds),
+    ("EXISTS", Read),
+    ("EXPIRE", Write),
+    ("EXPIREAT", Write),
+    ("EXPIRETIME", Read),
+    ("FCALL", Write),
+    ("FCALL_RO", Read),
+    ("GEODIST", Read),
+    ("GEOPOS", Read),
+    ("GEOSEARCH", Read),
+    ("GET", Read),
+    ("GETBIT", Read),
+    ("GETDEL", Write),
+    ("GETEX", Write),
+    ("GETRANGE", Read),
+    ("GETSET", Write),
+    ("HDEL", Write),
+    ("HELLO", Binds),
+    ("HEXISTS", Read),
+    ("HGET", Read),
+    ("HGETALL", Read),
+    ("HINCRBY", Write),
+    ("HKEYS", Read),
+    ("HLEN", Read),
+    ("HMGET", Read),
+    ("HSCAN", Read),
+    ("HSET", Write),
+    ("HSETNX", Write),
+    ("HSTRLEN", Read),
+    ("HVALS", Read),
+    ("INCR", Write),
+    ("INCRBY", Write),
+    ("INCRBYFLOAT", Write),
+    ("INFO", Read),
+    ("KEYS", Read),
+    ("LINDEX", Read),
+    ("LLEN", Read),
+    ("LPOP", Write),
+    ("LPUSH", Write),
+    ("LRANGE", Read),
+    ("LREM", Write),
+    ("LTRIM", Write),
+    ("MGET", Read),
+    ("MONITOR", Binds),
+    ("MSET", Write),
+    ("MULTI", Binds),
+    ("PERSIST", Write),
+    ("PEXPIRE", Write),
+    ("PEXPIREAT", Write),
+    ("PEXPIRETIME", Read),
+    ("PFADD", Write),
+    ("PFCOUNT", Read),
+    ("PING", Read),
+    ("PSETEX", Write),
+    ("PSUBSCRIBE", Binds),
+    ("PSYNC", Binds),
+    ("PTTL", Read),
+    ("PUBLISH", Write),
+    ("PUNSUBSCRIBE", Binds),
+    ("QUIT", Binds),
+    ("RANDOMKEY", Read),
+    ("RENAME", Write),
+    ("RESET", Binds),
+    ("RPOP", Write),
+    ("RPUSH", Write),
+    ("SADD", Write),
+    ("SCAN", Read),
+    ("SCARD", Read),
+    ("SDIFF", Read),
+    ("SELECT", Binds),
+    ("SET", Write),
+    ("SETEX", Write),
+    ("SETNX", Write),
+    ("SETRANGE", Write),
+    ("SINTER", Read),
+    ("SINTERCARD", Read),
+    ("SISMEMBER", Read),
+    ("SMEMBERS", Read),
+    ("SMISMEMBER", Read),
+    ("SPOP", Write),
+    ("SPUBLISH", Write),
+    ("SRANDMEMBER", Read),
+    ("SREM", Write),
+    ("SSCAN", Read),
+    ("SSUBSCRIBE", Binds),
+    ("STRLEN", Read),
+    ("SUBSCRIBE", Binds),
+    ("SUNION", Read),
+    ("SUNSUBSCRIBE", Binds),
+    ("SYNC", Binds),
+    ("TIME", Read),
+    ("TOUCH", Read),
+    ("TTL", Read),
+    ("TYPE", Read),
+    ("UNLINK", Write),
+    ("UNSUBSCRIBE", Binds),
+    ("UNWATCH", Binds),
+    ("WAIT", Blocks),
+    ("WAITAOF", Blocks),
+    ("WATCH", Binds),
+    ("XACK", Write),
+    ("XADD", Write),
+    ("XINFO", Read),
+    ("XLEN", Read),
+    ("XRANGE", Read),
+    ("XREAD", Read),
+    ("XREADGROUP", Write),
+    ("XREVRANGE", Read),
+    ("XTRIM", Write),
+    ("ZADD", Write),
+    ("ZCARD", Read),
+    ("ZCOUNT", Read),
+    ("ZINCRBY", Write),
+    ("ZMSCORE", Read),
+    ("ZPOPMAX", Write),
+    ("ZPOPMIN", Write),
+    ("ZRANGE", Read),
+    ("ZRANGEBYSCORE", Read),
+    ("ZRANK", Read),
+    ("ZREM", Write),
+    ("ZREMRANGEBYSCORE", Write),
+    ("ZREVRANGE", Read),
+    ("ZREVRANK", Read),
+    ("ZSCAN", Read),
+    ("ZSCORE", Read),
+];
+
+/// The nature of this very command: some only wait when asked to.
+pub(super) fn nature(command: Command, cmd: &Cmd) -> Nature {
+    let nature = command.nature();
+    if command.label().starts_with("XREAD")
+        && cmd
+            .args_iter()
+            .any(|arg| matches!(arg, Arg::Simple(arg) if arg.eq_ignore_ascii_case(b"BLOCK")))
+    {
+        return Blocks;
+    }
+    nature
+}
+
+/// Longer than any name in the table.
+const LONGEST: usize = 24;
+
+impl Command {
+    pub(super) const PIPELINE: Self = Self(TABLE.len());
+    const OTHER: Self = Self(TABLE.len() + 1);
+    /// How many there are.
+    pub(super) const COUNT: usize = TABLE.len() + 2;
+
+    pub(super) fn named(name: &[u8]) -> Self {
+        let mut upper = [0; LONGEST];
+        let Some(upper) = upper.get_mut(..name.len()) else { return Self::OTHER };
+        upper.copy_from_slice(name);
+        upper.make_ascii_uppercase();
+        let found = TABLE.binary_search_by(|(name, _)| name.as_bytes().cmp(upper));
+        found.map_or(Self::OTHER, Self)
+    }
+
+    /// The command's place in the table.
+    pub(super) fn of(cmd: &Cmd) -> Self {
+        match cmd.args_iter().next() {
+            Some(Arg::Simple(name)) => Self::named(name),
+            _ => Self::OTHER,
+        }
+    }
+
+    pub(super) fn nature(self) -> Nature {
+        TABLE.get(self.0).map_or(Write, |&(_, nature)| nature)
+    }
+
+    /// One of few words.
+    pub(super) fn label(self) -> &'static str {
+        match TABLE.get(self.0) {
+            Some(&(name, _)) => name,
+            None if self == Self::PIPELINE => "pipeline",
+            None => "other",
+        }
+    }
+
+    pub(super) fn index(self) -> usize {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_short_names_fit() {
+        assert!(TABLE.is_sorted_by(|(a, _), (b, _)| a < b));
+        assert!(TABLE.iter().all(|(name, _)| name.len() <= LONGEST));
+    }
+
+    #[test]
+    fn names_are_found_in_any_case_and_strangers_are_writes() {
+        for (name, label, nature) in [
+            ("get", "GET", Read),
+            ("HGetAll", "HGETALL", Read),
+            ("SET", "SET", Write),
+            ("blpop", "BLPOP", Blocks),
+            ("watch", "WATCH", Binds),
+            ("", "other", Write),
+            ("FT.SEARCH", "other", Write),
+            ("a name that is much longer than any command's", "other", Write),
+        ] {
+            let command = Command::named(name.as_bytes());
+            assert_eq!((command.label(), command.nature()), (label, nature), "{name}");
+        }
+        assert_eq!(Command::PIPELINE.label(), "pipeline");
+    }
+}

@@ -1,0 +1,79 @@
+//! Did Redis keep its data? Its epoch, its run id and our last beat say so.
+//!
+//! The epoch is a random word that lives in Redis beside the data: when it is gone, so is the data. A server process other
+//! than the last one may have come back with an older copy of both; the beat that this instance wrote last tells.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{
+    Connection, Script,
+    canary::{Beats, Gap},
+};
+use crate::{
+    Error,
+    health::{Continuity, Recovery},
+};
+
+/// KEYS: the epoch. ARGV: the epoch to begin when there is none, or when `rotate` is the one that stands. Returns the one that stands.
+const SCRIPT: &str = include_str!("epoch.lua");
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Known {
+    epoch: Option<String>,
+    run_id: Option<String>,
+}
+
+#[derive(Clone)]
+pub(super) struct Epoch {
+    key: String,
+    script: Arc<Script>,
+    beats: Arc<Beats>,
+    known: Arc<Mutex<Known>>,
+}
+
+impl Epoch {
+    pub(super) fn new(namespace: &str, beats: Arc<Beats>) -> Self {
+        Self {
+            key: format!("{namespace}:epoch"),
+            script: Arc::new(Script::new(SCRIPT)),
+            beats,
+            known: Arc::default(),
+        }
+    }
+
+    /// The recovery step: reads or begins the epoch, and says what became of the data.
+    pub(super) async fn establish(
+        self,
+        mut connection: Connection,
+        recovery: Recovery,
+    ) -> Result<(), Error> {
+        let before = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let run_id = self.beats.run_id();
+        let mut epoch = self.stands(&mut connection, "").await?;
+        let same_process = run_id.is_some() && run_id == before.run_id;
+        let continuity = match (&before.epoch, self.beats.gap()) {
+            (None, _) => Continuity::Kept,
+            (Some(known), _) if *known != epoch => Continuity::Lost,
+            (Some(_), _) if same_process => Continuity::Kept,
+            (Some(_), Some(Gap::KeptUntil(at))) => Continuity::KeptUntil(at),
+            (Some(known), Some(Gap::Lost) | None) => {
+                epoch = self.stands(&mut connection, known).await?;
+                Continuity::Lost
+            }
+        };
+        recovery.set_continuity(continuity);
+        if continuity == Continuity::Lost {
+            tracing::warn!("Redis has lost data, or came back older: what guards is pushed again");
+        }
+        self.beats.forget_gap();
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
+            Known { epoch: Some(epoch), run_id };
+        Ok(())
+    }
+
+    /// The epoch that stands, after `rotate` has been replaced if it was that.
+    async fn stands(&self, connection: &mut Connection, rotate: &str) -> Result<String, Error> {
+        let fresh = format!("{:016x}", rand::random::<u64>());
+        self.script.prepare(&[&self.key]).arg(fresh).arg(rotate).run(connection).await
+    }
+}

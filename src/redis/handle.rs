@@ -1,0 +1,279 @@
+//! The handle.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use deadpool_redis::redis::{Cmd, FromRedisValue};
+
+use super::{
+    Connection, Pool,
+    call::Caller,
+    classify,
+    connection::Bound,
+    epoch::Epoch,
+    lanes::{Lane, Lanes},
+    meter::Meter,
+    probe::RedisProbe,
+    source::Source,
+};
+use crate::{
+    Error, ErrorKind, Served,
+    config::{RedisConfig, Topology},
+    health::{FaultClass, HealthMonitor, Recovery, Registration, Stage, WeakMonitor},
+    telemetry::Metrics,
+};
+
+/// Redis, guarded. Cheap to clone; one for a process and server.
+///
+/// It keeps a few connections, shares them among all callers, and watches over them with its
+/// [`monitor`](Self::monitor). Nothing that is asked of it waits longer than the deadline in its settings.
+///
+/// # When Redis is down
+///
+/// [`new`](Self::new) works all the same and returns at once; commands are refused at once and without I/O; the
+/// monitor finds Redis again by itself.
+///
+/// ```no_run
+/// use evenkeel::{config::RedisConfig, redis::Redis};
+///
+/// # async fn run() -> Result<(), evenkeel::Error> {
+/// let redis = Redis::new(RedisConfig::from_env()?)?;
+/// if !redis.monitor().is_available() {
+///     println!("starting without Redis");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Redis {
+    inner: Arc<Inner>,
+    /// Keeps the step that reads the epoch registered.
+    _epoch: Arc<Registration>,
+}
+
+pub(super) struct Inner {
+    pub(super) monitor: HealthMonitor,
+    pub(super) lanes: Arc<Lanes>,
+    pub(super) meter: Arc<Meter>,
+    pub(super) topology: Topology,
+    pub(super) db: i64,
+    source: Arc<Source>,
+    namespace: String,
+    service: String,
+    instance: String,
+    metrics: Metrics,
+    op_timeout: Duration,
+    probe_timeout: Duration,
+}
+
+impl Redis {
+    /// A handle with these settings. Returns at once: the first connection is made in the background.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] for settings that make no sense, and outside a tokio runtime. Never because Redis is away.
+    pub fn new(config: RedisConfig) -> Result<Self, Error> {
+        let monitor = Arc::new(OnceLock::new());
+        let source = Source::at(&config.url, config.health.probe_timeout(), &monitor)?;
+        Self::start(source, config, &monitor)
+    }
+
+    /// A handle with the settings of the environment, see [`RedisConfig::from_env`].
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new) and [`RedisConfig::from_env`].
+    pub fn from_env() -> Result<Self, Error> {
+        Self::new(RedisConfig::from_env()?)
+    }
+
+    /// A handle over a pool that the application has already. The URL in `config` is only shown.
+    ///
+    /// The handle opens connections of its own with the pool's manager. A connection that is lost while nothing is sent
+    /// is noticed by the next probe, where [`new`](Self::new) notices it at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_pool(pool: impl Into<Pool>, config: RedisConfig) -> Result<Self, Error> {
+        Self::start(Source::of(pool.into()), config, &OnceLock::new())
+    }
+
+    fn start(
+        source: Source,
+        config: RedisConfig,
+        watcher: &OnceLock<WeakMonitor>,
+    ) -> Result<Self, Error> {
+        let source = Arc::new(source);
+        let lanes = Arc::new(Lanes::default());
+        let meter = Arc::new(Meter::new(&config.metrics));
+        let probe = RedisProbe::new(&source, &lanes, &meter, &config);
+        let beats = probe.beats();
+        let monitor = HealthMonitor::start(probe, &config.health, &config.metrics)?;
+        let _ = watcher.set(monitor.downgrade());
+        let epoch = Epoch::new(&config.namespace, beats);
+        let db = config.url.nodes.first().map_or(0, |node| node.redis_settings().db());
+        let inner = Arc::new(Inner {
+            monitor,
+            lanes,
+            meter,
+            topology: source.topology(),
+            db,
+            source,
+            namespace: config.namespace,
+            service: config.service,
+            instance: config.instance,
+            metrics: config.metrics,
+            op_timeout: config.health.op_timeout(),
+            probe_timeout: config.health.probe_timeout(),
+        });
+        let epoch = register(&inner, Stage::Epoch, "epoch", move |connection, recovery| {
+            epoch.clone().establish(connection, recovery)
+        });
+        Ok(Self { inner, _epoch: Arc::new(epoch) })
+    }
+
+    /// Is Redis there? What the layers ask.
+    pub fn monitor(&self) -> &HealthMonitor {
+        &self.inner.monitor
+    }
+
+    /// A connection for any command of the client. Costs no I/O.
+    pub fn connection(&self) -> Connection {
+        self.connect_as(Caller::Request, self.inner.op_timeout)
+    }
+
+    fn connect_as(&self, caller: Caller, deadline: Duration) -> Connection {
+        Connection { redis: Arc::clone(&self.inner), lane: None, caller, deadline }
+    }
+
+    /// A new connection of the caller's own, for commands that wait (`BLPOP`) or that change the connection
+    /// (`WATCH`, `SELECT`). `deadline` is the longest wait for one command on it; it should exceed
+    /// what the command itself is told to wait. It is closed with its last clone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unavailable`] while Redis is away, or when no connection can be had within the probe timeout.
+    pub async fn dedicated(&self, deadline: Duration) -> Result<Connection, Error> {
+        let inner = &self.inner;
+        if !inner.monitor.can_read() {
+            inner.monitor.demand();
+            return Err(inner.monitor.unavailable());
+        }
+        let made = tokio::time::timeout(inner.probe_timeout, inner.source.connect()).await;
+        let conn = match made {
+            Ok(Ok(conn)) => conn,
+            Ok(Err(error)) => {
+                let fault = classify::of_connecting(&error);
+                return Err(Error::new(ErrorKind::Connection, fault.to_string()).with_fault(fault));
+            }
+            Err(_elapsed) => {
+                return Err(Error::new(ErrorKind::Timeout, "no connection to Redis in time"));
+            }
+        };
+        let mut connection = self.connect_as(Caller::Owner, deadline);
+        connection.lane = Some(Bound::to(Lane::new(conn)));
+        Ok(connection)
+    }
+
+    /// Sends one command, see [`Connection::query`].
+    ///
+    /// # Errors
+    ///
+    /// See [`Connection::query`].
+    pub async fn query<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, Error> {
+        self.connection().query(cmd).await
+    }
+
+    /// Sends one command; while Redis does not serve, the answer is `default`, see [`Connection::query_or`].
+    ///
+    /// # Errors
+    ///
+    /// Only what is about the command itself.
+    pub async fn query_or<T: FromRedisValue>(
+        &self,
+        cmd: &Cmd,
+        default: T,
+    ) -> Result<Served<T>, Error> {
+        self.connection().query_or(cmd, default).await
+    }
+
+    /// Runs `step` each time Redis answers again, before it is announced as available, with a connection that works
+    /// by then already. See [`HealthMonitor::on_recovery`].
+    pub fn on_recovery<F, Fut>(&self, stage: Stage, name: &'static str, step: F) -> Registration
+    where
+        F: Fn(Connection, Recovery) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        register(&self.inner, stage, name, step)
+    }
+
+    /// The prefix of every key that this crate writes.
+    pub fn namespace(&self) -> &str {
+        &self.inner.namespace
+    }
+
+    /// The name of the service, as in the metrics.
+    pub fn service_name(&self) -> &str {
+        &self.inner.service
+    }
+
+    /// The name of this process, as in the metrics and in Redis.
+    pub fn instance_id(&self) -> &str {
+        &self.inner.instance
+    }
+
+    /// Where things are counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    /// Ends the monitor and closes every connection. Returns when that is done.
+    pub async fn shutdown(&self) {
+        self.inner.monitor.shutdown().await;
+        self.inner.lanes.close();
+    }
+}
+
+/// The step holds the handle weakly: the monitor holds the step, and the handle the monitor.
+fn register<F, Fut>(inner: &Arc<Inner>, stage: Stage, name: &'static str, step: F) -> Registration
+where
+    F: Fn(Connection, Recovery) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), Error>> + Send + 'static,
+{
+    let weak = Arc::downgrade(inner);
+    inner.monitor.on_recovery(stage, name, move |recovery| {
+        let running = weak.upgrade().map(|redis| {
+            let deadline = redis.probe_timeout;
+            let connection = Connection { redis, lane: None, caller: Caller::Recovery, deadline };
+            step(connection, recovery)
+        });
+        async move {
+            let Some(running) = running else { return Ok(()) };
+            running.await.map_err(unlike_a_mishap)
+        }
+    })
+}
+
+/// That Redis went away is no mishap of the step, even where no fault was seen.
+fn unlike_a_mishap(error: Error) -> Error {
+    if error.fault().is_none() && error.is_unavailable() {
+        let fault = crate::health::Fault::new(FaultClass::Recovery, "interrupted");
+        return error.with_fault(fault);
+    }
+    error
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis")
+            .field("namespace", &self.inner.namespace)
+            .field("instance", &self.inner.instance)
+            .field("monitor", &self.inner.monitor)
+            .finish_non_exhaustive()
+    }
+}

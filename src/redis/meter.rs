@@ -1,0 +1,105 @@
+//! What went through the handle: durations by command and outcome, and the counts of the health page.
+
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use deadpool_redis::redis::Value;
+
+use super::{commands::Command, lanes::Reply};
+use crate::{
+    health::Usage,
+    telemetry::{Counter, Histogram, Metrics, names},
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Ok,
+    Error,
+    Timeout,
+    Skipped,
+}
+
+const OUTCOMES: usize = 4;
+
+impl Outcome {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Error => "error",
+            Self::Timeout => "timeout",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+pub(super) struct Meter {
+    metrics: Metrics,
+    /// Made when first needed: most services use few commands.
+    durations: Box<[OnceLock<Histogram>]>,
+    pub(super) connected: Counter,
+    pub(super) not_connected: Counter,
+    hits: AtomicU64,
+    misses: AtomicU64,
+    sets: AtomicU64,
+    deletes: AtomicU64,
+    errors: AtomicU64,
+}
+
+impl Meter {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        let attempts = |status| metrics.counter(names::CONNECTION_ATTEMPTS, &[("status", status)]);
+        Self {
+            metrics: metrics.clone(),
+            durations: (0..Command::COUNT * OUTCOMES).map(|_| OnceLock::new()).collect(),
+            connected: attempts("success"),
+            not_connected: attempts("failed"),
+            hits: 0.into(),
+            misses: 0.into(),
+            sets: 0.into(),
+            deletes: 0.into(),
+            errors: 0.into(),
+        }
+    }
+
+    pub(super) fn record(&self, command: Command, outcome: Outcome, took: Duration) {
+        if let Some(histogram) = self.durations.get(command.index() * OUTCOMES + outcome as usize) {
+            let labels = [("command", command.label()), ("outcome", outcome.as_str())];
+            histogram
+                .get_or_init(|| self.metrics.histogram(names::COMMAND_DURATION, &labels))
+                .record(took);
+        }
+        if matches!(outcome, Outcome::Error | Outcome::Timeout) {
+            self.errors.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Counts what the health page shows.
+    pub(super) fn answered(&self, command: Command, reply: &Reply) {
+        let Reply::One(value) = reply else { return };
+        let count = match command.label() {
+            "GET" | "HGET" | "GETEX" | "GETDEL" => match value {
+                Value::Nil => &self.misses,
+                _ => &self.hits,
+            },
+            "SET" | "SETEX" | "PSETEX" | "SETNX" | "HSET" | "GETSET" => &self.sets,
+            "DEL" | "UNLINK" | "HDEL" => &self.deletes,
+            _ => return,
+        };
+        count.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        usage.hits = self.hits.load(Relaxed);
+        usage.misses = self.misses.load(Relaxed);
+        usage.sets = self.sets.load(Relaxed);
+        usage.deletes = self.deletes.load(Relaxed);
+        usage.errors = self.errors.load(Relaxed);
+        usage
+    }
+}

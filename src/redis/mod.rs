@@ -1,0 +1,26 @@
+//! Everything that knows the Redis client: a handle that never waits longer than it was told to.
+//!
+//! [`Redis`] shares a few connections among all callers, gives every command a deadline, refuses
+//! at once while Redis is away, and tells its [`HealthMonitor`](crate::health::HealthMonitor) what it meets.
+
+mod call;
+mod canary;
+mod classify;
+mod commands;
+mod connection;
+mod epoch;
+mod handle;
+mod lanes;
+mod meter;
+mod probe;
+mod script;
+mod source;
+
+pub use connection::Connection;
+pub use handle::Redis;
+pub use script::{Invocation, Script};
+pub use source::Pool;
+
+/// The pool that connections come from, and with it the client (`deadpool_redis::redis`): commands, pipelines and
+/// types to use with a [`Connection`].
+pub use deadpool_redis;
