@@ -1,0 +1,54 @@
+//! `grpc.health.v1`, fed by the monitor.
+//!
+//! `tonic-health` answers the protocol; [`follow_redis`] tells it what is true:
+//!
+//! ```
+//! use evenkeel::{grpc_health::follow_redis, health::HealthMonitor};
+//!
+//! # fn demo(monitor: &HealthMonitor) {
+//! let (reporter, health) = tonic_health::server::health_reporter();
+//! tokio::spawn(follow_redis(monitor, reporter, ["redis", "shop.v1.Checkout"]));
+//! // tonic::transport::Server::builder().add_service(health)…
+//! # let _ = health;
+//! # }
+//! ```
+//!
+//! # When Redis is down
+//!
+//! The services that are named read `NOT_SERVING`. The server as a whole (the service named "") goes on `SERVING`: it
+//! answers without Redis, and no balancer is to take it out. Do not name "" unless all of it needs Redis.
+
+use std::future::Future;
+
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use crate::health::HealthMonitor;
+
+/// Sets each of these services to `SERVING` while reads and writes work and to `NOT_SERVING` while not, from the
+/// first poll until the monitor ends; then they stay `NOT_SERVING`. To be spawned.
+pub fn follow_redis(
+    monitor: &HealthMonitor,
+    reporter: HealthReporter,
+    services: impl IntoIterator<Item = impl Into<String>>,
+) -> impl Future<Output = ()> + Send + 'static {
+    let services: Vec<String> = services.into_iter().map(Into::into).collect();
+    // Not the monitor itself: this would keep it alive for ever.
+    let mut status = monitor.watch();
+    async move {
+        loop {
+            let available = status.borrow_and_update().is_available();
+            let serving =
+                if available { ServingStatus::Serving } else { ServingStatus::NotServing };
+            set(&reporter, &services, serving).await;
+            if status.changed().await.is_err() {
+                return set(&reporter, &services, ServingStatus::NotServing).await;
+            }
+        }
+    }
+}
+
+async fn set(reporter: &HealthReporter, services: &[String], serving: ServingStatus) {
+    for service in services {
+        reporter.set_service_status(service, serving).await;
+    }
+}

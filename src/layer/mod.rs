@@ -1,0 +1,37 @@
+//! Layers for any `http` stack: axum, hyper, tonic, a bare [`ServiceBuilder`](tower::ServiceBuilder).
+//!
+//! A layer asks the [`HealthMonitor`](crate::health::HealthMonitor) or a store, never Redis itself. None changes the error type of the
+//! service that it wraps, each calls the very service that was polled ready, and every response future has a name.
+//!
+//! | layer | what it does while Redis is away |
+//! | --- | --- |
+//! | [`CheckRedisLayer`] | tells the handler, who decides |
+//! | [`RequireRedisLayer`] | refuses: 503 |
+//!
+//! ```
+//! use evenkeel::{
+//!     health::HealthMonitor,
+//!     layer::{CheckRedisLayer, RequireRedisLayer},
+//! };
+//! use tower::ServiceBuilder;
+//!
+//! # fn demo<S>(monitor: &HealthMonitor, handler: S) {
+//! let service = ServiceBuilder::new()
+//!     .layer(CheckRedisLayer::new(monitor))
+//!     .layer(RequireRedisLayer::new(monitor))
+//!     .service(handler);
+//! # }
+//! ```
+//!
+//! # When Redis is down
+//!
+//! Nothing here does I/O: a request is passed on, or refused, after one atomic load. Both layers give each request one
+//! [budget](crate::health::RequestBudget): however many stores it uses further in, it waits for Redis once.
+
+mod check_redis;
+mod require_redis;
+
+#[cfg(feature = "axum")]
+pub use check_redis::RedisStatusMissing;
+pub use check_redis::{CheckRedis, CheckRedisLayer, RedisStatus};
+pub use require_redis::{RequireRedis, RequireRedisFuture, RequireRedisLayer};

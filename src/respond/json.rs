@@ -1,0 +1,65 @@
+//! The two JSON forms. Everything in them is a fixed word or a number, so nothing needs escaping.
+
+use super::{Refusal, RefusalKind};
+use crate::health::State;
+
+pub(super) const TYPE: &str = "application/json";
+pub(super) const PROBLEM_TYPE: &str = "application/problem+json";
+
+/// One of the four words for a Redis that is not there. Where reads go on and only the writes that
+/// a request needs are gone, that request has met a Redis that is not there, too.
+const fn word(state: State) -> &'static str {
+    match state {
+        State::Connected => State::Disconnected.as_str(),
+        state => state.as_str(),
+    }
+}
+
+pub(super) fn plain(refusal: Refusal) -> String {
+    let status = match refusal.kind() {
+        RefusalKind::Unavailable { state } => format!(r#""status":"{}","#, word(state)),
+        RefusalKind::RateLimited => String::new(),
+    };
+    format!("{{{}}}", members(refusal, &status))
+}
+
+/// [RFC 9457] wants a number in `status`, so the state stands in `details` only.
+///
+/// [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457#section-3.1
+pub(super) fn problem(refusal: Refusal) -> String {
+    let (kind, title) = match refusal.kind() {
+        RefusalKind::Unavailable { .. } => (
+            "temporary-reduced-capacity",
+            "Request cannot be satisfied due to temporary server capacity constraints",
+        ),
+        RefusalKind::RateLimited => {
+            ("quota-exceeded", "Request cannot be satisfied as assigned quota has been exceeded")
+        }
+    };
+    format!(
+        r#"{{"type":"https://iana.org/assignments/http-problem-types#{kind}","title":"{title}","detail":"{}",{}}}"#,
+        refusal.message(),
+        members(refusal, &format!(r#""status":{},"#, refusal.status().as_u16())),
+    )
+}
+
+fn members(refusal: Refusal, status: &str) -> String {
+    let error = match refusal.kind() {
+        RefusalKind::Unavailable { .. } => "Service Temporarily Unavailable",
+        RefusalKind::RateLimited => "Too Many Requests",
+    };
+    let retry_after = match refusal.retry_after() {
+        Some(seconds) => seconds.to_string(),
+        None => "null".to_owned(),
+    };
+    let details = match refusal.kind() {
+        RefusalKind::Unavailable { state } => {
+            format!(r#","details":{{"connectionState":"{}","retrying":true}}"#, word(state))
+        }
+        RefusalKind::RateLimited => String::new(),
+    };
+    let message = refusal.message();
+    format!(
+        r#""error":"{error}","message":"{message}",{status}"retryAfter":{retry_after}{details}"#
+    )
+}

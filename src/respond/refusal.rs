@@ -1,0 +1,119 @@
+//! The value, and the choice of its form.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use super::{accept::prefers, grpc, json};
+use crate::{
+    health::{HealthMonitor, State},
+    time::whole_seconds_up,
+};
+
+/// Why a request was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RefusalKind {
+    /// The answer needs Redis, and Redis is not there: 503, or gRPC's `UNAVAILABLE`.
+    Unavailable {
+        /// What was known of Redis. [`State::Connected`] here means that writes were needed and only
+        /// reads work.
+        state: State,
+    },
+    /// Too many requests: 429, or gRPC's `RESOURCE_EXHAUSTED`.
+    RateLimited,
+}
+
+/// A refusal: why, and when to come back.
+///
+/// It is in the extensions of every response that refuses, so that what stands further out (logs, metrics, an
+/// error page) can tell it from a 503 of the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Refusal {
+    kind: RefusalKind,
+    retry_after: Option<u64>,
+}
+
+impl Refusal {
+    /// Redis is needed and is not there. The state and the wait are the monitor's.
+    pub fn unavailable(monitor: &HealthMonitor) -> Self {
+        let retry_after = Some(whole_seconds_up(monitor.retry_after()));
+        Self { kind: RefusalKind::Unavailable { state: monitor.state() }, retry_after }
+    }
+
+    /// Too many requests: a request sent after this wait is admitted. `None`: no wait will do, the
+    /// request costs more than is ever admitted at once.
+    pub fn rate_limited(wait: Option<Duration>) -> Self {
+        Self { kind: RefusalKind::RateLimited, retry_after: wait.map(whole_seconds_up) }
+    }
+
+    /// Why.
+    pub const fn kind(self) -> RefusalKind {
+        self.kind
+    }
+
+    /// When to come back, in whole seconds: rounded up, at least 1. `None`: never.
+    pub const fn retry_after(self) -> Option<u64> {
+        self.retry_after
+    }
+
+    /// The HTTP status: 503 or 429. (A gRPC client gets 200 and its own status.)
+    pub const fn status(self) -> StatusCode {
+        match self.kind {
+            RefusalKind::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            RefusalKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        }
+    }
+
+    /// The sentence that the client reads.
+    pub const fn message(self) -> &'static str {
+        match (self.kind, self.retry_after) {
+            (RefusalKind::Unavailable { .. }, _) => {
+                "Redis is currently unavailable. Please retry in a few seconds."
+            }
+            (RefusalKind::RateLimited, Some(_)) => "Too many requests. Please retry later.",
+            (RefusalKind::RateLimited, None) => {
+                "This request costs more than is ever admitted at once."
+            }
+        }
+    }
+
+    /// The response, in the form that the request with these headers asks for (see the
+    /// [module](crate::respond)). The refusal is in its extensions.
+    ///
+    /// For handlers and layers that refuse by themselves:
+    ///
+    /// ```
+    /// # use evenkeel::{health::HealthMonitor, respond::Refusal};
+    /// use http::{HeaderMap, Response};
+    /// use http_body_util::Full;
+    ///
+    /// fn cannot_say(monitor: &HealthMonitor, request: &HeaderMap) -> Response<Full<bytes::Bytes>> {
+    ///     Refusal::unavailable(monitor).response(request)
+    /// }
+    /// ```
+    pub fn response<B: From<Bytes>>(self, request: &HeaderMap) -> Response<B> {
+        let mut response = if let Some(content_type) = grpc::asked_for(request) {
+            grpc::trailers_only(self, content_type).map(B::from)
+        } else if prefers(request, json::PROBLEM_TYPE) {
+            self.http(json::PROBLEM_TYPE, json::problem(self)).map(B::from)
+        } else {
+            self.http(json::TYPE, json::plain(self)).map(B::from)
+        };
+        response.extensions_mut().insert(self);
+        response
+    }
+
+    fn http(self, content_type: &'static str, body: String) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
