@@ -1,0 +1,16 @@
+//! Mounting in axum.
+
+use axum::Router;
+
+use super::HealthRouter;
+
+/// For [`Router::merge`]. (`Router::nest_service` and `Router::fallback_service` take the [`HealthRouter`] itself.)
+impl<S> From<HealthRouter> for Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    fn from(health: HealthRouter) -> Self {
+        let mount = |router: Self, path| router.route_service(path, health.clone());
+        health.paths().fold(Self::new(), mount)
+    }
+}
