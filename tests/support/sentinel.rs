@@ -1,0 +1,81 @@
+//! A master, its replica, and one sentinel that watches them.
+
+use super::server::RedisServer;
+
+/// The name under which the sentinel knows the master.
+const NAME: &str = "mymaster";
+
+/// One sentinel (quorum 1), which takes a second to call the master down.
+#[derive(Debug)]
+pub struct Sentinel {
+    /// The master at the start.
+    pub master: RedisServer,
+    /// Its replica at the start.
+    pub replica: RedisServer,
+    /// The sentinel itself; `sentinel.url()` is where clients ask.
+    pub sentinel: RedisServer,
+}
+
+impl Sentinel {
+    /// Starts the three and waits until the sentinel knows master and replica.
+    pub async fn start() -> Sentinel {
+        let master = RedisServer::start().await;
+        let replica = RedisServer::start().await;
+        replica.replica_of(&master).await;
+        let mut builder = RedisServer::builder();
+        builder.sentinel = Some(format!(
+            "sentinel monitor {NAME} 127.0.0.1 {} 1\n\
+             sentinel down-after-milliseconds {NAME} 1000\n\
+             sentinel failover-timeout {NAME} 4000\n",
+            master.port()
+        ));
+        let sentinel = builder.start().await;
+        // Looks every 200 ms, not every 10 s, at what the others are. Redis 6 cannot, and is slow.
+        let _ = sentinel.cli(&["SENTINEL", "DEBUG", "INFO-PERIOD", "200"]).await;
+        let set = Sentinel { master, replica, sentinel };
+        set.sentinel.wait_until("the sentinel knows the replica", || set.is_ready()).await;
+        set
+    }
+
+    /// The name of the master: `mymaster`.
+    pub fn name(&self) -> &'static str {
+        NAME
+    }
+
+    /// The port of the server that the sentinel calls master now.
+    pub async fn master_port(&self) -> Option<u16> {
+        let ask = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME];
+        let (_, port): (String, u16) = self.sentinel.query(&ask).await.ok()?;
+        Some(port)
+    }
+
+    /// Asks the sentinel to make the replica master; returns when it calls it so.
+    pub async fn fail_over(&self) {
+        self.sentinel.cli(&["SENTINEL", "FAILOVER", NAME]).await.expect("SENTINEL FAILOVER");
+        self.wait_for_failover().await;
+    }
+
+    /// Waits until the sentinel calls the replica master (after the master was killed or frozen)
+    /// and the replica takes writes.
+    pub async fn wait_for_failover(&self) {
+        self.sentinel
+            .wait_until("the replica is master", || async {
+                let role = self.replica.info_field("replication", "role").await;
+                role.as_deref() == Some("master")
+                    && self.master_port().await == Some(self.replica.port())
+            })
+            .await;
+    }
+
+    async fn is_ready(&self) -> bool {
+        let replicas: Vec<Vec<String>> =
+            self.sentinel.query(&["SENTINEL", "REPLICAS", NAME]).await.unwrap_or_default();
+        let in_step = |replica: &Vec<String>| {
+            let mut pairs = replica.chunks(2);
+            pairs.any(|pair| *pair == ["master-link-status", "ok"])
+        };
+        self.master_port().await == Some(self.master.port())
+            && !replicas.is_empty()
+            && replicas.iter().all(in_step)
+    }
+}
