@@ -1,0 +1,47 @@
+//! What the handlers share, and the routes put together.
+
+use axum::{Router, middleware::map_response};
+use evenkeel::{health_router::HealthRouter, redis::Redis, telemetry::Metrics};
+use tower_http::limit::RequestBodyLimitLayer;
+
+use crate::{database::Database, errors, pages, redis_routes};
+
+/// More than any route needs.
+const MOST_BODY: usize = 64 * 1024;
+
+/// What the routes stand on.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) redis: Redis,
+    pub(crate) database: Database,
+    /// `None`: `METRICS=off`.
+    pub(crate) metrics: Option<Metrics>,
+}
+
+impl App {
+    /// Every route. Each feature brings its own.
+    pub(crate) fn router(&self) -> Router {
+        Router::new()
+            .merge(pages::routes())
+            .merge(redis_routes::routes(self))
+            .merge(self.health())
+            .fallback(errors::no_such_route)
+            .layer(RequestBodyLimitLayer::new(MOST_BODY))
+            .layer(map_response(errors::as_json))
+    }
+
+    /// Redis may be away; without its database the gateway is of no use.
+    fn health(&self) -> HealthRouter {
+        let database = self.database.clone();
+        let health =
+            HealthRouter::new(self.redis.monitor()).with_version(env!("CARGO_PKG_VERSION"));
+        let health = health.critical("database", move || {
+            let database = database.clone();
+            async move { database.check().await }
+        });
+        match &self.metrics {
+            Some(metrics) => health.with_metrics(metrics),
+            None => health,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! A gateway that lives through a Redis outage: `cargo run --release --example gateway`.
+//!
+//! It starts with or without Redis, prints the URLs to try, and stops on Ctrl-C or SIGTERM once the open requests are
+//! answered. `GET /` lists the routes; `settings.rs` and `evenkeel::config` have the settings.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
+
+mod app;
+mod database;
+mod errors;
+mod greeting;
+mod pages;
+mod redis_routes;
+mod settings;
+mod shutdown;
+
+use std::{net::SocketAddr, process::ExitCode};
+
+use evenkeel::redis::Redis;
+use tokio::net::TcpListener;
+
+use crate::{app::App, database::Database, settings::Settings};
+
+/// The exit status for settings that cannot be used.
+const BAD_SETTINGS: u8 = 2;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let settings = match Settings::from_env() {
+        Ok(settings) => settings,
+        Err(error) => return fail(BAD_SETTINGS, &error),
+    };
+    settings.start_log();
+    let database = match Database::open(&settings.database_path).await {
+        Ok(database) => database,
+        Err(error) => return fail(BAD_SETTINGS, &error),
+    };
+    match serve(settings, database).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(1, &*error),
+    }
+}
+
+async fn serve(settings: Settings, database: Database) -> Result<(), Box<dyn std::error::Error>> {
+    let Settings { listen_addr, redis, metrics, .. } = settings;
+    let redis = Redis::new(redis)?;
+    let app = App { redis, database, metrics };
+
+    let listener = TcpListener::bind(listen_addr)
+        .await
+        .map_err(|error| format!("LISTEN_ADDR: cannot listen on {listen_addr}: {error}"))?;
+    greeting::urls(listener.local_addr()?, app.metrics.is_some());
+    let verdict = tokio::spawn(greeting::redis(app.redis.monitor().clone()));
+
+    let service = app.router().into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(shutdown::asked_for()).await?;
+    verdict.abort();
+    app.redis.monitor().shutdown().await;
+    println!("stopped");
+    Ok(())
+}
+
+fn fail(status: u8, error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("gateway: {error}");
+    ExitCode::from(status)
+}

@@ -1,0 +1,66 @@
+//! Settings from the environment. Those of Redis are the library's: `REDIS_URL` and the like.
+
+use std::{io::IsTerminal, net::SocketAddr, path::PathBuf};
+
+use evenkeel::{
+    Error,
+    config::{RedisConfig, var, var_with},
+    telemetry::Metrics,
+};
+use tracing_subscriber::EnvFilter;
+
+pub(crate) struct Settings {
+    /// `LISTEN_ADDR`
+    pub(crate) listen_addr: SocketAddr,
+    /// `DATABASE_PATH`
+    pub(crate) database_path: PathBuf,
+    /// `METRICS`; the handle of Redis has them, too.
+    pub(crate) metrics: Option<Metrics>,
+    pub(crate) redis: RedisConfig,
+    /// `RUST_LOG`
+    log: EnvFilter,
+}
+
+impl Settings {
+    /// The error names the variable, its value and the accepted form.
+    pub(crate) fn from_env() -> Result<Self, Error> {
+        let mut redis = RedisConfig::from_env()?;
+        let metrics = var_with("METRICS", "on or off", on_or_off)?
+            .unwrap_or(true)
+            .then(|| Metrics::prometheus(redis.service_name(), redis.instance_id()));
+        if let Some(metrics) = &metrics {
+            redis = redis.with_metrics(metrics.clone());
+        }
+        Ok(Self {
+            listen_addr: var("LISTEN_ADDR", "an address and a port, as 127.0.0.1:3000")?
+                .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 3000))),
+            database_path: var("DATABASE_PATH", "the path of a file, or :memory:")?
+                .unwrap_or_else(|| std::env::temp_dir().join("gateway.sqlite3")),
+            metrics,
+            redis,
+            log: var_with(
+                "RUST_LOG",
+                "a level, as info, or a list, as evenkeel=debug,warn",
+                |text| EnvFilter::try_new(text).ok(),
+            )?
+            .unwrap_or_else(|| EnvFilter::new("info")),
+        })
+    }
+
+    /// The log goes to standard error; standard output is for the greeting.
+    pub(crate) fn start_log(&self) {
+        tracing_subscriber::fmt()
+            .with_env_filter(self.log.clone())
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .init();
+    }
+}
+
+fn on_or_off(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "on" | "true" | "1" => Some(true),
+        "off" | "false" | "0" => Some(false),
+        _ => None,
+    }
+}
