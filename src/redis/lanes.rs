@@ -8,10 +8,9 @@ use std::sync::{
 use arc_swap::ArcSwap;
 #[cfg(feature = "cluster")]
 use deadpool_redis::cluster::ClusterConnection;
-use deadpool_redis::redis::{
-    Cmd, Pipeline, RedisResult, Value,
-    aio::{ConnectionLike, MultiplexedConnection},
-};
+#[cfg(feature = "cluster")]
+use deadpool_redis::redis::aio::ConnectionLike;
+use deadpool_redis::redis::{Cmd, Pipeline, RedisResult, Value, aio::MultiplexedConnection};
 use tokio::sync::Notify;
 
 /// A connection that any number of callers use at once.
