@@ -21,6 +21,9 @@ use crate::health::{Ask, Fault, FaultClass, Writes};
 /// How long a beat is kept: longer than most outages, so that it can be told afterwards whether the data is still there.
 const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
 
+/// A write that is not answered while reads are (`CLIENT PAUSE WRITE`, as in a failover).
+const SILENT: Fault = Fault::new(FaultClass::WritesGone, "hang");
+
 /// What became of the beats over a change of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gap {
@@ -121,15 +124,20 @@ impl Canary {
     }
 
     /// Tries a write. A connection that was lost since the last beat says nothing: it is made anew, once.
+    ///
+    /// The connection stays in its place meanwhile: a probe whose read fails gives this up half way.
     pub(super) async fn beat(&self, ask: Ask) -> Writes {
-        let held = self.held().take();
+        let held = self.held().clone();
         if let Some(conn) = held
             && let Some(writes) = self.write(conn, ask, false).await
         {
             return writes;
         }
         match timeout(ask.deadline / 2, self.source.connect()).await {
-            Ok(Ok(conn)) => self.write(conn, ask, true).await.unwrap_or(Writes::Unknown),
+            Ok(Ok(conn)) => {
+                *self.held() = Some(conn.clone());
+                self.write(conn, ask, true).await.unwrap_or(Writes::Unknown)
+            }
             Ok(Err(_)) | Err(_) => Writes::Unknown,
         }
     }
@@ -141,8 +149,14 @@ impl Canary {
         let sending = conn.send(Request::Pipeline(&request, 0, 2));
         let answers = match timeout(ask.late_after, sending).await {
             Ok(Ok(Reply::Many(answers))) => answers,
-            Ok(Ok(Reply::One(_)) | Err(_)) => return None,
-            Err(_elapsed) => return Some(Writes::Gone(Fault::HANG)),
+            Ok(Ok(Reply::One(_)) | Err(_)) => {
+                self.close();
+                return None;
+            }
+            Err(_elapsed) => {
+                self.close();
+                return Some(Writes::Gone(SILENT));
+            }
         };
         let [held, answer] = answers.as_slice() else { return None };
         if is_new && !matches!(held, Value::ServerError(_)) {
@@ -150,18 +164,14 @@ impl Canary {
         }
         let Value::ServerError(error) = answer else {
             self.beats.confirmed(beat);
-            *self.held() = Some(conn);
             return Some(Writes::Work);
         };
         let fault = classify::of_server(error.code(), error.details());
-        // After WrongNode the name may lead elsewhere: this connection never will.
-        if fault.is_none_or(|fault| fault.class() != FaultClass::WrongNode) {
-            *self.held() = Some(conn);
-        }
         Some(match fault {
-            Some(fault)
-                if matches!(fault.class(), FaultClass::WritesGone | FaultClass::WrongNode) =>
-            {
+            Some(fault) if fault.class() == FaultClass::WritesGone => Writes::Gone(fault),
+            Some(fault) if fault.class() == FaultClass::WrongNode => {
+                // The name may lead elsewhere by now: this connection never will.
+                self.close();
                 Writes::Gone(fault)
             }
             // Not allowed to, or about more than writes: the reads that are asked beside say so.
