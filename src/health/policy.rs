@@ -69,6 +69,8 @@ pub(crate) struct Policy {
     attempts: u32,
     reconnect_attempts: u64,
     late: u8,
+    /// A write went unanswered once: asked again before it is believed.
+    silent: bool,
     successes: u32,
     successes_needed: u32,
     up_since: Option<Duration>,
@@ -103,6 +105,7 @@ impl Policy {
             attempts: 0,
             reconnect_attempts: 0,
             late: 0,
+            silent: false,
             successes: 0,
             successes_needed: 1,
             up_since: None,
@@ -189,7 +192,10 @@ impl Policy {
         };
         Ask {
             via: self.via,
-            write: self.state != State::Connected || !self.writes || self.probes % 2 == 1,
+            write: self.state != State::Connected
+                || !self.writes
+                || self.silent
+                || self.probes % 2 == 1,
             late_after,
             deadline: self.deadline(),
         }
@@ -359,8 +365,13 @@ impl Policy {
         self.response_time = Some(answer.latency);
         self.late = 0;
         match self.state {
+            State::Connected if self.is_first_silence(answer.writes) => {
+                self.silent = true;
+                self.next_probe = now;
+            }
             State::Connected | State::Suspect => {
                 self.state = State::Connected;
+                self.silent = false;
                 self.judge_writes(ask, answer.writes, now);
                 self.schedule_idle(now);
             }
@@ -385,6 +396,11 @@ impl Policy {
                 }
             }
         }
+    }
+
+    /// One write that is late may have had bad luck.
+    fn is_first_silence(&self, writes: Writes) -> bool {
+        self.writes && !self.silent && writes == Writes::Gone(Fault::WRITES_HANG)
     }
 
     /// Writes that come back are announced after the recovery steps: what could not be written
@@ -462,6 +478,7 @@ impl Policy {
         self.attempts = 0;
         self.successes = 0;
         self.late = 0;
+        self.silent = false;
         self.via = via_for(fault);
         self.next_demand =
             now + Duration::from_secs_f64(self.rng.random_range(0.0..DEMAND_EVERY.end));

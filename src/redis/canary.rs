@@ -9,7 +9,7 @@ use std::{
 };
 
 use deadpool_redis::redis::{FromRedisValue, Pipeline, Value};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     classify,
@@ -20,9 +20,6 @@ use crate::health::{Ask, Fault, FaultClass, Writes};
 
 /// How long a beat is kept: longer than most outages, so that it can be told afterwards whether the data is still there.
 const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
-
-/// A write that is not answered while reads are (`CLIENT PAUSE WRITE`, as in a failover).
-const SILENT: Fault = Fault::new(FaultClass::WritesGone, "hang");
 
 /// What became of the beats over a change of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,13 +83,21 @@ impl Beats {
     }
 }
 
+/// The canary's connection.
+#[derive(Clone)]
+struct Held {
+    conn: Conn,
+    /// Was the beat that it found compared with the last one written?
+    compared: bool,
+}
+
 /// Writes the beats. A write that hangs blocks its connection, so that is never one that others share.
 pub(super) struct Canary {
     source: Arc<Source>,
     key: String,
     beats: Arc<Beats>,
     next: AtomicU64,
-    conn: Mutex<Option<Conn>>,
+    held: Mutex<Option<Held>>,
 }
 
 impl Canary {
@@ -102,7 +107,7 @@ impl Canary {
             key: format!("{namespace}:canary:{instance}"),
             beats: Arc::default(),
             next: 1.into(),
-            conn: Mutex::default(),
+            held: Mutex::default(),
         }
     }
 
@@ -119,35 +124,39 @@ impl Canary {
         self.held().take();
     }
 
-    fn held(&self) -> MutexGuard<'_, Option<Conn>> {
-        self.conn.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, Option<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tries a write. A connection that was lost since the last beat says nothing: it is made anew, once.
     ///
     /// The connection stays in its place meanwhile: a probe whose read fails gives this up half way.
     pub(super) async fn beat(&self, ask: Ask) -> Writes {
+        // The probe that this belongs to is cut off at its deadline: a silence is to be told before.
+        let end = Instant::now() + ask.deadline.mul_f64(0.8);
         let held = self.held().clone();
-        if let Some(conn) = held
-            && let Some(writes) = self.write(conn, ask, false).await
+        if let Some(held) = held
+            && let Some(writes) = self.write(held, ask, end).await
         {
             return writes;
         }
         match timeout(ask.deadline / 2, self.source.connect()).await {
             Ok(Ok(conn)) => {
-                *self.held() = Some(conn.clone());
-                self.write(conn, ask, true).await.unwrap_or(Writes::Unknown)
+                let held = Held { conn, compared: false };
+                *self.held() = Some(held.clone());
+                self.write(held, ask, end).await.unwrap_or(Writes::Unknown)
             }
             Ok(Err(_)) | Err(_) => Writes::Unknown,
         }
     }
 
     /// `None`: the connection was lost.
-    async fn write(&self, mut conn: Conn, ask: Ask, is_new: bool) -> Option<Writes> {
+    async fn write(&self, mut held: Held, ask: Ask, end: Instant) -> Option<Writes> {
         let beat = self.next.fetch_add(1, Ordering::Relaxed);
         let request = self.look_and_set(beat);
-        let sending = conn.send(Request::Pipeline(&request, 0, 2));
-        let answers = match timeout(ask.late_after, sending).await {
+        let sending = held.conn.send(Request::Pipeline(&request, 0, 2));
+        let end = end.min(Instant::now() + ask.late_after);
+        let answers = match timeout_at(end, sending).await {
             Ok(Ok(Reply::Many(answers))) => answers,
             Ok(Ok(Reply::One(_)) | Err(_)) => {
                 self.close();
@@ -155,12 +164,14 @@ impl Canary {
             }
             Err(_elapsed) => {
                 self.close();
-                return Some(Writes::Gone(SILENT));
+                return Some(Writes::Gone(Fault::WRITES_HANG));
             }
         };
-        let [held, answer] = answers.as_slice() else { return None };
-        if is_new && !matches!(held, Value::ServerError(_)) {
-            self.beats.found(u64::from_redis_value_ref(held).ok());
+        let [found, answer] = answers.as_slice() else { return None };
+        if !held.compared && !matches!(found, Value::ServerError(_)) {
+            self.beats.found(u64::from_redis_value_ref(found).ok());
+            held.compared = true;
+            *self.held() = Some(held);
         }
         let Value::ServerError(error) = answer else {
             self.beats.confirmed(beat);
