@@ -128,17 +128,21 @@ impl Canary {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tries a write. A connection that was lost since the last beat says nothing: it is made anew, once.
+    /// Tries a write. A connection that was lost since the last beat, or is silent, says nothing: it is made anew, once.
     ///
     /// The connection stays in its place meanwhile: a probe whose read fails gives this up half way.
     pub(super) async fn beat(&self, ask: Ask) -> Writes {
         // The probe that this belongs to is cut off at its deadline: a silence is to be told before.
         let end = Instant::now() + ask.deadline.mul_f64(0.8);
         let held = self.held().clone();
-        if let Some(held) = held
-            && let Some(writes) = self.write(held, ask, end).await
-        {
-            return writes;
+        if let Some(held) = held {
+            let enough = end.saturating_duration_since(Instant::now()) > ask.late_after * 2;
+            match self.write(held, ask, end).await {
+                // It may be this connection that is dead, as others are.
+                Some(Writes::Gone(Fault::WRITES_HANG)) if enough => {}
+                Some(writes) => return writes,
+                None => {}
+            }
         }
         match timeout(ask.deadline / 2, self.source.connect()).await {
             Ok(Ok(conn)) => {
