@@ -61,10 +61,9 @@ impl Plan {
                 Self { command, nature, repeatable: nature == Nature::Read }
             }
             Request::Pipeline(pipeline, ..) => {
-                let reads = pipeline
-                    .cmd_iter()
-                    .all(|cmd| commands::nature(Command::of(cmd), cmd) == Nature::Read);
-                let nature = if reads { Nature::Read } else { Nature::Write };
+                let natures = pipeline.cmd_iter().map(|cmd| commands::nature(Command::of(cmd), cmd));
+                let nature = natures.reduce(Nature::with).unwrap_or(Nature::Read);
+                let reads = nature == Nature::Read;
                 Self { command: Command::PIPELINE, nature, repeatable: reads }
             }
         }
