@@ -61,7 +61,8 @@ impl Plan {
                 Self { command, nature, repeatable: nature == Nature::Read }
             }
             Request::Pipeline(pipeline, ..) => {
-                let natures = pipeline.cmd_iter().map(|cmd| commands::nature(Command::of(cmd), cmd));
+                let natures =
+                    pipeline.cmd_iter().map(|cmd| commands::nature(Command::of(cmd), cmd));
                 let nature = natures.reduce(Nature::with).unwrap_or(Nature::Read);
                 let reads = nature == Nature::Read;
                 Self { command: Command::PIPELINE, nature, repeatable: reads }
