@@ -17,8 +17,9 @@ const CONFIRM_EVERY: Duration = Duration::from_millis(50);
 /// Between attempts that only ask a server that is there.
 const PATIENT: Duration = Duration::from_secs(1);
 /// Between two probes that requests ask for: over half a second, so that thousands of requests make few probes; under
-/// one, so that they have Redis back within a second; and far enough apart that many instances do not come back together.
-const DEMAND_EVERY: Range<f64> = 0.65..0.9;
+/// one, so that they have Redis back within a second; and as near to that as can be: the longer the interval, the fewer of
+/// many instances ask in the same instant.
+const DEMAND_EVERY: Range<f64> = 0.85..0.95;
 /// A relapse is an outage that begins this soon after the last one ended.
 const RELAPSE_WITHIN: Duration = Duration::from_secs(60);
 /// The most successes that are ever asked for.
@@ -73,6 +74,7 @@ pub(crate) struct Policy {
     silent: bool,
     successes: u32,
     successes_needed: u32,
+    /// When the last outage ended.
     up_since: Option<Duration>,
     outages: u64,
     outage_since: Option<Duration>,
@@ -283,7 +285,6 @@ impl Policy {
         }
         if self.state != State::Connected {
             self.end_outage(now);
-            self.up_since = Some(now);
             self.reached = true;
         }
         self.enter_connected(now);
@@ -296,14 +297,21 @@ impl Policy {
         }
         let without_writes =
             matches!(fault.class(), FaultClass::WritesGone | FaultClass::WrongNode);
+        let for_want_of_writes = !self.pending_writes && fault.class() == FaultClass::Hang;
         if self.state == State::Connected {
             self.recovering = false;
-            self.evidence(fault, now);
+            self.note(fault, now);
+            match fault.class() {
+                FaultClass::Recovery => self.lose_writes(fault, now),
+                _ => self.evidence(fault, now),
+            }
         } else if without_writes {
             self.note(fault, now);
             self.pending_writes = false;
             self.recovered(now);
             self.cause = Some(fault);
+        } else if for_want_of_writes {
+            self.recovered(now);
         } else {
             self.recovering = false;
             self.note(fault, now);
@@ -357,7 +365,8 @@ impl Policy {
         self.cause = Some(fault);
         self.asked = None;
         self.via = via_for(fault);
-        self.next_probe = now + jittered(PATIENT, &mut self.rng);
+        let chance = self.part(now);
+        self.next_probe = now + PATIENT.mul_f64(2.0 * chance);
     }
 
     fn good_answer(&mut self, ask: Ask, answer: Answer, now: Duration) {
@@ -480,16 +489,23 @@ impl Policy {
         self.late = 0;
         self.silent = false;
         self.via = via_for(fault);
-        self.next_demand =
-            now + Duration::from_secs_f64(self.rng.random_range(0.0..DEMAND_EVERY.end));
+        let chance = self.part(now);
         let wait = match fault.class() {
             FaultClass::NotServing | FaultClass::Slow | FaultClass::WrongNode => {
                 jittered(PATIENT, &mut self.rng)
             }
             FaultClass::Credentials => jittered(self.rules.backoff.last(), &mut self.rng),
-            _ => self.rules.backoff.parting(&mut self.rng),
+            _ => self.rules.backoff.parting(chance),
         };
         self.next_probe = now + wait;
+    }
+
+    /// Many instances meet the same fault in the same instant: here they part. One draw for what is scheduled and for what
+    /// requests ask for, because the lesser of two would come too early too often.
+    fn part(&mut self, now: Duration) -> f64 {
+        let chance = self.rng.random();
+        self.next_demand = now + Duration::from_secs_f64(DEMAND_EVERY.end * chance);
+        chance
     }
 
     fn failed_attempt(&mut self, fault: Fault, now: Duration) {
@@ -559,6 +575,7 @@ impl Policy {
     fn end_outage(&mut self, now: Duration) {
         if let Some(began) = self.outage_since.take() {
             self.degraded += now.saturating_sub(began);
+            self.up_since = Some(now);
         }
     }
 }
@@ -593,3 +610,7 @@ pub(crate) struct Facts {
     pub(crate) degraded: Duration,
     pub(crate) next_probe: Duration,
 }
+
+#[cfg(test)]
+#[path = "policy_tests/mod.rs"]
+mod tests;
