@@ -172,11 +172,14 @@ impl Connection {
         let monitor = &self.redis.monitor;
         let mut watch = monitor.watch();
         let settled = watch.wait_for(|_| monitor.state() != State::Suspect);
-        let settled = tokio::time::timeout_at(deadline, settled).await;
-        if !matches!(settled, Ok(Ok(_))) {
-            return None;
+        match tokio::time::timeout_at(deadline, settled).await {
+            Ok(Ok(_)) => self.admit(plan).ok(),
+            Ok(Err(_ended)) => None,
+            Err(_elapsed) => {
+                RequestBudget::spend();
+                None
+            }
         }
-        self.admit(plan).ok()
     }
 
     fn count(&self, plan: Plan, outcome: Outcome, began: Instant) {
