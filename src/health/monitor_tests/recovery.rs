@@ -61,9 +61,8 @@ async fn a_step_with_an_error_of_its_own_holds_up_nobody() {
     let _mistake = monitor.on_recovery(Stage::Epoch, "mistake", |_| async {
         Err(Error::new(ErrorKind::Command, "not what was expected"))
     });
-    let _panics = monitor.on_recovery(Stage::Epoch, "panics", |_| async {
-        panic!("a step has a mistake in it")
-    });
+    let _panics = monitor
+        .on_recovery(Stage::Epoch, "panics", |_| async { panic!("a step has a mistake in it") });
     let _after = note(&monitor, &log, Stage::Caches, "after");
     goes_and_comes_back(&monitor, &fake).await;
     assert_eq!(*log.lock().unwrap(), ["after"]);
@@ -136,9 +135,9 @@ async fn writes_gone_and_back_run_the_steps_and_reads_go_on() {
     assert!(monitor.wait_available(2 * SECOND).await);
     assert_eq!(*log.lock().unwrap(), ["guards"]);
     let writes = [transitions.recv().await.unwrap(), transitions.recv().await.unwrap()];
-    assert_eq!(writes.map(|t| (t.status.state, t.status.writes)), [
-        (State::Connected, false),
-        (State::Connected, true)
-    ]);
+    assert_eq!(
+        writes.map(|t| (t.status.state, t.status.writes)),
+        [(State::Connected, false), (State::Connected, true)]
+    );
     assert_eq!(monitor.status().outages, 0);
 }
