@@ -1,7 +1,7 @@
 //! What an application meets while a real Redis is refused, hung, wrong, slow, restarted or emptied: how long its
 //! requests wait, how soon an outage is known and over, and that routes without Redis never notice.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -20,11 +20,12 @@ async fn most_at_once(away: Duration, traffic: bool) -> usize {
         meets(monitor, REFUSED);
     }
     let requests = tokio::spawn(async move {
-        while traffic {
-            monitors.iter().for_each(HealthMonitor::demand);
+        loop {
+            if traffic {
+                monitors.iter().for_each(HealthMonitor::demand);
+            }
             tokio::time::sleep(5 * MS).await;
         }
-        pending::<()>().await;
     });
     tokio::time::sleep(away).await;
     fake.set(Behaviour::Well);
