@@ -75,7 +75,7 @@ pub(super) struct Shared {
 #[derive(Clone)]
 pub struct HealthMonitor {
     pub(super) shared: Arc<Shared>,
-    pub(super) messages: mpsc::Sender<Message>,
+    pub(super) messages: mpsc::UnboundedSender<Message>,
 }
 
 /// What was known when something was begun; needed to report how it ended.
@@ -221,7 +221,7 @@ impl HealthMonitor {
     /// Ends the monitor's task; from then on nothing is available. Returns when it has ended.
     pub async fn shutdown(&self) {
         let (done, ended) = oneshot::channel();
-        if self.messages.send(Message::Shutdown(done)).await.is_ok() {
+        if self.messages.send(Message::Shutdown(done)).is_ok() {
             let _ = ended.await;
         }
     }
@@ -278,10 +278,10 @@ impl HealthMonitor {
         Error::new(ErrorKind::Unavailable, message)
     }
 
-    /// Sends to the task. The channel holds more than can be under way: of evidence, there is at most one report a
-    /// generation, and the task makes the generations.
+    /// Sends to the task. Nothing may be lost: each message goes with a word that was set. Nothing piles up either: of
+    /// evidence there is at most one report a generation, and the task makes the generations; the rest is by hand.
     fn send(&self, message: Message) {
-        if self.messages.try_send(message).is_err() {
+        if self.messages.send(message).is_err() {
             tracing::debug!(dependency = self.shared.name, "the monitor has ended");
         }
     }
@@ -291,7 +291,7 @@ impl HealthMonitor {
 #[derive(Clone)]
 pub(crate) struct WeakMonitor {
     shared: Weak<Shared>,
-    messages: mpsc::WeakSender<Message>,
+    messages: mpsc::WeakUnboundedSender<Message>,
 }
 
 impl WeakMonitor {

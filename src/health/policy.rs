@@ -17,8 +17,9 @@ const CONFIRM_EVERY: Duration = Duration::from_millis(50);
 /// Between attempts that only ask a server that is there.
 const PATIENT: Duration = Duration::from_secs(1);
 /// Between two probes that requests ask for: over half a second, so that thousands of requests make few probes; under
-/// one, so that they have Redis back within a second; and far enough apart that many instances do not come back together.
-const DEMAND_EVERY: Range<f64> = 0.65..0.9;
+/// one, so that they have Redis back within a second; and as near to that as can be: the longer the interval, the fewer of
+/// many instances ask in the same instant.
+const DEMAND_EVERY: Range<f64> = 0.85..0.95;
 /// A relapse is an outage that begins this soon after the last one ended.
 const RELAPSE_WITHIN: Duration = Duration::from_secs(60);
 /// The most successes that are ever asked for.
@@ -69,8 +70,11 @@ pub(crate) struct Policy {
     attempts: u32,
     reconnect_attempts: u64,
     late: u8,
+    /// A write went unanswered once: asked again before it is believed.
+    silent: bool,
     successes: u32,
     successes_needed: u32,
+    /// When the last outage ended.
     up_since: Option<Duration>,
     outages: u64,
     outage_since: Option<Duration>,
@@ -103,6 +107,7 @@ impl Policy {
             attempts: 0,
             reconnect_attempts: 0,
             late: 0,
+            silent: false,
             successes: 0,
             successes_needed: 1,
             up_since: None,
@@ -189,7 +194,10 @@ impl Policy {
         };
         Ask {
             via: self.via,
-            write: self.state != State::Connected || !self.writes || self.probes % 2 == 1,
+            write: self.state != State::Connected
+                || !self.writes
+                || self.silent
+                || self.probes % 2 == 1,
             late_after,
             deadline: self.deadline(),
         }
@@ -277,7 +285,6 @@ impl Policy {
         }
         if self.state != State::Connected {
             self.end_outage(now);
-            self.up_since = Some(now);
             self.reached = true;
         }
         self.enter_connected(now);
@@ -290,14 +297,21 @@ impl Policy {
         }
         let without_writes =
             matches!(fault.class(), FaultClass::WritesGone | FaultClass::WrongNode);
+        let for_want_of_writes = !self.pending_writes && fault.class() == FaultClass::Hang;
         if self.state == State::Connected {
             self.recovering = false;
-            self.evidence(fault, now);
+            self.note(fault, now);
+            match fault.class() {
+                FaultClass::Recovery => self.lose_writes(fault, now),
+                _ => self.evidence(fault, now),
+            }
         } else if without_writes {
             self.note(fault, now);
             self.pending_writes = false;
             self.recovered(now);
             self.cause = Some(fault);
+        } else if for_want_of_writes {
+            self.recovered(now);
         } else {
             self.recovering = false;
             self.note(fault, now);
@@ -351,7 +365,8 @@ impl Policy {
         self.cause = Some(fault);
         self.asked = None;
         self.via = via_for(fault);
-        self.next_probe = now + jittered(PATIENT, &mut self.rng);
+        let chance = self.part(now);
+        self.next_probe = now + PATIENT.mul_f64(2.0 * chance);
     }
 
     fn good_answer(&mut self, ask: Ask, answer: Answer, now: Duration) {
@@ -359,8 +374,13 @@ impl Policy {
         self.response_time = Some(answer.latency);
         self.late = 0;
         match self.state {
+            State::Connected if self.is_first_silence(answer.writes) => {
+                self.silent = true;
+                self.next_probe = now;
+            }
             State::Connected | State::Suspect => {
                 self.state = State::Connected;
+                self.silent = false;
                 self.judge_writes(ask, answer.writes, now);
                 self.schedule_idle(now);
             }
@@ -385,6 +405,11 @@ impl Policy {
                 }
             }
         }
+    }
+
+    /// One write that is late may have had bad luck.
+    fn is_first_silence(&self, writes: Writes) -> bool {
+        self.writes && !self.silent && writes == Writes::Gone(Fault::WRITES_HANG)
     }
 
     /// Writes that come back are announced after the recovery steps: what could not be written
@@ -462,17 +487,25 @@ impl Policy {
         self.attempts = 0;
         self.successes = 0;
         self.late = 0;
+        self.silent = false;
         self.via = via_for(fault);
-        self.next_demand =
-            now + Duration::from_secs_f64(self.rng.random_range(0.0..DEMAND_EVERY.end));
+        let chance = self.part(now);
         let wait = match fault.class() {
             FaultClass::NotServing | FaultClass::Slow | FaultClass::WrongNode => {
                 jittered(PATIENT, &mut self.rng)
             }
             FaultClass::Credentials => jittered(self.rules.backoff.last(), &mut self.rng),
-            _ => self.rules.backoff.parting(&mut self.rng),
+            _ => self.rules.backoff.parting(chance),
         };
         self.next_probe = now + wait;
+    }
+
+    /// Many instances meet the same fault in the same instant: here they part. One draw for what is scheduled and for what
+    /// requests ask for, because the lesser of two would come too early too often.
+    fn part(&mut self, now: Duration) -> f64 {
+        let chance = self.rng.random();
+        self.next_demand = now + Duration::from_secs_f64(DEMAND_EVERY.end * chance);
+        chance
     }
 
     fn failed_attempt(&mut self, fault: Fault, now: Duration) {
@@ -542,6 +575,7 @@ impl Policy {
     fn end_outage(&mut self, now: Duration) {
         if let Some(began) = self.outage_since.take() {
             self.degraded += now.saturating_sub(began);
+            self.up_since = Some(now);
         }
     }
 }
@@ -576,3 +610,7 @@ pub(crate) struct Facts {
     pub(crate) degraded: Duration,
     pub(crate) next_probe: Duration,
 }
+
+#[cfg(test)]
+#[path = "policy_tests/mod.rs"]
+mod tests;

@@ -61,10 +61,10 @@ impl Plan {
                 Self { command, nature, repeatable: nature == Nature::Read }
             }
             Request::Pipeline(pipeline, ..) => {
-                let reads = pipeline
-                    .cmd_iter()
-                    .all(|cmd| commands::nature(Command::of(cmd), cmd) == Nature::Read);
-                let nature = if reads { Nature::Read } else { Nature::Write };
+                let natures =
+                    pipeline.cmd_iter().map(|cmd| commands::nature(Command::of(cmd), cmd));
+                let nature = natures.reduce(Nature::with).unwrap_or(Nature::Read);
+                let reads = nature == Nature::Read;
                 Self { command: Command::PIPELINE, nature, repeatable: reads }
             }
         }
@@ -172,11 +172,14 @@ impl Connection {
         let monitor = &self.redis.monitor;
         let mut watch = monitor.watch();
         let settled = watch.wait_for(|_| monitor.state() != State::Suspect);
-        let settled = tokio::time::timeout_at(deadline, settled).await;
-        if !matches!(settled, Ok(Ok(_))) {
-            return None;
+        match tokio::time::timeout_at(deadline, settled).await {
+            Ok(Ok(_)) => self.admit(plan).ok(),
+            Ok(Err(_ended)) => None,
+            Err(_elapsed) => {
+                RequestBudget::spend();
+                None
+            }
         }
-        self.admit(plan).ok()
     }
 
     fn count(&self, plan: Plan, outcome: Outcome, began: Instant) {

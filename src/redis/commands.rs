@@ -3,7 +3,7 @@
 use deadpool_redis::redis::{Arg, Cmd};
 
 /// What a command needs of Redis, and of its connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Nature {
     Read,
     Write,
@@ -11,6 +11,13 @@ pub(super) enum Nature {
     Blocks,
     /// Changes the connection for whoever comes after: needs a connection of its own.
     Binds,
+}
+
+impl Nature {
+    /// What both together need: the most that one of them does.
+    pub(super) fn with(self, other: Self) -> Self {
+        self.max(other)
+    }
 }
 
 /// A command by its place in the table; the last place is for those that are not in it.

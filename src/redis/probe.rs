@@ -259,13 +259,12 @@ impl Probe for RedisProbe {
     }
 
     fn details(&self) -> Details {
-        let mut details = Details::default();
-        details.url = Some(self.url.clone());
-        details.server_version =
-            self.version.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        details.topology = Some(self.source.topology().as_str());
-        details.usage = self.meter.usage();
-        details
+        Details {
+            url: Some(self.url.clone()),
+            server_version: self.version.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            topology: Some(self.source.topology().as_str()),
+            usage: self.meter.usage(),
+        }
     }
 
     fn outage(&self, keep: bool) {
