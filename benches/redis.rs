@@ -117,8 +117,12 @@ fn main() {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let server = runtime.block_on(RedisServer::start());
     let arguments: Vec<String> = std::env::args().collect();
-    if arguments.iter().all(|argument| argument != "--test") {
+    let named = |word: &str| arguments.iter().any(|argument| argument == word);
+    if !named("--test") {
         throughput(&runtime, &server.url());
+    }
+    if named("throughput") {
+        return;
     }
     let mut criterion = Criterion::default().configure_from_args();
     refused(&mut criterion, &runtime);
