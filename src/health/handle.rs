@@ -269,6 +269,7 @@ impl HealthMonitor {
     }
 
     /// The error for something that was not even tried.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
     pub(crate) fn unavailable(&self) -> Error {
         let message = match self.state() {
             State::Connecting | State::Failed => "not reached yet",
@@ -288,12 +289,14 @@ impl HealthMonitor {
 }
 
 /// A handle that does not keep the monitor alive.
+#[cfg_attr(not(feature = "redis"), allow(dead_code))]
 #[derive(Clone)]
 pub(crate) struct WeakMonitor {
     shared: Weak<Shared>,
     messages: mpsc::WeakUnboundedSender<Message>,
 }
 
+#[cfg_attr(not(feature = "redis"), allow(dead_code))]
 impl WeakMonitor {
     pub(crate) fn upgrade(&self) -> Option<HealthMonitor> {
         Some(HealthMonitor { shared: self.shared.upgrade()?, messages: self.messages.upgrade()? })
@@ -301,6 +304,7 @@ impl WeakMonitor {
 }
 
 impl HealthMonitor {
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
     pub(crate) fn downgrade(&self) -> WeakMonitor {
         WeakMonitor { shared: Arc::downgrade(&self.shared), messages: self.messages.downgrade() }
     }

@@ -204,11 +204,12 @@ impl Policy {
     }
 
     /// A connection that is idle is given no longer than a command would have; with the verification that
-    /// follows it, that makes one probe timeout. A new connection may take as long again to be made.
+    /// follows it, that makes one probe timeout. While writes are gone, the one to try them on may have to be made. New
+    /// connections for all may take as long again to be made.
     fn deadline(&self) -> Duration {
         let Rules { op_timeout, probe_timeout, .. } = self.rules;
         match (self.state, self.via) {
-            (State::Connected, Via::Kept) => op_timeout.min(probe_timeout),
+            (State::Connected, Via::Kept) if self.writes => op_timeout.min(probe_timeout),
             (State::Suspect, _) => probe_timeout.saturating_sub(op_timeout).max(op_timeout),
             (_, Via::Renew) => probe_timeout * 2,
             _ => probe_timeout,
@@ -374,6 +375,11 @@ impl Policy {
         self.response_time = Some(answer.latency);
         self.late = 0;
         match self.state {
+            // It went and came back between two looks: what it lost is made good before it is used.
+            State::Connected | State::Suspect if answer.restarted && self.writes => {
+                self.begin_outage(now);
+                self.begin_recovery(answer.writes, now);
+            }
             State::Connected if self.is_first_silence(answer.writes) => {
                 self.silent = true;
                 self.next_probe = now;
@@ -391,19 +397,23 @@ impl Policy {
                     self.next_probe = now + CONFIRM_EVERY;
                     return;
                 }
-                self.successes = 0;
-                self.recovering = true;
-                self.pending_writes = !matches!(answer.writes, Writes::Gone(_));
-                if let Writes::Gone(fault) = answer.writes {
-                    self.cause = Some(fault);
-                    self.note(fault, now);
-                } else {
-                    self.cause = None;
-                }
-                if self.state != State::Connecting {
-                    self.enter(State::Recovering, now);
-                }
+                self.begin_recovery(answer.writes, now);
             }
+        }
+    }
+
+    fn begin_recovery(&mut self, writes: Writes, now: Duration) {
+        self.successes = 0;
+        self.silent = false;
+        self.recovering = true;
+        self.pending_writes = !matches!(writes, Writes::Gone(_));
+        self.cause = None;
+        if let Writes::Gone(fault) = writes {
+            self.cause = Some(fault);
+            self.note(fault, now);
+        }
+        if self.state != State::Connecting {
+            self.enter(State::Recovering, now);
         }
     }
 

@@ -160,6 +160,10 @@ impl Connection {
                 return;
             }
             RequestBudget::spend();
+            // Who waits for less than the settings say has not seen a hang.
+            if self.deadline < self.redis.op_timeout {
+                return;
+            }
         }
         self.redis.monitor.report(admission, fault, began);
     }

@@ -41,6 +41,8 @@ struct Known {
     last: Option<(u64, Instant)>,
     gap: Option<Gap>,
     run_id: Option<String>,
+    /// The run id at the last recovery, as far as it was said.
+    settled: Option<Option<String>>,
 }
 
 impl Beats {
@@ -48,22 +50,37 @@ impl Beats {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was found over all changes of connections since [`forget_gap`](Self::forget_gap).
+    /// What was found over all changes of connections since [`settle`](Self::settle).
     pub(super) fn gap(&self) -> Option<Gap> {
         self.known().gap
     }
 
-    pub(super) fn forget_gap(&self) {
-        self.known().gap = None;
-    }
-
-    /// The server process that answered when a connection was last made.
-    pub(super) fn run_id(&self) -> Option<String> {
-        self.known().run_id.clone()
-    }
-
+    /// The server process that the connections lead to, if it said.
     pub(super) fn set_run_id(&self, run_id: Option<String>) {
         self.known().run_id = run_id;
+    }
+
+    /// The server process is the one that was there at the last [`settle`](Self::settle).
+    pub(super) fn is_same_process(&self) -> bool {
+        let known = self.known();
+        known.run_id.is_some() && known.settled == Some(known.run_id.clone())
+    }
+
+    /// It is another one, or has lost data: the recovery steps have to run. `false` before they ever did.
+    pub(super) fn is_restarted(&self) -> bool {
+        let known = self.known();
+        match (&known.settled, &known.run_id) {
+            (None, _) => false,
+            (Some(Some(before)), Some(now)) => before != now,
+            _ => known.gap == Some(Gap::Lost),
+        }
+    }
+
+    /// What became of the data is known and told.
+    pub(super) fn settle(&self) {
+        let mut known = self.known();
+        known.settled = Some(known.run_id.clone());
+        known.gap = None;
     }
 
     fn confirmed(&self, beat: u64) {

@@ -17,18 +17,12 @@ use crate::{
 /// KEYS: the epoch. ARGV: the epoch to begin when there is none, or when `rotate` is the one that stands. Returns the one that stands.
 const SCRIPT: &str = include_str!("epoch.lua");
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Known {
-    epoch: Option<String>,
-    run_id: Option<String>,
-}
-
 #[derive(Clone)]
 pub(super) struct Epoch {
     key: String,
     script: Arc<Script>,
     beats: Arc<Beats>,
-    known: Arc<Mutex<Known>>,
+    known: Arc<Mutex<Option<String>>>,
 }
 
 impl Epoch {
@@ -48,10 +42,9 @@ impl Epoch {
         recovery: Recovery,
     ) -> Result<(), Error> {
         let before = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let run_id = self.beats.run_id();
         let mut epoch = self.stands(&mut connection, "").await?;
-        let same_process = run_id.is_some() && run_id == before.run_id;
-        let continuity = match (&before.epoch, self.beats.gap()) {
+        let same_process = self.beats.is_same_process();
+        let continuity = match (&before, self.beats.gap()) {
             (None, _) => Continuity::Kept,
             (Some(known), _) if *known != epoch => Continuity::Lost,
             (Some(_), _) if same_process => Continuity::Kept,
@@ -65,9 +58,8 @@ impl Epoch {
         if continuity == Continuity::Lost {
             tracing::warn!("Redis has lost data, or came back older: what guards is pushed again");
         }
-        self.beats.forget_gap();
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
-            Known { epoch: Some(epoch), run_id };
+        self.beats.settle();
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(epoch);
         Ok(())
     }
 

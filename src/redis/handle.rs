@@ -66,7 +66,7 @@ pub(super) struct Inner {
     service: String,
     instance: String,
     metrics: Metrics,
-    op_timeout: Duration,
+    pub(super) op_timeout: Duration,
     probe_timeout: Duration,
 }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use evenkeel::{health::State, redis::Redis};
+use evenkeel::{
+    health::{Stage, State},
+    redis::Redis,
+};
 use redis::cmd;
 
 use crate::{
@@ -69,6 +72,49 @@ async fn old_connections_in_a_black_hole_while_new_ones_work() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(traffic.seen().count("/strict", 200) > 0);
     no_outage(&mut world, &traffic).await;
+}
+
+/// Several shared connections: those that are dead are replaced, each by one.
+#[tokio::test]
+async fn one_of_several_is_lost() {
+    let mut world = World::up_with(RedisServer::start().await, |config| config.with_lanes(4)).await;
+    let traffic = Traffic::start(&world.app);
+    // The handle's and the canary's.
+    let has_all = || async { world.server.connected_clients().await == 5 };
+    assert!(eventually(LONG, has_all).await);
+    for round in 0..4 {
+        let list: String = world.server.query(&["CLIENT", "LIST", "TYPE", "normal"]).await.unwrap();
+        let line = list.lines().find(|line| !line.contains("evenkeel-test-kit")).unwrap();
+        let id = line.strip_prefix("id=").and_then(|rest| rest.split(' ').next()).unwrap();
+        world.server.cli(&["CLIENT", "KILL", "ID", id]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        world.becomes("available again", |monitor| monitor.is_available()).await;
+        let clients = world.server.connected_clients().await;
+        assert!(eventually(LONG, has_all).await, "{clients} connections in round {round}");
+    }
+    no_outage(&mut world, &traffic).await;
+}
+
+/// The last handle takes its connections with it.
+#[tokio::test]
+async fn no_connection_outlives_the_handle() {
+    let server = RedisServer::start().await;
+    let config = evenkeel::config::RedisConfig::new(server.url().parse().unwrap());
+    let redis = Redis::new(config).unwrap();
+    assert!(redis.monitor().wait_available(LONG).await);
+    let step = redis.on_recovery(Stage::Guards, "held", |_, _| async { Ok(()) });
+    assert!(server.connected_clients().await > 0);
+    drop(redis);
+    assert!(eventually(LONG, || async { server.connected_clients().await == 0 }).await);
+    drop(step);
+
+    let config = evenkeel::config::RedisConfig::new(server.url().parse().unwrap());
+    let redis = Redis::new(config).unwrap();
+    assert!(redis.monitor().wait_available(LONG).await);
+    redis.shutdown().await;
+    assert!(eventually(LONG, || async { server.connected_clients().await == 0 }).await);
+    let error = redis.query::<Option<u8>>(cmd("GET").arg("key")).await.unwrap_err();
+    assert!(error.is_unavailable(), "{error}");
 }
 
 #[tokio::test]

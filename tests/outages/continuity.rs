@@ -100,6 +100,28 @@ async fn restored_from_an_older_dump() {
     assert!(matches!(told, Continuity::KeptUntil(_)), "{told:?}");
 }
 
+/// It was away for so short a time that a new connection was there before anybody could miss it.
+#[tokio::test]
+async fn another_server_at_once() {
+    let mut world = world(false).await;
+    let empty = RedisServer::start().await;
+    let told = told_after(&world, async |world| {
+        world.proxy.set_upstream(empty.addr());
+        world.proxy.cut_all().await;
+    });
+    assert_eq!(told.await, Continuity::Lost);
+    let states = [(State::Connected, true), (State::Recovering, false), (State::Connected, true)];
+    assert_eq!(world.history(), states);
+    world.assert_one_line_a_transition();
+    // The same server on new connections is no news.
+    let outages = world.monitor().status().outages;
+    world.proxy.cut_all().await;
+    let accepted = world.proxy.accepted();
+    assert!(eventually(crate::LONG, || async { world.proxy.accepted() > accepted }).await);
+    world.becomes("back", |monitor| monitor.is_available()).await;
+    assert_eq!((world.history().len(), world.monitor().status().outages), (3, outages));
+}
+
 /// Writes that come back are announced after the steps.
 #[tokio::test]
 async fn writes_gone_and_back_run_the_steps() {

@@ -26,7 +26,9 @@ impl Course {
         end: impl AsyncFnOnce(&World),
     ) -> Self {
         let course = Self::run(world, State::Disconnected, begin, end).await;
-        let history = world.history();
+        // Writes alone may be seen to be gone first: a replica without its master says so to a write (READONLY).
+        let mut history = world.history();
+        history.retain(|step| *step != (State::Connected, false));
         let expected = [
             (State::Connected, true),
             (State::Disconnected, false),

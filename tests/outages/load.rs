@@ -144,6 +144,21 @@ async fn no_second_wait_for_the_same_request() {
     RequestBudget::give(world.redis.query::<Option<u8>>(&get)).await.expect("another request");
 }
 
+/// A caller that waits for less than the settings say gets no answer, and takes Redis away from nobody.
+#[tokio::test]
+async fn impatience_is_no_evidence() {
+    let world = World::up().await;
+    world.proxy.set(crate::support::Fault::Delay(Duration::from_millis(30))).await;
+    let mut connection = world.redis.connection().with_deadline(Duration::from_millis(5));
+    for _ in 0..5 {
+        let get = cmd("GET").arg("key").to_owned();
+        let error = connection.query::<Option<u8>>(&get).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        assert!(world.monitor().is_available());
+    }
+    assert_eq!(world.monitor().status().last_fault, None);
+}
+
 /// Calls that wait for an answer on a connection that is given up return then, not at their own deadline.
 #[tokio::test]
 async fn calls_in_flight_are_released() {

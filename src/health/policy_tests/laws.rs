@@ -8,7 +8,7 @@ use super::*;
 enum Event {
     Wait(u32),
     Ask,
-    Answer(u16, Option<bool>),
+    Answer(u16, Option<bool>, bool),
     Fail(usize),
     Evidence(usize),
     Demand,
@@ -34,7 +34,8 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         1 => (0_u32..20_000).prop_map(Event::Wait),
         4 => Just(Event::Ask),
-        3 => (0_u16..300, any::<Option<bool>>()).prop_map(|(ms, w)| Event::Answer(ms, w)),
+        3 => (0_u16..300, any::<Option<bool>>(), prop::bool::weighted(0.1))
+            .prop_map(|(ms, writes, restarted)| Event::Answer(ms, writes, restarted)),
         2 => fault.clone().prop_map(Event::Fail),
         2 => fault.clone().prop_map(Event::Evidence),
         2 => Just(Event::Demand),
@@ -58,13 +59,14 @@ fn happen(watched: &mut Watched, event: &Event) {
             Next::Rest(until) if until <= *now => policy.release(*now),
             _ => {}
         },
-        Event::Answer(ms, writes) => {
+        Event::Answer(ms, writes, restarted) => {
             let writes = match writes {
                 None => Writes::Unknown,
                 Some(true) => Writes::Work,
                 Some(false) => Writes::Gone(OOM),
             };
-            policy.probed(Ok(Answer::new(u32::from(ms) * MS).with_writes(writes)), *now);
+            let answer = Answer::new(u32::from(ms) * MS).with_writes(writes);
+            policy.probed(Ok(answer.with_restarted(restarted)), *now);
         }
         Event::Fail(fault) => policy.probed(Err(FAULTS[fault]), *now),
         Event::Evidence(fault) => policy.evidence(FAULTS[fault], *now),

@@ -20,6 +20,28 @@ fn a_lost_connection_is_no_outage_when_a_new_one_works() {
 }
 
 #[test]
+fn one_that_went_and_came_back_unseen_is_recovered_before_it_is_used() {
+    let restarted = |writes| Ok(Answer::new(MS).with_writes(writes).with_restarted(true));
+    for suspect in [false, true] {
+        let mut watched = Watched::connected(1);
+        if suspect {
+            watched.policy.evidence(REFUSED, watched.now);
+        }
+        watched.answers(restarted(Writes::Work));
+        assert_eq!(watched.policy.state(), State::Recovering);
+        assert_eq!(watched.policy.next(), Next::Recover);
+        watched.policy.recovered(watched.now);
+        assert!(watched.policy.writes());
+        assert_eq!(watched.policy.facts().outages, 1);
+    }
+    // Without writes the steps wait for them, and reads go on.
+    let mut watched = Watched::connected(1);
+    watched.policy.evidence(OOM, watched.now);
+    watched.answers(restarted(Writes::Gone(OOM)));
+    assert!(watched.policy.reads());
+}
+
+#[test]
 fn three_late_answers_in_a_row_are_an_outage_until_they_come_in_half_the_time() {
     let mut watched = Watched::connected(1);
     for _ in 0..2 {
