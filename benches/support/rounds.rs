@@ -56,20 +56,27 @@ impl<'a> Way<'a> {
 pub fn compare(title: &str, tasks: usize, operations: usize, rounds: usize, ways: &mut [Way<'_>]) {
     let each = (operations / tasks).max(1);
     let mut taken = vec![Vec::new(); ways.len()];
+    let mut burnt = vec![Duration::ZERO; ways.len()];
     for round in 0..=rounds {
-        for (way, taken) in ways.iter_mut().zip(&mut taken) {
+        for ((way, taken), burnt) in ways.iter_mut().zip(&mut taken).zip(&mut burnt) {
+            let before = processor_time();
             let seconds = (way.run)(tasks, each).as_secs_f64();
             if round > 0 {
                 taken.push(seconds);
+                *burnt += processor_time() - before;
             }
         }
     }
     println!("\n{title}, {tasks} tasks, {rounds} rounds of {}", each * tasks);
     let base = taken[0].clone();
-    for (way, taken) in ways.iter().zip(&taken) {
+    for ((way, taken), burnt) in ways.iter().zip(&taken).zip(burnt) {
+        let burnt = burnt.as_secs_f64() * 1e6 / (rounds * each * tasks) as f64;
         let rate = (each * tasks) as f64 / median(taken.clone());
         let ratio = median(base.iter().zip(taken).map(|(base, own)| base / own).collect());
-        println!("  {:<44} {:>10.0}/s   {ratio:.2} of the first", way.name, rate);
+        println!(
+            "  {:<44} {rate:>10.0}/s   {ratio:.2} of the first   {burnt:.2} µs of processor each",
+            way.name
+        );
     }
 }
 
@@ -94,6 +101,14 @@ pub fn alone<'a>(title: &str, rounds: usize, ways: &mut [Way<'a>]) {
             median(taken.clone()) * 1e6
         );
     }
+}
+
+/// What this process has used, all threads together, in ticks of 10 ms: it does not depend on what else the machine does.
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

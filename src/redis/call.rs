@@ -132,7 +132,7 @@ impl Connection {
 
     async fn send(&mut self, request: Request<'_>, deadline: Instant) -> Sent {
         let Some(Bound { lane, conn }) = self.bound() else { return Sent::NoLane };
-        let mut released = pin!(lane.released.notified());
+        let mut released = pin!(lane.released());
         tokio::select! {
             biased;
             answer = conn.send(request) => Sent::Answered(answer),
