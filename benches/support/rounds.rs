@@ -1,7 +1,7 @@
 //! Throughput of several ways to do the same thing, taken in turn, so that what else the machine does
 //! falls on all of them; the figures are medians over the rounds, and ratios are taken within a round.
 
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::print_stdout, clippy::unwrap_used)]
 
 use std::{
     future::Future,
