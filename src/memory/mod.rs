@@ -10,6 +10,6 @@ mod hash;
 mod keyed;
 mod shard;
 
-pub use hash::{Id, IdHasher};
-pub use keyed::{Full, Keyed};
-pub use shard::Owing;
+pub(crate) use hash::{Id, IdHasher};
+pub(crate) use keyed::{Full, Keyed};
+pub(crate) use shard::Owing;

@@ -1,0 +1,344 @@
+//! The limit over all instances: Redis decides, and memory where Redis does not.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::instances::Heartbeat;
+use super::keeper;
+use super::memory::RateMemory;
+use super::policy::Policy;
+use super::recovery::Ledger;
+use super::redis::RedisLimit;
+use super::subject::Subject;
+use super::tally::{Tallies, Tally};
+use super::verdict::{DecisionSource, Verdict};
+use crate::Error;
+use crate::health::{Continuity, HealthMonitor, Registration, Stage};
+use crate::redis::Redis;
+use crate::store::switch::Switch;
+
+/// Subjects that are held in memory, unless set.
+const MAX_SUBJECTS: usize = 100_000;
+
+/// A rate limit over all instances of a service. Cheap to clone; clones share their state.
+///
+/// While Redis serves, it decides, in one round trip; what it would refuse anyway is refused here without asking (the
+/// deny cache). One limiter serves any number of [policies](Policy), and of
+/// [layers](crate::layer::rate_limit::RateLimitLayer).
+///
+/// # When Redis is down
+///
+/// - Decisions come from memory, in well under a microsecond. The first that finds out waits for at most the `op_timeout`.
+/// - Each subject goes on from where Redis left off, as far as this instance has seen it lately, on this instance's
+///   share of the limit: the limit divided by the number of live instances, rounded down, at least 1. Who is alive is known from
+///   heartbeats in Redis, one a probe interval; three missed ones and an instance no longer counts (see
+///   [`with_instances`](Self::with_instances)).
+/// - When Redis is back, and before it is used again, what was admitted without it is charged to it, once, as far as it
+///   has not decayed by then. Should it have come back empty or older, what it told this instance before is restored.
+/// - Flapping hands out nothing twice: what an instance has used of its share stays used until time gives it back.
+///
+/// # Exact and bounded
+///
+/// While Redis serves, the limit is exact, to the microsecond, over all instances. Without it, all instances together admit at
+/// most the limit plus one for each of them, provided that they know of each other. What is not known then: instances that were
+/// started within the last heartbeat, and spending that went through other instances lately.
+///
+/// # Examples
+///
+/// ```no_run
+/// use evenkeel::{redis::Redis, store::rate::{Policy, Quota, RateLimiter, Subject}};
+///
+/// # async fn run(redis: Redis) {
+/// let limiter = RateLimiter::new(&redis);
+/// let mails = Policy::from(Quota::per_hour(20).with_name("mails"));
+/// let verdict = limiter.decide(&mails, &Subject::text("user 7"), 1).await;
+/// if verdict.allowed() {
+///     println!("{} left, says {}", verdict.remaining(), verdict.source().as_str());
+/// }
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RateLimiter(Arc<Inner>);
+
+#[derive(Clone, Copy)]
+struct Settings {
+    max_subjects: usize,
+    expected: NonZeroU32,
+    fixed: Option<NonZeroU32>,
+}
+
+pub(super) struct Inner {
+    pub(super) redis: Redis,
+    pub(super) memory: RateMemory,
+    pub(super) remote: RedisLimit,
+    pub(super) ledger: Ledger,
+    /// Something was admitted without Redis.
+    pub(super) owing: Flag,
+    /// An error about commands was told in the log.
+    pub(super) told: Flag,
+    switch: Switch,
+    tallies: Tallies,
+    instances: AtomicU32,
+    settings: Settings,
+    origin: Instant,
+    keeper: OnceLock<AbortHandle>,
+    _settling: Registration,
+}
+
+impl RateLimiter {
+    /// A limiter with the defaults. Never waits for Redis.
+    pub fn new(redis: &Redis) -> Self {
+        let expected = NonZeroU32::MIN;
+        Self::start(redis, Settings { max_subjects: MAX_SUBJECTS, expected, fixed: None })
+    }
+
+    /// How many subjects are held in memory at most: for the deny cache, and while Redis is away. What is beyond shares a
+    /// bucket, see [`RateMemory`]. Default: 100 000, at least 1.
+    ///
+    /// To be called before the limiter is shared, as all `with_*` methods: it starts afresh.
+    #[must_use]
+    pub fn with_max_subjects(self, max_subjects: usize) -> Self {
+        Self::start(&self.0.redis, Settings { max_subjects, ..self.0.settings })
+    }
+
+    /// Divides the limit by this number while Redis is away, whatever the heartbeats say: for a fleet of a known size, or with a
+    /// load balancer that sends a client always to the same instance (then 1). Default: as many as are alive.
+    #[must_use]
+    pub fn with_instances(self, instances: NonZeroU32) -> Self {
+        let settings = Settings { fixed: Some(instances), ..self.0.settings };
+        Self::start(&self.0.redis, settings)
+    }
+
+    /// How many instances to reckon with until Redis has been reached for the first time. Default: 1, this one alone.
+    #[must_use]
+    pub fn with_expected_instances(self, instances: NonZeroU32) -> Self {
+        let settings = Settings { expected: instances, ..self.0.settings };
+        Self::start(&self.0.redis, settings)
+    }
+
+    fn start(redis: &Redis, settings: Settings) -> Self {
+        let limiter = Self(Arc::new_cyclic(|inner| {
+            let settling = inner.clone();
+            let settling =
+                redis.on_recovery(Stage::Counters, "rate limits", move |connection, recovery| {
+                    let inner: Option<Arc<Inner>> = settling.upgrade();
+                    async move {
+                        let lost = recovery.continuity() != Continuity::Kept;
+                        match inner {
+                            Some(inner) => inner.settle(&connection, lost).await,
+                            None => Ok(()),
+                        }
+                    }
+                });
+            Inner {
+                redis: redis.clone(),
+                memory: RateMemory::new(settings.max_subjects),
+                remote: RedisLimit::new(redis),
+                ledger: Ledger::new(redis),
+                owing: Flag::default(),
+                told: Flag::default(),
+                switch: Switch::new(redis, "rate_limit"),
+                tallies: Tallies::default(),
+                instances: AtomicU32::new(settings.fixed.unwrap_or(settings.expected).get()),
+                settings,
+                origin: Instant::now(),
+                keeper: OnceLock::new(),
+                _settling: settling,
+            }
+        }));
+        limiter.keep();
+        limiter
+    }
+
+    /// Starts the task that writes heartbeats, unless it runs. A limiter that was made outside of a runtime has it from
+    /// the first question to Redis on.
+    fn keep(&self) {
+        if self.0.keeper.get().is_some() {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        self.0.keeper.get_or_init(|| {
+            let heartbeat = Heartbeat::new(&self.0.redis, self.0.redis.probe_interval());
+            runtime.spawn(keeper::run(Arc::downgrade(&self.0), heartbeat)).abort_handle()
+        });
+    }
+
+    /// May `subject` spend `cost`? A cost of 0 asks without spending. Always answers; while Redis is away, from
+    /// memory.
+    pub async fn decide(&self, policy: &Policy, subject: &Subject, cost: u32) -> Verdict {
+        let now = self.now();
+        let verdict = if !self.is_up() {
+            self.local(policy, subject, now, cost)
+        } else if let Some(denied) = self.denied(policy, subject, now, cost) {
+            denied
+        } else if let Some(verdict) = self.ask(policy, subject, now, cost).await {
+            verdict
+        } else {
+            self.local(policy, subject, self.now(), cost)
+        };
+        self.tally(policy).count(&verdict, false);
+        verdict
+    }
+
+    /// Forgets what a subject owes: an operator's pardon. In this process at once, also when Redis is away. What other
+    /// instances know lasts for one full burst at most.
+    ///
+    /// # Errors
+    ///
+    /// What Redis says, [unavailable](Error::is_unavailable) included: then the pardon holds in this process until Redis is
+    /// asked again.
+    pub async fn forgive(&self, policy: &Policy, subject: &Subject) -> Result<(), Error> {
+        self.0.memory.forget(policy, subject);
+        self.0.remote.forget(&mut self.0.redis.connection(), policy, subject).await
+    }
+
+    /// Among how many instances the limit would be divided now.
+    pub fn instances(&self) -> NonZeroU32 {
+        self.0.instances()
+    }
+
+    /// How many subjects are held in memory.
+    pub fn subjects(&self) -> usize {
+        self.0.memory.len()
+    }
+
+    /// Reads and writes work: Redis is to be asked.
+    #[inline]
+    pub(crate) fn is_up(&self) -> bool {
+        self.0.switch.is_up()
+    }
+
+    pub(crate) fn monitor(&self) -> &HealthMonitor {
+        self.0.redis.monitor()
+    }
+
+    /// The time of all decisions here, in microseconds.
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        self.0.now()
+    }
+
+    /// The deny cache: the refusal that Redis would give, or `None` when it has to be asked.
+    #[inline]
+    pub(crate) fn denied(
+        &self,
+        policy: &Policy,
+        subject: &Subject,
+        now: u64,
+        cost: u32,
+    ) -> Option<Verdict> {
+        let decision = self.0.memory.denied(policy, subject, now, cost)?;
+        Some(Verdict::whole(decision, DecisionSource::DenyCache))
+    }
+
+    /// What Redis says; `None` when it does not.
+    pub(crate) async fn ask(
+        &self,
+        policy: &Policy,
+        subject: &Subject,
+        asked: u64,
+        cost: u32,
+    ) -> Option<Verdict> {
+        self.keep();
+        let mut connection = self.0.redis.connection();
+        match self.0.remote.decide(&mut connection, policy, subject, cost).await {
+            Ok(decision) => {
+                self.0.memory.seed(policy, subject, asked, &decision);
+                Some(Verdict::whole(decision, DecisionSource::Redis))
+            }
+            Err(error) => {
+                if !error.is_unavailable() && self.0.told.note() {
+                    tracing::warn!(%error, "Redis does not decide on rate limits: memory does");
+                }
+                None
+            }
+        }
+    }
+
+    /// What memory says, on this instance's share.
+    #[inline]
+    pub(crate) fn local(&self, policy: &Policy, subject: &Subject, now: u64, cost: u32) -> Verdict {
+        let instances = self.0.instances();
+        let decision =
+            policy.with_share(instances, |share| self.0.memory.decide(share, subject, now, cost));
+        if decision.allowed() && cost > 0 {
+            self.0.owing.note();
+        }
+        self.0.switch.without(Verdict::share(decision, instances)).value
+    }
+
+    /// The counters of a policy.
+    pub(crate) fn tally(&self, policy: &Policy) -> Arc<Tally> {
+        self.0.tallies.of(self.0.redis.metrics(), policy)
+    }
+}
+
+impl Inner {
+    #[inline]
+    pub(super) fn now(&self) -> u64 {
+        // Half a million years.
+        self.origin.elapsed().as_micros() as u64
+    }
+
+    #[inline]
+    pub(super) fn instances(&self) -> NonZeroU32 {
+        NonZeroU32::new(self.instances.load(Ordering::Relaxed)).unwrap_or(NonZeroU32::MIN)
+    }
+
+    pub(super) fn reckon_with(&self, instances: NonZeroU32) {
+        let instances = self.settings.fixed.unwrap_or(instances);
+        self.instances.store(instances.get(), Ordering::Relaxed);
+    }
+
+    pub(super) fn expected(&self) -> NonZeroU32 {
+        self.settings.expected
+    }
+
+    pub(super) fn period(&self) -> Duration {
+        self.redis.probe_interval()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(keeper) = self.keeper.get() {
+            keeper.abort();
+        }
+    }
+}
+
+/// Something that happened at least once. Written only when it changes, so that many threads may note it.
+#[derive(Default)]
+pub(super) struct Flag(AtomicBool);
+
+impl Flag {
+    /// Whether this was the first time.
+    #[inline]
+    pub(super) fn note(&self) -> bool {
+        !self.0.load(Ordering::Relaxed) && !self.0.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn clear(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_noted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for RateLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimiter")
+            .field("subjects", &self.subjects())
+            .field("instances", &self.instances())
+            .field("redis", &self.0.redis)
+            .finish()
+    }
+}
