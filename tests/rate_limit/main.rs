@@ -6,9 +6,12 @@
 mod support;
 
 mod contract;
+mod gateway;
+mod layer;
 mod outage;
 mod recovery;
 mod redis;
+mod stacks;
 
 use std::time::{Duration, Instant};
 

@@ -60,8 +60,7 @@ pub struct TrustedProxies {
 }
 
 impl TrustedProxies {
-    /// Trusts the proxies in these networks.
-    pub fn new(nets: impl IntoIterator<Item = IpNet>) -> Self {
+    fn new(nets: impl IntoIterator<Item = IpNet>) -> Self {
         Self { nets: nets.into_iter().map(fold_net).collect(), header: ForwardedHeader::Either }
     }
 
