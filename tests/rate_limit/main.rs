@@ -8,6 +8,7 @@ mod support;
 mod contract;
 mod gateway;
 mod layer;
+mod leases;
 mod outage;
 mod recovery;
 mod redis;

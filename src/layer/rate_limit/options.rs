@@ -22,11 +22,12 @@ impl OutagePolicy {
         limiter: &RateLimiter,
         policy: &Policy,
         subject: &Subject,
+        now: u64,
         cost: u32,
     ) -> Option<Verdict> {
         match self {
-            Self::Local => Some(limiter.local(policy, subject, limiter.now(), cost)),
-            Self::Allow => Some(limiter.local(policy, subject, limiter.now(), 0)),
+            Self::Local => Some(limiter.local(policy, subject, now, cost)),
+            Self::Allow => Some(limiter.local(policy, subject, now, 0)),
             Self::Deny => None,
         }
     }

@@ -86,15 +86,15 @@ impl<R> Rules<R> {
         let cost = self.cost_for.as_ref().map_or(self.cost, |cost| cost(&view));
         let chosen = self.limit_for.as_ref().map(|limit| Limit::new(&self.limiter, limit(&view)));
         let policy = &chosen.as_ref().unwrap_or(&self.limit).policy;
-        if !self.limiter.is_up() {
-            let verdict = self.outage.verdict(&self.limiter, policy, &subject, cost);
-            return Step::Decided(self.conclude(verdict, chosen));
-        }
         let now = self.limiter.now();
-        match self.limiter.denied(policy, &subject, now, cost) {
-            Some(verdict) => Step::Decided(self.conclude(Some(verdict), chosen)),
-            None => Step::Ask(self.ask(policy.clone(), subject, now, cost), chosen),
-        }
+        let verdict = match self.limiter.at_hand(policy, &subject, now, cost) {
+            Some(verdict) => Some(verdict),
+            None if self.limiter.is_up() => {
+                return Step::Ask(self.ask(policy.clone(), subject, now, cost), chosen);
+            }
+            None => self.outage.verdict(&self.limiter, policy, &subject, now, cost),
+        };
+        Step::Decided(self.conclude(verdict, chosen))
     }
 
     fn ask(
@@ -108,7 +108,7 @@ impl<R> Rules<R> {
         Box::pin(async move {
             match limiter.ask(&policy, &subject, now, cost).await {
                 Some(verdict) => Some(verdict),
-                None => outage.verdict(&limiter, &policy, &subject, cost),
+                None => outage.verdict(&limiter, &policy, &subject, limiter.now(), cost),
             }
         })
     }

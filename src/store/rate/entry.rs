@@ -50,6 +50,13 @@ impl Tats {
         self.here = self.here.max(self.paid.max(now) + unpaid);
     }
 
+    /// Less is owed, here and there.
+    pub(super) fn lower(&mut self, by: u64) {
+        for tat in [&mut self.here, &mut self.paid, &mut self.known] {
+            *tat = tat.saturating_sub(by);
+        }
+    }
+
     /// Redis has been charged for what was unpaid at `at`, `charged`, and says that this much is owed now. `here` is not
     /// lowered: it tells how much of its own share this instance has used, so that an outage that comes and goes
     /// does not hand it out again.

@@ -215,6 +215,11 @@ impl Decision {
         Self { wait, tightest, free, emission, debts }
     }
 
+    /// Admitted already; this is what is owed since.
+    pub(crate) fn admitted(windows: &[Window], debts: Debts) -> Self {
+        Self::new(windows, 0, debts)
+    }
+
     /// The decision that Redis took: `allowed`, and the debts (microseconds) as the script left them.
     pub(crate) fn from_redis(windows: &[Window], allowed: bool, debts: &[u64], cost: u32) -> Self {
         let debts = Debts::read(windows, debts, 0);

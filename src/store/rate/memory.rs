@@ -241,6 +241,17 @@ impl RateMemory {
         });
     }
 
+    /// Redis has taken back `cells` that it had handed out `age` microseconds before.
+    pub(crate) fn given_back(&self, policy: &Policy, subject: &Subject, cells: u32, age: u64) {
+        self.table.with(self.id(policy, subject), |entry| {
+            entry.change(|tats| {
+                for (tats, window) in tats.iter_mut().zip(policy.whole()) {
+                    tats.lower((u64::from(cells) * window.emission).saturating_sub(age));
+                }
+            });
+        });
+    }
+
     /// Forgets a subject: an operator's pardon, in this process.
     pub fn forget(&self, policy: &Policy, subject: &Subject) {
         self.table.with(self.id(policy, subject), |entry| {

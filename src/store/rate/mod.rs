@@ -9,6 +9,7 @@
 //! | `memory` | the limit while Redis is away, and the deny cache while it is there |
 //! | `redis`, `gcra.lua`, `charge.lua` | the same law inside Redis |
 //! | `limiter` | Redis or memory |
+//! | `lease`, `leases` | many decisions for one trip |
 //! | `recovery` | settling up afterwards |
 //! | `instances`, `keeper` | who shares the limit, and the task that says so |
 //!
@@ -29,6 +30,8 @@ mod instances;
 mod keeper;
 mod label;
 mod law;
+mod lease;
+mod leases;
 mod limiter;
 mod memory;
 mod policy;

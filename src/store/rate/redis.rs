@@ -46,13 +46,49 @@ impl RedisLimit {
         subject: &Subject,
         cost: u32,
     ) -> Result<Decision, Error> {
-        let windows = policy.whole();
-        let mut call = self.gcra.prepare(&[self.key(policy, subject)]).arg(cost).arg(0);
-        for Window { emission, tolerance, .. } in windows {
+        let (taken, debts) = self.run(connection, policy, subject, cost.into(), 0).await?;
+        Ok(Decision::from_redis(policy.whole(), taken >= 0, &debts, cost))
+    }
+
+    /// Takes up to `wanted` cells: how many it were, and the decision on `cost` of them.
+    pub(super) async fn lease(
+        &self,
+        connection: &mut Connection,
+        policy: &Policy,
+        subject: &Subject,
+        wanted: u32,
+        cost: u32,
+    ) -> Result<(u32, Decision), Error> {
+        let (taken, debts) = self.run(connection, policy, subject, wanted.into(), 1).await?;
+        let taken = u32::try_from(taken).unwrap_or(0);
+        Ok((taken, Decision::from_redis(policy.whole(), taken >= cost, &debts, cost)))
+    }
+
+    /// Gives back `cells` that were taken `age` microseconds ago.
+    pub(super) async fn give_back(
+        &self,
+        connection: &mut Connection,
+        policy: &Policy,
+        subject: &Subject,
+        cells: u32,
+        age: u64,
+    ) -> Result<(), Error> {
+        self.run(connection, policy, subject, -i64::from(cells), age).await.map(drop)
+    }
+
+    async fn run(
+        &self,
+        connection: &mut Connection,
+        policy: &Policy,
+        subject: &Subject,
+        cost: i64,
+        how: u64,
+    ) -> Result<(i64, Vec<u64>), Error> {
+        let mut call = self.gcra.prepare(&[self.key(policy, subject)]).arg(cost).arg(how);
+        for Window { emission, tolerance, .. } in policy.whole() {
             call = call.arg(*emission).arg(*tolerance);
         }
-        let (taken, debts) = verdict(call.run(connection).await?)?;
-        Ok(Decision::from_redis(windows, taken >= 0, &debts, cost))
+        verdict(call.run(connection).await?)
     }
 
     /// Lays on a subject what it owes, once for each `mark`. Says whether that was done now, and what is owed in all.
