@@ -182,10 +182,9 @@ impl Monitor {
                     return;
                 }
                 Event::Message(Some(message)) => self.hear(message, now),
-                Event::Demand => {
-                    self.shared.demanded.store(false, Ordering::Relaxed);
-                    self.policy.demand(now);
-                }
+                // The demand stands until a probe is under way: the next requests need not say it again, which would
+                // keep this task busy for as long as there are any.
+                Event::Demand => self.policy.demand(now),
                 Event::Outcome(outcome) => {
                     work = None;
                     self.conclude(outcome, now);
@@ -223,6 +222,7 @@ impl Monitor {
             }
             Next::Probe(at, ask) if at <= now => {
                 self.policy.asked(ask, now);
+                self.shared.demanded.store(false, Ordering::Relaxed);
                 Some(ask_once(Arc::clone(&self.probe), ask))
             }
             Next::Recover => {
@@ -243,6 +243,10 @@ impl Monitor {
             }
             Outcome::Recovered => self.policy.recovered(now),
             Outcome::RecoveryFailed(fault) => self.policy.recovery_failed(fault, now),
+        }
+        // Meanwhile it may have been of no use.
+        if self.shared.demanded.load(Ordering::Relaxed) {
+            self.policy.demand(now);
         }
     }
 
@@ -358,4 +362,40 @@ fn recover(shared: Arc<Shared>, recovery: Recovery, step_timeout: Duration) -> W
         Outcome::Recovered
     }
     .boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    struct Never(Arc<AtomicU32>);
+
+    impl Probe for Never {
+        async fn probe(&self, _: Ask) -> Result<Answer, Fault> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Err(Fault::new(FaultClass::Transport, "refused"))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_demand_is_said_once_for_each_probe() {
+        let probes = Arc::new(AtomicU32::new(0));
+        let probe = Never(Arc::clone(&probes));
+        let config = HealthConfig::new("nothing");
+        let monitor = HealthMonitor::start(probe, &config, &Metrics::default()).unwrap();
+        // The backoff is at its longest by then.
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        let before = probes.load(Ordering::Relaxed);
+        let mut said = 0;
+        for _ in 0..10_000 {
+            said += u32::from(!monitor.shared.demanded.load(Ordering::Relaxed));
+            monitor.demand();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let probes = probes.load(Ordering::Relaxed) - before;
+        assert!((10..=21).contains(&probes), "at most every half second for ten seconds: {probes}");
+        assert!(said <= probes + 1, "{said} demands for {probes} probes");
+    }
 }
