@@ -94,7 +94,7 @@ impl HealthMonitor {
             steps: Arc::default(),
             demanded: false.into(),
             demand: tokio::sync::Notify::new(),
-            fallbacks: 0.into(),
+            fallbacks: false.into(),
             meter: HealthMeter::new(metrics),
             stale_after: config.stale_after(),
         });

@@ -43,8 +43,12 @@ pub(super) enum Course<S, ReqBody, ResBody, R>
 where
     S: Service<Request<ReqBody>>,
 {
-    /// Redis is asked. The only box: what the store does has no name.
-    Asking { answer: BoxFuture<'static, Option<Verdict>>, waiting: Option<Waiting<S, ReqBody, R>> },
+    /// Redis is asked. Boxed, because what the store does has no name, and so that decisions that are made at once do
+    /// not carry the room for this.
+    Asking {
+        answer: BoxFuture<'static, Option<Verdict>>,
+        waiting: Option<Box<Waiting<S, ReqBody, R>>>,
+    },
     /// The inner service works.
     Serving {
         #[pin]
@@ -73,7 +77,7 @@ where
         answer: BoxFuture<'static, Option<Verdict>>,
         waiting: Waiting<S, ReqBody, R>,
     ) -> Self {
-        Self::Asking { answer, waiting: Some(waiting) }
+        Self::Asking { answer, waiting: Some(Box::new(waiting)) }
     }
 
     /// `inner` is ready.
@@ -124,7 +128,7 @@ where
                     let verdict = ready!(answer.as_mut().poll(cx));
                     // Polled again after its end: like a future that never ends, not a panic.
                     let Some(waiting) = waiting.take() else { return Poll::Pending };
-                    let Waiting { limit, mut inner, request, rules } = waiting;
+                    let Waiting { limit, mut inner, request, rules } = *waiting;
                     Self::of(rules.conclude(verdict, limit), &mut inner, request, &rules)
                 }
                 CourseProj::Serving { inner, rules, ruling } => {

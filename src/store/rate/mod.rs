@@ -54,3 +54,5 @@ pub(crate) use tally::Tally;
 
 #[cfg(test)]
 mod script_tests;
+#[cfg(test)]
+mod simulation;
