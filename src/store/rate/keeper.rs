@@ -6,8 +6,8 @@ use std::time::Duration;
 use rand::RngExt;
 use tokio::time::{Instant, sleep};
 
+use super::inner::Inner;
 use super::instances::{Census, Heartbeat};
-use super::limiter::Inner;
 
 /// The first heartbeats after each return of Redis come sooner, so that instances that start together soon know of
 /// each other.

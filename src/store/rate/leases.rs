@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use super::inner::Inner;
 use super::law::Decision;
 use super::lease::Lease;
-use super::limiter::Inner;
 use super::policy::Policy;
 use super::subject::Subject;
 use super::verdict::{DecisionSource, Verdict};

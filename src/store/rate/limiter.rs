@@ -2,27 +2,16 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
-use tokio::task::AbortHandle;
-use tokio::time::Instant;
-
-use super::instances::Heartbeat;
-use super::keeper;
-use super::leases::{self, Leases};
-use super::memory::RateMemory;
+use super::inner::{Inner, Settings};
 use super::policy::Policy;
-use super::recovery::Ledger;
-use super::redis::RedisLimit;
 use super::subject::Subject;
-use super::tally::{Tallies, Tally};
+use super::tally::Tally;
 use super::verdict::{DecisionSource, Verdict};
 use crate::Error;
-use crate::health::{Continuity, HealthMonitor, Registration, Stage};
+use crate::health::HealthMonitor;
 use crate::redis::Redis;
-use crate::store::switch::Switch;
 
 /// Subjects that are held in memory, unless set.
 const MAX_SUBJECTS: usize = 100_000;
@@ -66,33 +55,6 @@ const MAX_SUBJECTS: usize = 100_000;
 /// ```
 #[derive(Clone)]
 pub struct RateLimiter(Arc<Inner>);
-
-#[derive(Clone, Copy)]
-struct Settings {
-    max_subjects: usize,
-    expected: NonZeroU32,
-    fixed: Option<NonZeroU32>,
-    lease: Option<NonZeroU32>,
-}
-
-pub(super) struct Inner {
-    pub(super) redis: Redis,
-    pub(super) memory: RateMemory,
-    pub(super) remote: RedisLimit,
-    pub(super) ledger: Ledger,
-    pub(super) leases: Option<Leases>,
-    /// Something was admitted without Redis.
-    pub(super) owing: Flag,
-    /// An error about commands was told in the log.
-    pub(super) told: Flag,
-    switch: Switch,
-    tallies: Tallies,
-    instances: AtomicU32,
-    settings: Settings,
-    origin: Instant,
-    tasks: OnceLock<[Option<AbortHandle>; 2]>,
-    _settling: Registration,
-}
 
 impl RateLimiter {
     /// A limiter with the defaults. Never waits for Redis.
@@ -141,56 +103,9 @@ impl RateLimiter {
     }
 
     fn start(redis: &Redis, settings: Settings) -> Self {
-        let limiter = Self(Arc::new_cyclic(|inner| {
-            let settling = inner.clone();
-            let settling =
-                redis.on_recovery(Stage::Counters, "rate limits", move |connection, recovery| {
-                    let inner: Option<Arc<Inner>> = settling.upgrade();
-                    async move {
-                        let lost = recovery.continuity() != Continuity::Kept;
-                        match inner {
-                            Some(inner) => inner.settle(&connection, lost).await,
-                            None => Ok(()),
-                        }
-                    }
-                });
-            Inner {
-                redis: redis.clone(),
-                memory: RateMemory::new(settings.max_subjects),
-                remote: RedisLimit::new(redis),
-                ledger: Ledger::new(redis),
-                leases: settings.lease.map(|cells| Leases::new(cells, settings.max_subjects)),
-                owing: Flag::default(),
-                told: Flag::default(),
-                switch: Switch::new(redis, "rate_limit"),
-                tallies: Tallies::default(),
-                instances: AtomicU32::new(settings.fixed.unwrap_or(settings.expected).get()),
-                settings,
-                origin: Instant::now(),
-                tasks: OnceLock::new(),
-                _settling: settling,
-            }
-        }));
-        limiter.keep();
+        let limiter = Self(Inner::new(redis, settings));
+        limiter.0.keep();
         limiter
-    }
-
-    /// Starts the tasks, unless they run. A limiter that was made outside of a runtime has them from the first question
-    /// to Redis on.
-    fn keep(&self) {
-        if self.0.tasks.get().is_some() {
-            return;
-        }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        self.0.tasks.get_or_init(|| {
-            let inner = Arc::downgrade(&self.0);
-            let heartbeat = Heartbeat::new(&self.0.redis, self.0.period());
-            let keeper = runtime.spawn(keeper::run(inner.clone(), heartbeat)).abort_handle();
-            let leases = self.0.leases.is_some();
-            let leases =
-                leases.then(|| runtime.spawn(leases::return_unspent(inner)).abort_handle());
-            [Some(keeper), leases]
-        });
     }
 
     /// May `subject` spend `cost`? A cost of 0 asks without spending. Always answers; while Redis is away, from
@@ -278,7 +193,7 @@ impl RateLimiter {
         asked: u64,
         cost: u32,
     ) -> Option<Verdict> {
-        self.keep();
+        self.0.keep();
         if let Some(leases) = &self.0.leases
             && cost > 0
             && let Some(answer) = self.0.ask_for_lease(leases, policy, subject, cost).await
@@ -319,65 +234,6 @@ impl RateLimiter {
     /// The counters of a policy.
     pub(crate) fn tally(&self, policy: &Policy) -> Arc<Tally> {
         self.0.tallies.of(self.0.redis.metrics(), policy)
-    }
-}
-
-impl Inner {
-    #[inline]
-    pub(super) fn is_up(&self) -> bool {
-        self.switch.is_up()
-    }
-
-    #[inline]
-    pub(super) fn now(&self) -> u64 {
-        // Half a million years.
-        self.origin.elapsed().as_micros() as u64
-    }
-
-    #[inline]
-    pub(super) fn instances(&self) -> NonZeroU32 {
-        NonZeroU32::new(self.instances.load(Ordering::Relaxed)).unwrap_or(NonZeroU32::MIN)
-    }
-
-    pub(super) fn reckon_with(&self, instances: NonZeroU32) {
-        let instances = self.settings.fixed.unwrap_or(instances);
-        self.instances.store(instances.get(), Ordering::Relaxed);
-    }
-
-    pub(super) fn expected(&self) -> NonZeroU32 {
-        self.settings.expected
-    }
-
-    pub(super) fn period(&self) -> Duration {
-        self.redis.probe_interval()
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        for task in self.tasks.get().into_iter().flatten().flatten() {
-            task.abort();
-        }
-    }
-}
-
-/// Something that happened at least once. Written only when it changes, so that many threads may note it.
-#[derive(Default)]
-pub(super) struct Flag(AtomicBool);
-
-impl Flag {
-    /// Whether this was the first time.
-    #[inline]
-    pub(super) fn note(&self) -> bool {
-        !self.0.load(Ordering::Relaxed) && !self.0.swap(true, Ordering::Relaxed)
-    }
-
-    pub(super) fn clear(&self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_noted(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
     }
 }
 

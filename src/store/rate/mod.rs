@@ -8,7 +8,7 @@
 //! | `subject` | for whom |
 //! | `memory` | the limit while Redis is away, and the deny cache while it is there |
 //! | `redis`, `gcra.lua`, `charge.lua` | the same law inside Redis |
-//! | `limiter` | Redis or memory |
+//! | `limiter`, `inner` | Redis or memory |
 //! | `lease`, `leases` | many decisions for one trip |
 //! | `recovery` | settling up afterwards |
 //! | `instances`, `keeper` | who shares the limit, and the task that says so |
@@ -26,6 +26,7 @@
 
 mod debt;
 mod entry;
+mod inner;
 mod instances;
 mod keeper;
 mod label;

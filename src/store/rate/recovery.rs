@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::limiter::{Flag, Inner};
+use super::inner::{Flag, Inner};
 use super::memory::Owed;
 use crate::Error;
 use crate::redis::{Connection, Redis};
