@@ -67,7 +67,7 @@ impl RateLimiter {
     }
 
     /// How many subjects are held in memory at most: for the deny cache, and while Redis is away. What is beyond shares a
-    /// bucket, see [`RateMemory`]. Default: 100 000, at least 1.
+    /// bucket, see [`RateMemory`](super::RateMemory). Default: 100 000, at least 1.
     ///
     /// To be called before the limiter is shared, as all `with_*` methods: it starts afresh.
     #[must_use]
