@@ -1,6 +1,6 @@
 //! What is held of one subject in memory: numbers that many threads change at once.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::law::{self, Decision, MAX_WINDOWS};
@@ -21,6 +21,8 @@ pub(super) struct Rest {
     /// With one window: the rest of its [`Tats`]. Changed only under `several`, read without.
     known: AtomicU64,
     paid: AtomicU64,
+    /// By how much `known` may be too early, in microseconds: how long the answer took that it comes from.
+    late: AtomicU32,
     /// With several windows: all of theirs. With one it only keeps those who change something apart.
     several: Mutex<Option<Box<[Tats; MAX_WINDOWS]>>>,
 }
@@ -73,7 +75,8 @@ impl Entry {
     pub(super) fn new(policy: &Policy, subject: Subject) -> Self {
         let several = Mutex::new((policy.windows().len() > 1).then(Box::default));
         let (known, paid) = (AtomicU64::new(0), AtomicU64::new(0));
-        let rest = Rest { policy: policy.clone(), subject, known, paid, several };
+        let late = AtomicU32::new(0);
+        let rest = Rest { policy: policy.clone(), subject, known, paid, late, several };
         Self { clear: AtomicU64::new(0), rest: Box::new(rest) }
     }
 
@@ -130,6 +133,22 @@ impl Entry {
                 return answer;
             }
         }
+    }
+
+    /// Redis was asked at `asked`, and this is what it said was owed at some moment until `answered`.
+    pub(super) fn learn(&self, asked: u64, answered: u64, debts: &[u64]) {
+        self.change(|tats| {
+            for (tats, debt) in tats.iter_mut().zip(debts) {
+                tats.learn(asked, *debt);
+            }
+        });
+        let took = u32::try_from(answered.saturating_sub(asked)).unwrap_or(u32::MAX);
+        self.rest.late.store(took, Ordering::Relaxed);
+    }
+
+    /// By how much what Redis told may be too early.
+    pub(super) fn late(&self) -> u64 {
+        self.rest.late.load(Ordering::Relaxed).into()
     }
 
     fn one(&self) -> Tats {

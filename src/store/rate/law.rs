@@ -228,6 +228,14 @@ impl Decision {
         Self::new(windows, wait, debts)
     }
 
+    /// Refused for this much longer, in microseconds.
+    pub(crate) const fn longer(mut self, by: u64) -> Self {
+        if self.wait != 0 && self.wait != NEVER {
+            self.wait = self.wait.saturating_add(by);
+        }
+        self
+    }
+
     /// Whether the request may pass.
     pub const fn allowed(&self) -> bool {
         self.wait == 0

@@ -187,7 +187,7 @@ impl Inner {
         let mut connection = self.redis.connection();
         let (taken, decision) =
             self.remote.lease(&mut connection, policy, subject, wanted, cost).await?;
-        self.memory.seed(policy, subject, asked, &decision);
+        self.memory.learn(policy, subject, (asked, self.now()), &decision);
         let mut state = pot.lock();
         state.left = decision.remaining();
         state.lease.add(policy.whole(), asked, taken, decision.debts());

@@ -203,7 +203,7 @@ impl RateLimiter {
         let mut connection = self.0.redis.connection();
         let answer = self.0.remote.decide(&mut connection, policy, subject, cost).await;
         self.answered(answer.map(|decision| {
-            self.0.memory.seed(policy, subject, asked, &decision);
+            self.0.memory.learn(policy, subject, (asked, self.now()), &decision);
             Verdict::whole(decision, DecisionSource::Redis)
         }))
     }

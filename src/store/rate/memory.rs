@@ -163,27 +163,31 @@ impl RateMemory {
             }
             let known = entry.tats().map(|tats| tats.known);
             let decision = law::decide(policy.whole(), &known, now, cost);
-            (!decision.allowed()).then_some(decision)
+            (!decision.allowed()).then(|| decision.longer(entry.late()))
         };
         self.table.with(self.id(policy, subject), look).flatten()
     }
 
-    /// Takes note of what Redis decided, so that the deny cache knows and an outage starts from there.
-    ///
-    /// `now` is when Redis was *asked*: then nobody is refused here for longer than there. Answers may overtake
-    /// each other; the larger debt is the later one.
+    /// Takes note of what Redis decided, so that the deny cache knows and an outage starts from there. Answers may
+    /// overtake each other; the larger debt is the later one.
     pub fn seed(&self, policy: &Policy, subject: &Subject, now: u64, decision: &Decision) {
+        self.learn(policy, subject, (now, now), decision);
+    }
+
+    /// [`seed`](Self::seed) with when Redis was asked and when it had answered. Nobody is refused here for longer than
+    /// there, and nobody is told to come back earlier than there.
+    pub(crate) fn learn(
+        &self,
+        policy: &Policy,
+        subject: &Subject,
+        (asked, answered): (u64, u64),
+        decision: &Decision,
+    ) {
         if decision.debts().iter().all(|debt| *debt == 0) {
             return;
         }
-        let id = self.id(policy, subject);
-        let raise = |entry: &Entry| {
-            entry.change(|tats| {
-                for (tats, debt) in tats.iter_mut().zip(decision.debts()) {
-                    tats.learn(now, *debt);
-                }
-            });
-        };
+        let (id, now) = (self.id(policy, subject), asked);
+        let raise = |entry: &Entry| entry.learn(asked, answered, decision.debts());
         if self.table.with(id, raise).is_none() {
             let make = || {
                 let entry = Entry::new(policy, subject.clone());

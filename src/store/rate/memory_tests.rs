@@ -76,6 +76,20 @@ fn the_deny_cache_refuses_until_the_announced_instant() {
 }
 
 #[test]
+fn what_took_long_to_be_answered_is_announced_later() {
+    let memory = RateMemory::new(100);
+    let policy = minute(100);
+    let refused = law::decide(policy.whole(), &[60_000_000], 0, 1);
+    memory.learn(&policy, &who(1), (0, 2_000), &refused);
+    let wait = |now| memory.denied(&policy, &who(1), now, 1).and_then(|denied| denied.retry());
+    assert_eq!(wait(2_000), Some(Retry::After(Duration::from_millis(600))));
+    assert!(wait(599_999).is_some());
+    assert_eq!(wait(600_000), None, "Redis may admit it by now");
+    let never = memory.denied(&policy, &who(1), 2_000, 101).and_then(|denied| denied.retry());
+    assert_eq!(never, Some(Retry::Never));
+}
+
+#[test]
 fn local_debts_are_not_taken_for_redis_answers() {
     let memory = RateMemory::new(100);
     let policy = minute(100);
