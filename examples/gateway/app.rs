@@ -1,10 +1,13 @@
 //! What the handlers share, and the routes put together.
 
 use axum::{Router, middleware::map_response};
-use evenkeel::{health_router::HealthRouter, redis::Redis, telemetry::Metrics};
+use evenkeel::{
+    health_router::HealthRouter, layer::rate_limit::TrustedProxies, redis::Redis,
+    store::rate::Quota, telemetry::Metrics,
+};
 use tower_http::limit::RequestBodyLimitLayer;
 
-use crate::{database::Database, errors, pages, redis_routes};
+use crate::{database::Database, errors, limited, pages, redis_routes};
 
 /// More than any route needs.
 const MOST_BODY: usize = 64 * 1024;
@@ -14,6 +17,8 @@ const MOST_BODY: usize = 64 * 1024;
 pub(crate) struct App {
     pub(crate) redis: Redis,
     pub(crate) database: Database,
+    pub(crate) rate_limit: Quota,
+    pub(crate) trusted_proxies: TrustedProxies,
     /// `None`: `METRICS=off`.
     pub(crate) metrics: Option<Metrics>,
 }
@@ -24,6 +29,7 @@ impl App {
         Router::new()
             .merge(pages::routes())
             .merge(redis_routes::routes(self))
+            .merge(limited::routes(&self.redis, &self.rate_limit, &self.trusted_proxies))
             .merge(self.health())
             .fallback(errors::no_such_route)
             .layer(RequestBodyLimitLayer::new(MOST_BODY))

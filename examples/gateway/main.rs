@@ -9,6 +9,7 @@ mod app;
 mod database;
 mod errors;
 mod greeting;
+mod limited;
 mod pages;
 mod redis_routes;
 mod settings;
@@ -42,9 +43,9 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(settings: Settings, database: Database) -> Result<(), Box<dyn std::error::Error>> {
-    let Settings { listen_addr, redis, metrics, .. } = settings;
+    let Settings { listen_addr, redis, rate_limit, trusted_proxies, metrics, .. } = settings;
     let redis = Redis::new(redis)?;
-    let app = App { redis, database, metrics };
+    let app = App { redis, database, rate_limit, trusted_proxies, metrics };
 
     let listener = TcpListener::bind(listen_addr)
         .await

@@ -5,7 +5,7 @@ use std::{
     future::Future,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -52,8 +52,8 @@ pub(super) struct Shared {
     pub(super) steps: Arc<Steps>,
     pub(super) demanded: AtomicBool,
     pub(super) demand: Notify,
-    /// Answers that were given without, by every feature together.
-    pub(super) fallbacks: AtomicU64,
+    /// Answers were given without, by some feature.
+    pub(super) fallbacks: AtomicBool,
     pub(super) meter: HealthMeter,
     /// A verdict older than this is no verdict.
     pub(super) stale_after: Duration,
@@ -257,15 +257,18 @@ impl HealthMonitor {
         }
     }
 
-    /// An answer was given without: counts, and asks for a probe.
+    /// An answer was given without: takes note of it, and asks for a probe.
     pub fn fell_back(&self) {
-        self.shared.fallbacks.fetch_add(1, Ordering::Relaxed);
+        // Written once: many threads pass here.
+        if !self.shared.fallbacks.load(Ordering::Relaxed) {
+            self.shared.fallbacks.store(true, Ordering::Relaxed);
+        }
         self.demand();
     }
 
     /// Answers are being given without.
     pub fn uses_fallback(&self) -> bool {
-        !self.is_available() && self.shared.fallbacks.load(Ordering::Relaxed) > 0
+        !self.is_available() && self.shared.fallbacks.load(Ordering::Relaxed)
     }
 
     /// The error for something that was not even tried.

@@ -91,7 +91,7 @@ impl HealthMonitor {
             steps: Arc::default(),
             demanded: false.into(),
             demand: tokio::sync::Notify::new(),
-            fallbacks: 0.into(),
+            fallbacks: false.into(),
             meter: HealthMeter::new(metrics),
             stale_after: config.stale_after(),
         });
@@ -179,10 +179,9 @@ impl Monitor {
                     return;
                 }
                 Event::Message(Some(message)) => self.hear(message, now),
-                Event::Demand => {
-                    self.shared.demanded.store(false, Ordering::Relaxed);
-                    self.policy.demand(now);
-                }
+                // The demand stands until a probe is under way: the next requests need not say it again, which would
+                // keep this task busy for as long as there are any.
+                Event::Demand => self.policy.demand(now),
                 Event::Outcome(outcome) => {
                     work = None;
                     self.conclude(outcome, now);
@@ -220,6 +219,7 @@ impl Monitor {
             }
             Next::Probe(at, ask) if at <= now => {
                 self.policy.asked(ask, now);
+                self.shared.demanded.store(false, Ordering::Relaxed);
                 Some(ask_once(Arc::clone(&self.probe), ask))
             }
             Next::Recover => {
@@ -240,6 +240,10 @@ impl Monitor {
             }
             Outcome::Recovered => self.policy.recovered(now),
             Outcome::RecoveryFailed(fault) => self.policy.recovery_failed(fault, now),
+        }
+        // Meanwhile it may have been of no use.
+        if self.shared.demanded.load(Ordering::Relaxed) {
+            self.policy.demand(now);
         }
     }
 

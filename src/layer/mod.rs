@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`CheckRedisLayer`] | tells the handler, who decides |
 //! | [`RequireRedisLayer`] | refuses: 503 |
+//! | `RateLimitLayer` (feature `redis`) | decides in memory, on this instance's share of the limit |
 //!
 //! ```
 //! use evenkeel::{
@@ -29,9 +30,13 @@
 //! [budget](crate::health::RequestBudget): however many stores it uses further in, it waits for Redis once.
 
 mod check_redis;
+#[cfg(feature = "redis")]
+pub mod rate_limit;
 mod require_redis;
 
 #[cfg(feature = "axum")]
 pub use check_redis::RedisStatusMissing;
 pub use check_redis::{CheckRedis, CheckRedisLayer, RedisStatus};
+#[cfg(feature = "redis")]
+pub use rate_limit::{RateLimit, RateLimitLayer};
 pub use require_redis::{RequireRedis, RequireRedisFuture, RequireRedisLayer};

@@ -68,6 +68,7 @@ pub(super) struct Inner {
     metrics: Metrics,
     pub(super) op_timeout: Duration,
     probe_timeout: Duration,
+    probe_interval: Duration,
 }
 
 impl Redis {
@@ -130,6 +131,7 @@ impl Redis {
             metrics: config.metrics,
             op_timeout: config.health.op_timeout(),
             probe_timeout: config.health.probe_timeout(),
+            probe_interval: config.health.probe_interval(),
         });
         let epoch = register(&inner, Stage::Epoch, "epoch", move |connection, recovery| {
             epoch.clone().establish(connection, recovery)
@@ -225,6 +227,11 @@ impl Redis {
     /// The name of this process, as in the metrics and in Redis.
     pub fn instance_id(&self) -> &str {
         &self.inner.instance
+    }
+
+    /// Between probes while all is well.
+    pub(crate) fn probe_interval(&self) -> Duration {
+        self.inner.probe_interval
     }
 
     /// Where things are counted.

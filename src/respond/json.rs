@@ -5,6 +5,9 @@ use crate::health::State;
 
 pub(super) const TYPE: &str = "application/json";
 pub(super) const PROBLEM_TYPE: &str = "application/problem+json";
+const REDUCED_CAPACITY: &str =
+    "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
 /// One of the four words for a Redis that is not there. Where reads go on and only the writes that
 /// a request needs are gone, that request has met a Redis that is not there, too.
@@ -18,7 +21,7 @@ const fn word(state: State) -> &'static str {
 pub(super) fn plain(refusal: Refusal) -> String {
     let status = match refusal.kind() {
         RefusalKind::Unavailable { state } => format!(r#""status":"{}","#, word(state)),
-        RefusalKind::RateLimited => String::new(),
+        RefusalKind::RateLimited | RefusalKind::NoKey => String::new(),
     };
     format!("{{{}}}", members(refusal, &status))
 }
@@ -29,15 +32,17 @@ pub(super) fn plain(refusal: Refusal) -> String {
 pub(super) fn problem(refusal: Refusal) -> String {
     let (kind, title) = match refusal.kind() {
         RefusalKind::Unavailable { .. } => (
-            "temporary-reduced-capacity",
+            REDUCED_CAPACITY,
             "Request cannot be satisfied due to temporary server capacity constraints",
         ),
         RefusalKind::RateLimited => {
-            ("quota-exceeded", "Request cannot be satisfied as assigned quota has been exceeded")
+            (QUOTA_EXCEEDED, "Request cannot be satisfied as assigned quota has been exceeded")
         }
+        // RFC 9457: a problem that says no more than its status.
+        RefusalKind::NoKey => ("about:blank", "Bad Request"),
     };
     format!(
-        r#"{{"type":"https://iana.org/assignments/http-problem-types#{kind}","title":"{title}","detail":"{}",{}}}"#,
+        r#"{{"type":"{kind}","title":"{title}","detail":"{}",{}}}"#,
         refusal.message(),
         members(refusal, &format!(r#""status":{},"#, refusal.status().as_u16())),
     )
@@ -47,6 +52,7 @@ fn members(refusal: Refusal, status: &str) -> String {
     let error = match refusal.kind() {
         RefusalKind::Unavailable { .. } => "Service Temporarily Unavailable",
         RefusalKind::RateLimited => "Too Many Requests",
+        RefusalKind::NoKey => "Bad Request",
     };
     let retry_after = match refusal.retry_after() {
         Some(seconds) => seconds.to_string(),
@@ -56,7 +62,7 @@ fn members(refusal: Refusal, status: &str) -> String {
         RefusalKind::Unavailable { state } => {
             format!(r#","details":{{"connectionState":"{}","retrying":true}}"#, word(state))
         }
-        RefusalKind::RateLimited => String::new(),
+        RefusalKind::RateLimited | RefusalKind::NoKey => String::new(),
     };
     let message = refusal.message();
     format!(

@@ -1,5 +1,6 @@
 //! The monitor's task with paused time and a probe that does as it is told.
 
+mod demand;
 mod herd;
 mod probing;
 mod recovery;

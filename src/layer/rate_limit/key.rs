@@ -1,0 +1,293 @@
+//! Whom a request is counted for.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+#[cfg(feature = "axum")]
+use axum::extract::ConnectInfo;
+use http::header::HeaderName;
+use http::{Extensions, HeaderMap, Method, Request, Uri};
+
+use super::forwarded::TrustedProxies;
+use crate::store::rate::Subject;
+
+/// The bits of an IPv6 address that stand for one client, unless set: a subscriber gets a /64 or more, and can
+/// use any address in it.
+pub const IPV6_PREFIX: u8 = 64;
+
+/// The peer's address, in a request's extensions. Whoever accepts connections puts it there; a plain
+/// [`SocketAddr`] is found as well, and (feature `axum`) what axum's `into_make_service_with_connect_info::<SocketAddr>`
+/// puts there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// What a key is made from: a request without its body, so that one key serves every body type.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct RequestView<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The target.
+    pub uri: &'a Uri,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The extensions.
+    pub extensions: &'a Extensions,
+}
+
+impl<'a> RequestView<'a> {
+    /// The view of a request.
+    pub fn new<B>(request: &'a Request<B>) -> Self {
+        Self {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        }
+    }
+}
+
+type PeerFn = fn(&Extensions) -> Option<IpAddr>;
+type SubjectFn = dyn Fn(&RequestView<'_>) -> Option<Subject> + Send + Sync;
+
+/// How to tell whom a request is counted for.
+///
+/// # Examples
+///
+/// The API key where there is one, else the client's address behind our proxies:
+///
+/// ```
+/// use evenkeel::layer::rate_limit::{Key, PeerAddr, RequestView};
+/// use http::{HeaderName, Request};
+///
+/// let key = Key::header(HeaderName::from_static("x-api-key")).or(Key::client("10.0.0.0/8".parse()?));
+///
+/// let peer = PeerAddr("203.0.113.9:4711".parse().unwrap());
+/// let request = Request::builder().extension(peer).body(()).unwrap();
+/// let subject = key.subject(&RequestView::new(&request)).unwrap();
+/// assert_eq!(subject.redis_form(), "203.0.113.9");
+/// # Ok::<(), evenkeel::layer::rate_limit::ProxiesError>(())
+/// ```
+///
+/// A key that a client can choose freely (a header that nobody checks) gives it a fresh budget with every new
+/// value: put the check in front of the limit, or add a limit by address.
+#[derive(Clone)]
+pub struct Key(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Client {
+        proxies: TrustedProxies,
+        ipv6_prefix: u8,
+        peer: PeerFn,
+    },
+    Header(HeaderName),
+    Path,
+    Label(Arc<str>),
+    Function(Arc<SubjectFn>),
+    /// The first that there is.
+    First(Arc<[Key]>),
+    /// All together; none when one is missing.
+    All(Arc<[Key]>),
+}
+
+impl Key {
+    /// The peer's address: that of the other end of the connection. Behind a proxy that is the proxy: use
+    /// [`client`](Self::client) there.
+    pub fn peer() -> Self {
+        Self::client(TrustedProxies::default())
+    }
+
+    /// The client's address, as the trusted proxies tell it. IPv6 by /64 unless set.
+    pub fn client(proxies: TrustedProxies) -> Self {
+        Self(Kind::Client { proxies, ipv6_prefix: IPV6_PREFIX, peer: peer_of })
+    }
+
+    /// For keys by address: how many bits of an IPv6 address stand for one client. Default: 64.
+    #[must_use]
+    pub fn with_ipv6_prefix(mut self, bits: u8) -> Self {
+        if let Kind::Client { ipv6_prefix, .. } = &mut self.0 {
+            *ipv6_prefix = bits.min(128);
+        }
+        self
+    }
+
+    /// For keys by address: where to find the peer's, when the server leaves it somewhere of its own.
+    /// Default: [`PeerAddr`] or [`SocketAddr`] in the extensions, or axum's `ConnectInfo<SocketAddr>`.
+    #[must_use]
+    pub fn with_peer(mut self, find: fn(&Extensions) -> Option<IpAddr>) -> Self {
+        if let Kind::Client { peer, .. } = &mut self.0 {
+            *peer = find;
+        }
+        self
+    }
+
+    /// The value of a header (of its first line), whatever its bytes; an empty one is none. Only a hash of it
+    /// is written to Redis.
+    pub fn header(name: HeaderName) -> Self {
+        Self(Kind::Header(name))
+    }
+
+    /// The method and the path, without the query. Where paths hold ids, prefer a [`label`](Self::label) for
+    /// each route: every new path is a new budget.
+    pub fn path() -> Self {
+        Self(Kind::Path)
+    }
+
+    /// Always the same: one budget for all (a route's, an upstream's).
+    pub fn label(label: impl Into<Arc<str>>) -> Self {
+        Self(Kind::Label(label.into()))
+    }
+
+    /// Whatever the closure says; `None` when the request has no key.
+    pub fn from_fn(
+        key: impl Fn(&RequestView<'_>) -> Option<Subject> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Kind::Function(Arc::new(key)))
+    }
+
+    /// `other`, where this key finds nothing.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(Kind::First([self, other].into()))
+    }
+
+    /// Both together: a budget for each pair. None, when one of them finds nothing.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(Kind::All([self, other].into()))
+    }
+
+    /// Whom this request is counted for; `None` when the request does not say.
+    pub fn subject(&self, request: &RequestView<'_>) -> Option<Subject> {
+        match &self.0 {
+            Kind::Client { proxies, ipv6_prefix, peer } => {
+                let client = proxies.client(peer(request.extensions)?, request.headers);
+                Some(Subject::address(client, *ipv6_prefix))
+            }
+            Kind::Header(name) => {
+                let value = request.headers.get(name).map(|value| value.as_bytes().trim_ascii());
+                value.filter(|value| !value.is_empty()).map(Subject::secret)
+            }
+            Kind::Path => Some(Subject::text(request.method.as_str()).and_text(request.uri.path())),
+            Kind::Label(label) => Some(Subject::text(&**label)),
+            Kind::Function(key) => key(request),
+            Kind::First(keys) => keys.iter().find_map(|key| key.subject(request)),
+            Kind::All(keys) => {
+                let mut parts = keys.iter().map(|key| key.subject(request));
+                let first = parts.next()??;
+                parts.try_fold(first, |all, part| Some(all.and(&part?)))
+            }
+        }
+    }
+}
+
+fn peer_of(extensions: &Extensions) -> Option<IpAddr> {
+    let own = extensions.get::<PeerAddr>().map(|peer| peer.0);
+    #[cfg(feature = "axum")]
+    let own = own.or_else(|| extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0));
+    own.or_else(|| extensions.get::<SocketAddr>().copied()).map(|peer| peer.ip())
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Client { proxies, ipv6_prefix, .. } => f
+                .debug_struct("Client")
+                .field("proxies", proxies)
+                .field("ipv6_prefix", ipv6_prefix)
+                .finish(),
+            Kind::Header(name) => f.debug_tuple("Header").field(name).finish(),
+            Kind::Path => f.write_str("Path"),
+            Kind::Label(label) => f.debug_tuple("Label").field(label).finish(),
+            Kind::Function(_) => f.write_str("Function"),
+            Kind::First(keys) => f.debug_tuple("First").field(keys).finish(),
+            Kind::All(keys) => f.debug_tuple("All").field(keys).finish(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(headers: &[(&str, &[u8])], peer: Option<&str>) -> Request<()> {
+        let mut request = Request::builder().method("POST").uri("/a/7?q=1");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(peer) = peer {
+            request = request.extension(PeerAddr(peer.parse().expect("an address")));
+        }
+        request.body(()).expect("a request")
+    }
+
+    fn form(key: &Key, request: &Request<()>) -> Option<String> {
+        key.subject(&RequestView::new(request)).map(|subject| subject.redis_form())
+    }
+
+    #[test]
+    fn each_kind() {
+        let v4 = request(&[], Some("203.0.113.9:1"));
+        let v6 = request(&[], Some("[2001:db8::1]:1"));
+        assert_eq!(form(&Key::peer(), &v4).as_deref(), Some("203.0.113.9"));
+        assert_eq!(form(&Key::peer(), &v6).as_deref(), Some("2001:db8::/64"));
+        assert_eq!(
+            form(&Key::peer().with_ipv6_prefix(128), &v6).as_deref(),
+            Some("2001:db8::1/128")
+        );
+        assert_eq!(form(&Key::peer(), &request(&[], None)), None);
+        let fixed = Key::peer().with_peer(|_| Some(IpAddr::from([1, 2, 3, 4])));
+        assert_eq!(form(&fixed, &request(&[], None)).as_deref(), Some("1.2.3.4"));
+        assert_eq!(form(&Key::path(), &v4).as_deref(), Some("POST,~/a/7"));
+        assert_eq!(form(&Key::label("all"), &v4).as_deref(), Some("all"));
+        let tenant = Key::from_fn(|request| request.headers.get("x-tenant").map(Subject::text));
+        assert_eq!(form(&tenant, &request(&[("x-tenant", b"t")], None)).as_deref(), Some("t"));
+        assert_eq!(form(&tenant, &v4), None);
+    }
+
+    #[test]
+    fn a_plain_socket_address_will_do() {
+        let mut request = request(&[], None);
+        request.extensions_mut().insert(SocketAddr::from(([203, 0, 113, 9], 1)));
+        assert_eq!(form(&Key::peer(), &request).as_deref(), Some("203.0.113.9"));
+    }
+
+    #[test]
+    fn headers_of_any_bytes() {
+        let key = Key::header(HeaderName::from_static("x-api-key"));
+        let huge = vec![b'k'; 65_536];
+        let forms: Vec<_> = [&b"a"[..], b"b", b"\xff\xfe", &huge, &huge[1..]]
+            .iter()
+            .map(|value| form(&key, &request(&[("x-api-key", value)], None)).expect("a key"))
+            .collect();
+        let distinct: std::collections::HashSet<_> = forms.iter().collect();
+        assert_eq!(distinct.len(), forms.len());
+        assert!(forms.iter().all(|form| form.len() == 34));
+        assert_eq!(form(&key, &request(&[("x-api-key", b"")], None)), None);
+        assert_eq!(form(&key, &request(&[("x-api-key", b" \t")], None)), None);
+    }
+
+    #[test]
+    fn combinations() {
+        let header = || Key::header(HeaderName::from_static("x-api-key"));
+        let (with, without) =
+            (request(&[("x-api-key", b"k")], Some("1.2.3.4:1")), request(&[], Some("1.2.3.4:1")));
+        let either = header().or(Key::peer());
+        assert_eq!(form(&either, &with), form(&header(), &with));
+        assert_eq!(form(&either, &without).as_deref(), Some("1.2.3.4"));
+        let both = Key::label("login").and(Key::peer()).and(header());
+        assert_eq!(form(&both, &without), None);
+        let whole = form(&both, &with).expect("all there");
+        assert!(whole.starts_with("login,1.2.3.4,h:"), "{whole}");
+    }
+
+    #[test]
+    fn a_forged_key_is_not_an_address() {
+        let key = Key::header(HeaderName::from_static("x-api-key")).or(Key::peer());
+        let forged = request(&[("x-api-key", b"203.0.113.9")], Some("1.2.3.4:1"));
+        let victim = request(&[], Some("203.0.113.9:1"));
+        assert_ne!(form(&key, &forged), form(&key, &victim));
+    }
+}

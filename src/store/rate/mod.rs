@@ -1,0 +1,59 @@
+//! Rate limits: so many requests per period for each subject, over all instances.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `law` | GCRA, the one law, as a pure function |
+//! | `debt` | the law of shares, leases and settling up, pure too |
+//! | `quota`, `policy` | how much, in one window or several at once |
+//! | `subject` | for whom |
+//! | `memory` | the limit while Redis is away, and the deny cache while it is there |
+//! | `redis`, `gcra.lua`, `charge.lua` | the same law inside Redis |
+//! | `limiter`, `inner` | Redis or memory |
+//! | `lease`, `leases` | many decisions for one trip |
+//! | `recovery` | settling up afterwards |
+//! | `instances`, `keeper` | who shares the limit, and the task that says so |
+//!
+//! # Several windows
+//!
+//! A [`Policy`] of several quotas admits a request when all of them have room, else takes from none.
+//! All its windows live in one Redis key and one slot.
+//!
+//! # When Redis is down
+//!
+//! Each instance goes on by itself in [`RateMemory`]: from where Redis left off for every subject seen
+//! lately, on its share of the limit ([`Policy::share`]). What it admits is charged to Redis afterwards. See
+//! [`RateLimiter`].
+
+mod debt;
+mod entry;
+mod inner;
+mod instances;
+mod keeper;
+mod label;
+mod law;
+mod lease;
+mod leases;
+mod limiter;
+mod memory;
+mod policy;
+mod quota;
+mod recovery;
+mod redis;
+mod subject;
+mod tally;
+mod verdict;
+
+pub use law::{Decision, MAX_WINDOWS, Retry};
+pub use limiter::RateLimiter;
+pub use memory::RateMemory;
+pub use policy::{Level, Policy};
+pub use quota::{Quota, QuotaError};
+pub use subject::Subject;
+pub use verdict::{DecisionSource, Verdict};
+
+pub(crate) use tally::Tally;
+
+#[cfg(test)]
+mod script_tests;
+#[cfg(test)]
+mod simulation;
