@@ -30,8 +30,16 @@
 
 mod check_redis;
 mod require_redis;
+#[cfg(feature = "session")]
+mod session;
 
 #[cfg(feature = "axum")]
 pub use check_redis::RedisStatusMissing;
 pub use check_redis::{CheckRedis, CheckRedisLayer, RedisStatus};
 pub use require_redis::{RequireRedis, RequireRedisFuture, RequireRedisLayer};
+#[cfg(all(feature = "session", feature = "axum"))]
+pub use session::SessionMissing;
+#[cfg(feature = "session")]
+pub use session::{
+    FreshSession, Session, SessionError, SessionFuture, SessionLayer, SessionService,
+};

@@ -1,0 +1,105 @@
+//! A client that keeps cookies.
+
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use super::app::Instance;
+
+pub const SID: &str = "__Host-sid";
+pub const SD: &str = "__Host-sd";
+
+/// Its cookies; a copy of it has the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Client {
+    pub jar: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// The cookies that it sets, by name.
+    pub fn set_cookies(&self) -> Vec<(String, String)> {
+        let lines = self.headers.get_all(header::SET_COOKIE).iter();
+        let pairs = lines.map(|line| line.to_str().unwrap().split(';').next().unwrap().to_owned());
+        pairs.map(|pair| pair.split_once('=').map(|(n, v)| (n.into(), v.into())).unwrap()).collect()
+    }
+
+    pub fn sets_nothing(&self) -> bool {
+        !self.headers.contains_key(header::SET_COOKIE)
+    }
+}
+
+impl Client {
+    /// Logs in as `user` and has a stored session.
+    pub async fn logged_in(on: &Instance, user: &str) -> Self {
+        let mut client = Self::default();
+        let answer = client.get(on, &format!("/login?value={user}")).await;
+        assert_eq!((answer.status, &answer.json()["session"]), (StatusCode::OK, &"stored".into()));
+        assert!(client.jar.contains_key(SID) && client.jar.contains_key(SD));
+        client
+    }
+
+    pub fn without(mut self, cookie: &str) -> Self {
+        self.jar.remove(cookie).unwrap();
+        self
+    }
+
+    /// Sends a request and keeps the cookies of its answer.
+    pub async fn get(&mut self, on: &Instance, path: &str) -> Answer {
+        let answer = self.peek(on, path).await;
+        for (name, value) in answer.set_cookies() {
+            assert!(name.len() + 1 + value.len() <= 4096, "a browser would drop {name}");
+            if value.is_empty() {
+                self.jar.remove(&name);
+            } else {
+                self.jar.insert(name, value);
+            }
+        }
+        answer
+    }
+
+    /// Sends a request and leaves its cookies as they are.
+    pub async fn peek(&self, on: &Instance, path: &str) -> Answer {
+        let pairs: Vec<_> =
+            self.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        send(on, path, &pairs.join("; ")).await
+    }
+
+    pub async fn status(&self, on: &Instance, path: &str) -> StatusCode {
+        self.peek(on, path).await.status
+    }
+
+    /// The value of a key of the session.
+    pub async fn read(&self, on: &Instance, key: &str) -> Value {
+        let answer = self.peek(on, &format!("/get?key={key}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.json()
+    }
+}
+
+pub async fn send(on: &Instance, path: &str, cookies: &str) -> Answer {
+    let mut request = Request::builder().uri(path);
+    if !cookies.is_empty() {
+        request = request.header(header::COOKIE, cookies.as_bytes());
+    }
+    let request = request.body(Body::empty()).unwrap();
+    let response = on.router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let body = String::from_utf8_lossy(&body).into_owned();
+    Answer { status: parts.status, headers: parts.headers, body }
+}
