@@ -106,6 +106,13 @@ impl Inner {
             self.meter.count(Load, Outcome::Refused);
             return Ok(Held::nothing());
         }
+        if record.times.touched <= self.memory.unknown() {
+            // Not noted here, where there is no room; if it fails now, the next request tries again.
+            let connection = &mut self.redis.connection();
+            let _ = self.records.delete(connection, name, 0, false, None).await;
+            self.meter.count(Load, Outcome::Refused);
+            return Ok(Held::nothing());
+        }
         if let Some(snapshot) = snapshot.as_ref().filter(|held| held.version > record.version) {
             // Redis came back older than what it had verified.
             return self.restore(rules, id, snapshot).await;

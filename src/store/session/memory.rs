@@ -71,6 +71,11 @@ impl Memory {
         ended.sessions.cutoff().max(ended.subjects.cutoff())
     }
 
+    /// What was last used until then may have been ended here without Redis knowing.
+    pub(super) fn unknown(&self) -> u64 {
+        self.ended().sessions.unknown()
+    }
+
     pub(super) fn bury(&self, name: SessionName, tomb: Tomb) {
         self.ended().sessions.bury(name, tomb);
     }

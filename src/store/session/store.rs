@@ -39,7 +39,8 @@ const BOUND: usize = 100_000;
 ///
 /// Of 100 000 sessions each (see [`SessionLayer::with_capacity`](crate::layer::SessionLayer::with_capacity)) it is remembered
 /// that they ended, and what their newest version is. When more end, the oldest is forgotten and a cut-off is raised in its
-/// place: sessions that Redis has not verified since are not believed without it. Of versions, those of the sessions
+/// place: sessions that Redis has not verified since are not believed without it; and when what was forgotten is an end that Redis does not know of
+/// (100 000 logouts in one outage), sessions that were not used since are refused on this instance after it, too. Of versions, those of the sessions
 /// that were not used for the longest time are forgotten.
 #[derive(Clone)]
 pub struct SessionStore {

@@ -27,6 +27,7 @@ pub(super) struct Tombs {
     /// Not in Redis yet.
     pending: HashSet<SessionName>,
     cutoff: u64,
+    unknown: u64,
     bound: usize,
 }
 
@@ -37,6 +38,7 @@ impl Tombs {
             order: VecDeque::new(),
             pending: HashSet::new(),
             cutoff: 0,
+            unknown: 0,
             bound: bound.max(1),
         }
     }
@@ -48,6 +50,11 @@ impl Tombs {
     /// What was last verified until then is not to be believed.
     pub(super) fn cutoff(&self) -> u64 {
         self.cutoff
+    }
+
+    /// What was last used until then may have been ended without Redis knowing.
+    pub(super) fn unknown(&self) -> u64 {
+        self.unknown
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -92,9 +99,12 @@ impl Tombs {
     fn make_room(&mut self, now: u64) {
         while self.is_full() {
             let Some(oldest) = self.order.pop_front() else { return };
-            self.pending.remove(&oldest);
+            let is_pending = self.pending.remove(&oldest);
             if let Some(tomb) = self.all.remove(&oldest).filter(|tomb| tomb.until > now) {
                 self.cutoff = self.cutoff.max(tomb.at);
+                if is_pending {
+                    self.unknown = self.unknown.max(tomb.at);
+                }
             }
         }
     }
@@ -119,8 +129,18 @@ mod tests {
         for n in 0..25 {
             assert!(tombs.get(name(n)).is_some() || tombs.cutoff() >= n, "{n}");
         }
-        assert_eq!(tombs.cutoff(), 14);
+        assert_eq!((tombs.cutoff(), tombs.unknown()), (14, 14));
         assert_eq!(tombs.to_push(None, 0).len(), 10);
+    }
+
+    #[test]
+    fn what_redis_knows_is_left_to_redis() {
+        let mut tombs = Tombs::new(10);
+        for n in 0..25 {
+            tombs.bury(name(n), Tomb { at: n, until: 1_000 });
+            tombs.pushed(name(n), n);
+        }
+        assert_eq!((tombs.cutoff(), tombs.unknown()), (14, 0));
     }
 
     #[test]
