@@ -1,10 +1,12 @@
 //! What the handlers share, and the routes put together.
 
 use axum::{Router, middleware::map_response};
-use evenkeel::{health_router::HealthRouter, redis::Redis, telemetry::Metrics};
+use evenkeel::{
+    health_router::HealthRouter, layer::SessionLayer, redis::Redis, telemetry::Metrics,
+};
 use tower_http::limit::RequestBodyLimitLayer;
 
-use crate::{database::Database, errors, pages, redis_routes};
+use crate::{database::Database, errors, pages, redis_routes, sessions};
 
 /// More than any route needs.
 const MOST_BODY: usize = 64 * 1024;
@@ -14,6 +16,7 @@ const MOST_BODY: usize = 64 * 1024;
 pub(crate) struct App {
     pub(crate) redis: Redis,
     pub(crate) database: Database,
+    pub(crate) sessions: SessionLayer,
     /// `None`: `METRICS=off`.
     pub(crate) metrics: Option<Metrics>,
 }
@@ -24,8 +27,10 @@ impl App {
         Router::new()
             .merge(pages::routes())
             .merge(redis_routes::routes(self))
+            .merge(sessions::routes())
             .merge(self.health())
             .fallback(errors::no_such_route)
+            .layer(self.sessions.clone())
             .layer(RequestBodyLimitLayer::new(MOST_BODY))
             .layer(map_response(errors::as_json))
     }

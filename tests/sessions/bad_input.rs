@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::{
     app::Instance,
-    client::{Client, SD, SID, send},
+    client::{Client, SD, SID, get},
     support::{Fault, RedisServer},
 };
 
@@ -45,13 +45,13 @@ async fn bad_cookies_are_no_session() {
     for (at, cookies) in bad(&good).iter().enumerate() {
         let expected = if at < ID_IS_GOOD_FROM { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
         let shown = cookies.chars().take(60).collect::<String>();
-        assert_eq!(send(&a, "/peek", cookies).await.status, expected, "{at}: {shown}");
+        assert_eq!(get(&a, "/peek", cookies).await.status, expected, "{at}: {shown}");
     }
     a.proxy.set(Fault::Refuse).await;
     a.knows_the_outage().await;
     for (at, cookies) in bad(&good).iter().enumerate() {
         // An id that may be one can only be judged by Redis; a snapshot that does not open never speaks for it.
-        let status = send(&a, "/peek", cookies).await.status;
+        let status = get(&a, "/peek", cookies).await.status;
         let expected: &[StatusCode] = match at {
             ID_IS_GOOD_FROM.. => &[StatusCode::SERVICE_UNAVAILABLE],
             7 => &[StatusCode::SERVICE_UNAVAILABLE],

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::body::Body;
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode, header, request::Builder};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -61,6 +61,17 @@ impl Client {
     /// Sends a request and keeps the cookies of its answer.
     pub async fn get(&mut self, on: &Instance, path: &str) -> Answer {
         let answer = self.peek(on, path).await;
+        self.keep(answer)
+    }
+
+    /// The same with a JSON body.
+    pub async fn post(&mut self, on: &Instance, path: &str, json: &str) -> Answer {
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+        let answer = send(on, request, &self.cookies(), json).await;
+        self.keep(answer)
+    }
+
+    fn keep(&mut self, answer: Answer) -> Answer {
         for (name, value) in answer.set_cookies() {
             assert!(name.len() + 1 + value.len() <= 4096, "a browser would drop {name}");
             if value.is_empty() {
@@ -91,12 +102,16 @@ impl Client {
     }
 }
 
-pub async fn send(on: &Instance, path: &str, cookies: &str) -> Answer {
-    let mut request = Request::builder().uri(path);
+/// A request with these cookies.
+pub async fn get(on: &Instance, path: &str, cookies: &str) -> Answer {
+    send(on, Request::get(path), cookies, "").await
+}
+
+async fn send(on: &Instance, mut request: Builder, cookies: &str, body: &str) -> Answer {
     if !cookies.is_empty() {
         request = request.header(header::COOKIE, cookies.as_bytes());
     }
-    let request = request.body(Body::empty()).unwrap();
+    let request = request.body(Body::from(body.to_owned())).unwrap();
     let response = on.router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();

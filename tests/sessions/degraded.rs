@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use axum::{Router, routing::get};
+use axum::{Router, routing};
 use evenkeel::{
     health::State,
     layer::{CheckRedisLayer, RedisStatus, Session, SessionLayer},
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{
     app::{Instance, OP_TIMEOUT, keys},
-    client::{Client, SD, SID, send},
+    client::{Client, SD, SID, get},
     support::{Fault, RedisServer},
 };
 
@@ -74,7 +74,7 @@ async fn black_hole_in_a_handler_that_touches_much_costs_one_op_timeout_in_all()
         format!("{} {} {user:?}", other.is_ok(), again.is_ok())
     };
     let router = Router::new()
-        .route("/much", get(handler))
+        .route("/much", routing::get(handler))
         .layer(layer)
         .layer(CheckRedisLayer::new(a.monitor()));
     let client = Client::logged_in(&a, "alice").await;
@@ -419,5 +419,5 @@ async fn before_redis_was_ever_reached_snapshots_are_honoured() {
         client.clone().without(SD).status(&late, "/me").await,
         StatusCode::SERVICE_UNAVAILABLE
     );
-    assert_eq!(send(&late, "/me", "").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(get(&late, "/me", "").await.status, StatusCode::UNAUTHORIZED);
 }

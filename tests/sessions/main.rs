@@ -6,6 +6,7 @@ mod app;
 mod bad_input;
 mod client;
 mod degraded;
+mod gateway;
 mod healthy;
 mod logout;
 mod loss;

@@ -164,6 +164,7 @@ impl Inner {
         held.changes = changes;
         held.outdated.id = true;
         self.memory.lives(born.times.ends.saturating_sub(born.times.created));
+        self.switch.without(());
         self.put_on(rules, held, &born, error)
     }
 
@@ -211,6 +212,7 @@ impl Inner {
         let epoch = self.redis.epoch().unwrap_or_default();
         let snapshot = Snapshot::of(id, &record, &rules.declared, epoch, held.verified);
         held.changes = all;
+        self.switch.without(());
         self.put_on(rules, held, &snapshot, error)
     }
 
@@ -273,7 +275,6 @@ impl Inner {
         }
         changed.times.touched = changed.times.touched.max(wall());
         self.meter.count(Change, Outcome::Stateless);
-        self.switch.without(());
         held.base = Base::Carried(Box::new(changed));
         held.carried = Changes::default();
         held.outdated.snapshot = true;
