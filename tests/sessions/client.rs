@@ -85,9 +85,14 @@ impl Client {
 
     /// Sends a request and leaves its cookies as they are.
     pub async fn peek(&self, on: &Instance, path: &str) -> Answer {
+        get(on, path, &self.cookies()).await
+    }
+
+    /// As they are sent.
+    pub fn cookies(&self) -> String {
         let pairs: Vec<_> =
             self.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        send(on, path, &pairs.join("; ")).await
+        pairs.join("; ")
     }
 
     pub async fn status(&self, on: &Instance, path: &str) -> StatusCode {
