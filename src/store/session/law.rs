@@ -129,12 +129,15 @@ mod tests {
         };
         let stored = snapshot();
         assert_eq!(missing(&stored, &[], 0), Missing::DependsOnEpoch);
-        assert_eq!(missing(&Snapshot { epoch: 6, ..stored.clone() }, &[], 0), Missing::Restored);
-        assert_eq!(missing(&Snapshot { version: 0, ..stored.clone() }, &[], 0), Missing::Restored);
+        let mut born_offline = stored.clone();
+        born_offline.version = 0;
+        assert_eq!(missing(&born_offline, &[], 0), Missing::Restored);
+        let mut lost = stored.clone();
+        lost.epoch = 6;
+        assert_eq!(missing(&lost, &[], 0), Missing::Restored);
         let doubt = |from, to| [Doubt { from: from * SECOND, to: to * SECOND }];
         assert_eq!(missing(&stored, &doubt(990, 1_000), 0), Missing::Restored);
         assert_eq!(missing(&stored, &doubt(1_001, 1_010), 0), Missing::DependsOnEpoch);
-        let lost = Snapshot { epoch: 6, ..stored };
         assert_eq!(missing(&lost, &[], 1_000 * SECOND), Missing::Refused);
     }
 

@@ -108,3 +108,26 @@ impl Memory {
         self.longest.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_thousand_marks_and_tombstones_take_at_most_20_mb() {
+        const MANY: u64 = 100_000;
+        let used = allocation_counter::measure(|| {
+            let memory = Memory::new(MANY as usize);
+            for n in 0..MANY {
+                let name = SessionName::of(&n.to_le_bytes());
+                memory.marks.raise(name, n);
+                memory.bury(name, Tomb { at: n, until: u64::MAX });
+            }
+            assert!(memory.has_ended(SessionName::of(&7_u64.to_le_bytes())));
+            assert_eq!(memory.cutoff(), 0, "all of them are remembered");
+            std::mem::forget(memory);
+        });
+        assert!(used.bytes_current > 0);
+        assert!(used.bytes_current < 20_000_000, "{} bytes", used.bytes_current);
+    }
+}
