@@ -86,7 +86,7 @@ impl SessionStore {
         let now = wall();
         let tomb = Tomb { at: now, until: now.saturating_add(inner.memory.longest()) };
         inner.memory.ended().subjects.bury(subject, tomb);
-        let done = inner.push_subject(&mut inner.redis.connection(), subject, tomb).await;
+        let done = inner.push_subject(&mut inner.redis.connection(), subject, tomb, false).await;
         self.concluded(done)
     }
 
@@ -160,26 +160,34 @@ impl SessionStore {
 }
 
 impl Inner {
-    /// Brings to Redis that all sessions of a subject were ended.
+    /// Brings to Redis that all sessions of a subject were ended: earlier, or now, which is what the clock of Redis says: by that
+    /// it is told from a session that begins in the next moment.
     pub(super) async fn push_subject(
         &self,
         connection: &mut Connection,
         subject: SessionName,
         tomb: Tomb,
+        is_earlier: bool,
     ) -> Result<usize, Error> {
         let stands = tomb.until.saturating_sub(wall()).max(1);
-        let names = self.records.revoke(connection, subject, tomb.at, stands).await?;
-        let ended = stream::iter(names)
-            .map(|name| {
-                let mut connection = connection.clone();
-                async move {
-                    self.records.delete(&mut connection, name, stands, false, Some(tomb.at)).await
-                }
-            })
-            .buffer_unordered(AT_ONCE)
-            .try_fold(0, |sum, ended| async move { Ok(sum + usize::from(ended)) })
-            .await?;
-        self.memory.ended().subjects.pushed(subject, tomb.at);
+        let earlier = is_earlier.then_some(tomb.at);
+        let (at, names) = self.records.revoke(connection, subject, earlier, stands).await?;
+        let ended =
+            stream::iter(names)
+                .map(|name| {
+                    let mut connection = connection.clone();
+                    async move {
+                        self.records.delete(&mut connection, name, stands, false, Some(at)).await
+                    }
+                })
+                .buffer_unordered(AT_ONCE)
+                .try_fold(0, |sum, ended| async move { Ok(sum + usize::from(ended)) })
+                .await?;
+        let mut all = self.memory.ended();
+        all.subjects.pushed(subject, tomb.at);
+        if !is_earlier {
+            all.subjects.correct(subject, at);
+        }
         Ok(ended)
     }
 }

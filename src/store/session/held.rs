@@ -83,7 +83,8 @@ impl Held {
 
     /// It is to be made.
     pub(crate) fn begins(&self) -> bool {
-        self.id.is_none() && (!self.changes.values.is_empty() || self.subject.is_some())
+        let has_value = self.changes.values.values().any(Option::is_some);
+        self.id.is_none() && (has_value || self.subject.is_some())
     }
 
     /// Redis does not hold all of it.

@@ -33,6 +33,15 @@ pub(super) struct Ended {
     pub(super) subjects: Tombs,
 }
 
+impl Ended {
+    /// Redis may have lost what was ended at `since` or later.
+    pub(super) fn lost(&mut self, since: u64) {
+        for tombs in [&mut self.sessions, &mut self.claims, &mut self.subjects] {
+            tombs.lost(since);
+        }
+    }
+}
+
 impl Memory {
     pub(super) fn new(bound: usize) -> Self {
         let ended = Ended {

@@ -40,17 +40,18 @@ impl Inner {
         recovery: &Recovery,
     ) -> Result<(), Error> {
         let now = wall();
-        let since = match recovery.continuity() {
-            Continuity::Kept => None,
+        // Noted first, so that what was pushed before an attempt was cut off need not be pushed again.
+        match recovery.continuity() {
+            Continuity::Kept => {}
             Continuity::KeptUntil(at) => {
                 // What was beaten then is there; what was written in the same moment may not be.
                 let from = now.saturating_sub(millis(at.elapsed())).saturating_sub(1_000);
                 self.memory.doubt(Doubt { from, to: now });
-                Some(from)
+                self.memory.ended().lost(from);
             }
-            Continuity::Lost => Some(0),
-        };
-        let set_aside = self.push(&connection, since).await?;
+            Continuity::Lost => self.memory.ended().lost(0),
+        }
+        let set_aside = self.push(&connection).await?;
         if set_aside > 0 {
             tracing::warn!(
                 set_aside,
@@ -60,15 +61,14 @@ impl Inner {
         Ok(())
     }
 
-    /// Brings to Redis what it does not know, and what it may have lost: ended at `since` or later. One that Redis will not
-    /// take is set aside and counted; that Redis is away ends it.
-    async fn push(&self, connection: &Connection, since: Option<u64>) -> Result<u64, Error> {
+    /// Brings to Redis what it does not know. One that Redis will not take is set aside and counted; that Redis is away ends it.
+    async fn push(&self, connection: &Connection) -> Result<u64, Error> {
         let now = wall();
         let items: Vec<Item> = {
-            let ended = self.memory.ended();
-            let subjects = ended.subjects.to_push(since, now).into_iter();
-            let claims = ended.claims.to_push(since, now).into_iter();
-            let sessions = ended.sessions.to_push(since, now).into_iter();
+            let mut ended = self.memory.ended();
+            let subjects = ended.subjects.to_push(now).into_iter();
+            let claims = ended.claims.to_push(now).into_iter();
+            let sessions = ended.sessions.to_push(now).into_iter();
             (subjects.map(|(name, tomb)| Item::Subject(name, tomb)))
                 .chain(claims.map(|(name, tomb)| Item::Claim(name, tomb)))
                 .chain(sessions.map(|(name, _)| Item::Session(name)))
@@ -103,7 +103,7 @@ impl Inner {
                 Ok(())
             }
             Item::Subject(name, tomb) => {
-                self.push_subject(&mut connection, name, tomb).await.map(|_| ())
+                self.push_subject(&mut connection, name, tomb, true).await.map(|_| ())
             }
         }
     }
@@ -122,7 +122,7 @@ impl Inner {
                 let Some(store) = weak.upgrade() else { return };
                 if store.switch.is_up() {
                     // What is not done is still pending.
-                    let _ = store.push(&store.redis.connection(), None).await;
+                    let _ = store.push(&store.redis.connection()).await;
                 }
                 if store.is_done_pushing() {
                     return;

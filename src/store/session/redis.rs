@@ -207,17 +207,19 @@ impl Records {
         self.redis.query(cmd("GET").arg(cutoff)).await
     }
 
-    /// Notes that all sessions that began until `at` are revoked; their names are for [`delete`](Self::delete).
+    /// Notes that all sessions that began until `at`, or now, are revoked. Says when that was, and their names, for
+    /// [`delete`](Self::delete).
     pub(super) async fn revoke(
         &self,
         connection: &mut Connection,
         subject: SessionName,
-        at: u64,
+        at: Option<u64>,
         stands: u64,
-    ) -> Result<Vec<SessionName>, Error> {
+    ) -> Result<(u64, Vec<SessionName>), Error> {
+        let at = at.map(|at| at.to_string()).unwrap_or_default();
         let call = self.scripts.revoke.prepare(&self.subject_keys(subject)).arg(at).arg(stands);
-        let names: Vec<String> = call.run(connection).await?;
-        Ok(names.iter().filter_map(|name| SessionName::parse(name)).collect())
+        let (at, names): (u64, Vec<String>) = call.run(connection).await?;
+        Ok((at, names.iter().filter_map(|name| SessionName::parse(name)).collect()))
     }
 }
 

@@ -86,14 +86,24 @@ impl Tombs {
         !self.pending.is_empty()
     }
 
-    /// Those that Redis does not know of, and those that it may have lost: ended at `since` or later.
-    pub(super) fn to_push(&self, since: Option<u64>, now: u64) -> Vec<(SessionName, Tomb)> {
-        let wanted = |name: &SessionName, tomb: &Tomb| {
-            tomb.until > now
-                && (self.pending.contains(name) || since.is_some_and(|since| tomb.at >= since))
-        };
-        let all = self.all.iter().filter(|(name, tomb)| wanted(name, tomb));
-        all.map(|(name, tomb)| (*name, *tomb)).collect()
+    /// Redis may have lost what was ended at `since` or later.
+    pub(super) fn lost(&mut self, since: u64) {
+        let lost = self.all.iter().filter(|(_, tomb)| tomb.at >= since);
+        self.pending.extend(lost.map(|(name, _)| *name));
+    }
+
+    /// Those that Redis does not know of. What has ended anyway needs no pushing any more.
+    pub(super) fn to_push(&mut self, now: u64) -> Vec<(SessionName, Tomb)> {
+        let all = &self.all;
+        self.pending.retain(|name| all.get(name).is_some_and(|tomb| tomb.until > now));
+        self.pending.iter().filter_map(|name| Some((*name, *all.get(name)?))).collect()
+    }
+
+    /// By the clock of Redis it was ended then.
+    pub(super) fn correct(&mut self, name: SessionName, at: u64) {
+        if let Some(tomb) = self.all.get_mut(&name) {
+            tomb.at = at;
+        }
     }
 
     fn make_room(&mut self, now: u64) {
@@ -130,7 +140,7 @@ mod tests {
             assert!(tombs.get(name(n)).is_some() || tombs.cutoff() >= n, "{n}");
         }
         assert_eq!((tombs.cutoff(), tombs.unknown()), (14, 14));
-        assert_eq!(tombs.to_push(None, 0).len(), 10);
+        assert_eq!(tombs.to_push(0).len(), 10);
     }
 
     #[test]
@@ -163,9 +173,8 @@ mod tests {
         // Ended again meanwhile: that one is still to be pushed.
         tombs.bury(name(3), Tomb { at: 9, until: 100 });
         tombs.pushed(name(3), 3);
-        let names = |tombs: &Tombs, since| {
-            let mut names: Vec<_> =
-                tombs.to_push(since, 50).iter().map(|(name, _)| *name).collect();
+        let names = |tombs: &mut Tombs| {
+            let mut names: Vec<_> = tombs.to_push(50).iter().map(|(name, _)| *name).collect();
             names.sort();
             names
         };
@@ -174,10 +183,12 @@ mod tests {
             names.sort();
             names
         };
-        assert_eq!(names(&tombs, None), sorted(&[1, 3]));
-        assert_eq!(names(&tombs, Some(2)), sorted(&[1, 2, 3]));
-        assert_eq!(names(&tombs, Some(0)), sorted(&[0, 1, 2, 3]));
-        assert!(tombs.to_push(Some(0), 100).is_empty());
+        assert_eq!(names(&mut tombs), sorted(&[1, 3]));
+        tombs.lost(2);
+        assert_eq!(names(&mut tombs), sorted(&[1, 2, 3]));
+        tombs.lost(0);
+        assert_eq!(names(&mut tombs), sorted(&[0, 1, 2, 3]));
+        assert!(tombs.to_push(100).is_empty() && !tombs.has_pending());
     }
 
     proptest! {
