@@ -1,6 +1,6 @@
 //! Sessions beside tower-sessions 0.15: `cargo bench --bench session`. Starts a `redis-server` of its own.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
     convert::Infallible,

@@ -24,51 +24,54 @@ use tokio::sync::Semaphore;
 use super::support::{FaultProxy, RedisServer, eventually};
 
 /// Long enough for a machine under load; what must be fast is measured against it.
-pub const OP_TIMEOUT: Duration = Duration::from_millis(400);
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const OP_TIMEOUT: Duration = Duration::from_millis(400);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub fn keys() -> SessionKeys {
+pub(crate) fn keys() -> SessionKeys {
     SessionKeys::parse(&key(1)).unwrap()
 }
 
 /// A secret of this number.
-pub fn key(number: u8) -> String {
+pub(crate) fn key(number: u8) -> String {
     use base64::Engine;
     base64::prelude::BASE64_STANDARD.encode([number; 32])
 }
 
 /// Holds `/slow` back until told.
 #[derive(Clone)]
-pub struct Gate {
-    pub arrived: Arc<Semaphore>,
-    pub go: Arc<Semaphore>,
+pub(crate) struct Gate {
+    pub(crate) arrived: Arc<Semaphore>,
+    pub(crate) go: Arc<Semaphore>,
 }
 
 /// One process of the application.
-pub struct Instance {
-    pub proxy: FaultProxy,
-    pub redis: Redis,
-    pub router: Router,
-    pub store: SessionStore,
-    pub gate: Gate,
-    pub metrics: Metrics,
+pub(crate) struct Instance {
+    pub(crate) proxy: FaultProxy,
+    pub(crate) redis: Redis,
+    pub(crate) router: Router,
+    pub(crate) store: SessionStore,
+    pub(crate) gate: Gate,
+    pub(crate) metrics: Metrics,
 }
 
 impl Instance {
-    pub async fn start(server: &RedisServer) -> Self {
+    pub(crate) async fn start(server: &RedisServer) -> Self {
         Self::with(server, |redis| {
             SessionLayer::new(redis, keys()).with_stateless_keys(["visits", "a", "b", "c"])
         })
         .await
     }
 
-    pub async fn with(server: &RedisServer, layer: impl FnOnce(&Redis) -> SessionLayer) -> Self {
+    pub(crate) async fn with(
+        server: &RedisServer,
+        layer: impl FnOnce(&Redis) -> SessionLayer,
+    ) -> Self {
         let instance = Self::unconnected(server, layer).await;
         assert!(instance.monitor().wait_available(PATIENCE).await);
         instance
     }
 
-    pub async fn unconnected(
+    pub(crate) async fn unconnected(
         server: &RedisServer,
         layer: impl FnOnce(&Redis) -> SessionLayer,
     ) -> Self {
@@ -87,12 +90,12 @@ impl Instance {
         Self { proxy, redis, router, store, gate, metrics }
     }
 
-    pub fn monitor(&self) -> &HealthMonitor {
+    pub(crate) fn monitor(&self) -> &HealthMonitor {
         self.redis.monitor()
     }
 
     /// Waits until this instance knows that Redis is away.
-    pub async fn knows_the_outage(&self) {
+    pub(crate) async fn knows_the_outage(&self) {
         let down = eventually(PATIENCE, || async {
             self.monitor().demand();
             matches!(self.monitor().state(), State::Disconnected | State::Recovering)
@@ -101,7 +104,7 @@ impl Instance {
         assert!(down.await, "the outage was not noticed");
     }
 
-    pub async fn recovers(&self) {
+    pub(crate) async fn recovers(&self) {
         let up = eventually(PATIENCE, || async {
             self.monitor().demand();
             self.monitor().is_available()
@@ -110,7 +113,7 @@ impl Instance {
     }
 
     /// The value of this series; 0 when it is not there.
-    pub fn metric(&self, series: &str) -> u64 {
+    pub(crate) fn metric(&self, series: &str) -> u64 {
         let text = self.metrics.render();
         let mut lines = text.lines().filter(|line| {
             let name = series.split('{').next().unwrap();

@@ -10,42 +10,42 @@ use tower::ServiceExt;
 
 use super::app::Instance;
 
-pub const SID: &str = "__Host-sid";
-pub const SD: &str = "__Host-sd";
+pub(crate) const SID: &str = "__Host-sid";
+pub(crate) const SD: &str = "__Host-sd";
 
 /// Its cookies; a copy of it has the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Client {
-    pub jar: BTreeMap<String, String>,
+pub(crate) struct Client {
+    pub(crate) jar: BTreeMap<String, String>,
 }
 
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 
     /// The cookies that it sets, by name.
-    pub fn set_cookies(&self) -> Vec<(String, String)> {
+    pub(crate) fn set_cookies(&self) -> Vec<(String, String)> {
         let lines = self.headers.get_all(header::SET_COOKIE).iter();
         let pairs = lines.map(|line| line.to_str().unwrap().split(';').next().unwrap().to_owned());
         pairs.map(|pair| pair.split_once('=').map(|(n, v)| (n.into(), v.into())).unwrap()).collect()
     }
 
-    pub fn sets_nothing(&self) -> bool {
+    pub(crate) fn sets_nothing(&self) -> bool {
         !self.headers.contains_key(header::SET_COOKIE)
     }
 }
 
 impl Client {
     /// Logs in as `user` and has a stored session.
-    pub async fn logged_in(on: &Instance, user: &str) -> Self {
+    pub(crate) async fn logged_in(on: &Instance, user: &str) -> Self {
         let mut client = Self::default();
         let answer = client.get(on, &format!("/login?value={user}")).await;
         assert_eq!((answer.status, &answer.json()["session"]), (StatusCode::OK, &"stored".into()));
@@ -53,19 +53,19 @@ impl Client {
         client
     }
 
-    pub fn without(mut self, cookie: &str) -> Self {
+    pub(crate) fn without(mut self, cookie: &str) -> Self {
         self.jar.remove(cookie).unwrap();
         self
     }
 
     /// Sends a request and keeps the cookies of its answer.
-    pub async fn get(&mut self, on: &Instance, path: &str) -> Answer {
+    pub(crate) async fn get(&mut self, on: &Instance, path: &str) -> Answer {
         let answer = self.peek(on, path).await;
         self.keep(answer)
     }
 
     /// The same with a JSON body.
-    pub async fn post(&mut self, on: &Instance, path: &str, json: &str) -> Answer {
+    pub(crate) async fn post(&mut self, on: &Instance, path: &str, json: &str) -> Answer {
         let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
         let answer = send(on, request, &self.cookies(), json).await;
         self.keep(answer)
@@ -84,23 +84,23 @@ impl Client {
     }
 
     /// Sends a request and leaves its cookies as they are.
-    pub async fn peek(&self, on: &Instance, path: &str) -> Answer {
+    pub(crate) async fn peek(&self, on: &Instance, path: &str) -> Answer {
         get(on, path, &self.cookies()).await
     }
 
     /// As they are sent.
-    pub fn cookies(&self) -> String {
+    pub(crate) fn cookies(&self) -> String {
         let pairs: Vec<_> =
             self.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
         pairs.join("; ")
     }
 
-    pub async fn status(&self, on: &Instance, path: &str) -> StatusCode {
+    pub(crate) async fn status(&self, on: &Instance, path: &str) -> StatusCode {
         self.peek(on, path).await.status
     }
 
     /// The value of a key of the session.
-    pub async fn read(&self, on: &Instance, key: &str) -> Value {
+    pub(crate) async fn read(&self, on: &Instance, key: &str) -> Value {
         let answer = self.peek(on, &format!("/get?key={key}")).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         answer.json()
@@ -108,7 +108,7 @@ impl Client {
 }
 
 /// A request with these cookies.
-pub async fn get(on: &Instance, path: &str, cookies: &str) -> Answer {
+pub(crate) async fn get(on: &Instance, path: &str, cookies: &str) -> Answer {
     send(on, Request::get(path), cookies, "").await
 }
 

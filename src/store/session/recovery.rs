@@ -66,9 +66,9 @@ impl Inner {
         let now = wall();
         let items: Vec<Item> = {
             let mut ended = self.memory.ended();
-            let subjects = ended.subjects.to_push(now).into_iter();
-            let claims = ended.claims.to_push(now).into_iter();
-            let sessions = ended.sessions.to_push(now).into_iter();
+            let subjects = ended.subjects.due(now).into_iter();
+            let claims = ended.claims.due(now).into_iter();
+            let sessions = ended.sessions.due(now).into_iter();
             (subjects.map(|(name, tomb)| Item::Subject(name, tomb)))
                 .chain(claims.map(|(name, tomb)| Item::Claim(name, tomb)))
                 .chain(sessions.map(|(name, _)| Item::Session(name)))

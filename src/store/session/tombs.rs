@@ -93,7 +93,7 @@ impl Tombs {
     }
 
     /// Those that Redis does not know of. What has ended anyway needs no pushing any more.
-    pub(super) fn to_push(&mut self, now: u64) -> Vec<(SessionName, Tomb)> {
+    pub(super) fn due(&mut self, now: u64) -> Vec<(SessionName, Tomb)> {
         let all = &self.all;
         self.pending.retain(|name| all.get(name).is_some_and(|tomb| tomb.until > now));
         self.pending.iter().filter_map(|name| Some((*name, *all.get(name)?))).collect()
@@ -140,7 +140,7 @@ mod tests {
             assert!(tombs.get(name(n)).is_some() || tombs.cutoff() >= n, "{n}");
         }
         assert_eq!((tombs.cutoff(), tombs.unknown()), (14, 14));
-        assert_eq!(tombs.to_push(0).len(), 10);
+        assert_eq!(tombs.due(0).len(), 10);
     }
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
         tombs.bury(name(3), Tomb { at: 9, until: 100 });
         tombs.pushed(name(3), 3);
         let names = |tombs: &mut Tombs| {
-            let mut names: Vec<_> = tombs.to_push(50).iter().map(|(name, _)| *name).collect();
+            let mut names: Vec<_> = tombs.due(50).iter().map(|(name, _)| *name).collect();
             names.sort();
             names
         };
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(names(&mut tombs), sorted(&[1, 2, 3]));
         tombs.lost(0);
         assert_eq!(names(&mut tombs), sorted(&[0, 1, 2, 3]));
-        assert!(tombs.to_push(100).is_empty() && !tombs.has_pending());
+        assert!(tombs.due(100).is_empty() && !tombs.has_pending());
     }
 
     proptest! {
