@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod adaptor;
 mod app;
 mod bad_input;
 mod client;

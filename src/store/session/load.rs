@@ -21,7 +21,7 @@ use crate::Error;
 
 /// What the client's snapshot cookie is worth telling it about.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Shown {
+pub(super) enum Shown {
     /// Sealed with the key that seals.
     Current,
     /// It is missing, none of ours, or sealed with a key that seals no more.
@@ -42,8 +42,19 @@ impl SessionStore {
         id: SessionId,
         sealed: Option<&str>,
     ) -> Result<Held, Error> {
+        let (snapshot, shown) = self.inner.open(rules, id, sealed);
+        self.load_with(rules, id, snapshot, shown).await
+    }
+
+    /// The same, with a snapshot that was opened already.
+    pub(super) async fn load_with(
+        &self,
+        rules: &Rules,
+        id: SessionId,
+        snapshot: Option<Snapshot>,
+        shown: Shown,
+    ) -> Result<Held, Error> {
         let inner = &*self.inner;
-        let (snapshot, shown) = inner.open(rules, id, sealed);
         let name = id.name();
         if inner.memory.has_ended(name) {
             inner.meter.count(Load, Outcome::Refused);

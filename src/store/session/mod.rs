@@ -39,12 +39,16 @@ mod seal;
 mod snapshot;
 mod store;
 mod tombs;
+#[cfg(feature = "tower-sessions")]
+mod tower_sessions;
 
 pub use end::SessionInfo;
 pub use expiry::Expiry;
 pub use id::{SessionId, SessionName};
 pub use keys::SessionKeys;
 pub use store::SessionStore;
+#[cfg(feature = "tower-sessions")]
+pub use tower_sessions::TowerSessionStore;
 
 pub(crate) use held::{Base, Held};
 pub(crate) use rules::Rules;

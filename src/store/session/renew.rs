@@ -14,11 +14,11 @@ use super::{
 };
 use crate::Error;
 
-/// All that is known of a session, and that is all there is.
-struct Whole {
-    times: Times,
+/// All that is known of a session, and that is all there is. Values that were removed are there as such.
+pub(super) struct Whole {
+    pub(super) times: Times,
     verified: u64,
-    changes: Changes,
+    pub(super) changes: Changes,
 }
 
 impl SessionStore {
@@ -87,7 +87,7 @@ impl SessionStore {
 
 impl Whole {
     /// `None`: Redis may hold more.
-    fn of(held: &Held) -> Option<Self> {
+    pub(super) fn of(held: &Held) -> Option<Self> {
         let of_record = |record: &Record| -> BTreeMap<_, _> {
             let live = record.fields.iter().filter(|(_, field)| field.json.is_some());
             live.map(|(key, field)| (key.clone(), field.json.clone())).collect()

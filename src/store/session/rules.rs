@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{expiry::Expiry, snapshot::Declared};
+use super::{expiry::Expiry, seal::LARGEST, snapshot::Declared};
 
 /// The settings of the layer that concern the store.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub(crate) struct Rules {
     pub(crate) declared: Declared,
     /// The name of the cookie that holds the snapshot.
     pub(crate) cookie: &'static str,
+    /// What a snapshot may take, in bytes of `name=value`.
+    pub(crate) room: usize,
 }
 
 impl Rules {
@@ -25,6 +27,7 @@ impl Rules {
             refresh: Duration::from_secs(5 * 60),
             declared: Declared::default(),
             cookie,
+            room: LARGEST,
         }
     }
 

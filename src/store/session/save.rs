@@ -56,6 +56,22 @@ impl SessionStore {
         }
     }
 
+    /// A session under an id that somebody else has chosen. `None`: it is taken, or was logged out.
+    ///
+    /// # Errors
+    ///
+    /// As [`save`](Self::save).
+    #[cfg(feature = "tower-sessions")]
+    pub(super) async fn create(
+        &self,
+        rules: &Rules,
+        id: SessionId,
+        times: Times,
+        changes: &Changes,
+    ) -> Result<Option<Held>, Error> {
+        self.inner.begin_as(rules, id, times, None, changes.clone()).await
+    }
+
     /// What the client is to be given after that. Nothing, when the session has ended meanwhile.
     pub(crate) fn give(&self, rules: &Rules, held: &Held) -> Given {
         let inner = &*self.inner;
@@ -65,7 +81,7 @@ impl SessionStore {
         let (snapshot, ends) = match &held.base {
             Base::Nothing => return Given::default(),
             Base::Stored(record) => {
-                let epoch = inner.redis.epoch().unwrap_or_default();
+                let epoch = self.epoch();
                 let of = || Snapshot::of(id, record, &rules.declared, epoch, held.verified);
                 (held.outdated.snapshot.then(of), record.times.ends)
             }
@@ -87,24 +103,37 @@ impl SessionStore {
 impl Inner {
     /// A session that did not exist before.
     async fn begin(&self, rules: &Rules, mut held: Held) -> Result<Held, Error> {
-        let id = SessionId::random();
         let mut times = Times::beginning(wall(), rules.expiry);
         if let Some((idle, absolute)) = held.changes.expiry {
             (times.idle, times.ends) = (idle, times.created.saturating_add(absolute));
         }
         let changes = std::mem::take(&mut held.changes);
-        match self.create(id, times, false, held.subject.as_deref(), &changes).await {
+        let id = SessionId::random();
+        let held = self.begin_as(rules, id, times, held.subject, changes).await?;
+        // A new id is neither taken nor logged out.
+        held.ok_or_else(|| self.cannot_say())
+    }
+
+    /// The same with an id. `None`: it is taken, or was logged out.
+    async fn begin_as(
+        &self,
+        rules: &Rules,
+        id: SessionId,
+        times: Times,
+        subject: Option<String>,
+        changes: Changes,
+    ) -> Result<Option<Held>, Error> {
+        match self.create(id, times, false, subject.as_deref(), &changes).await {
             Ok(Some(record)) => {
                 self.meter.count(Create, Outcome::Ok);
-                Ok(self.written(id, record))
+                Ok(Some(self.written(id, record)))
             }
-            // A new id is neither taken nor logged out.
-            Ok(None) => Err(self.cannot_say()),
+            Ok(None) => Ok(None),
             Err(error) => {
-                let born = Snapshot::born(id, times, held.subject.clone());
+                let born = Snapshot::born(id, times, subject);
                 let held = self.born(rules, id, born, changes, error)?;
                 self.meter.count(Create, Outcome::Stateless);
-                Ok(held)
+                Ok(Some(held))
             }
         }
     }
@@ -261,7 +290,7 @@ impl Inner {
     ) -> Result<Held, Error> {
         let changes = std::mem::take(&mut held.changes);
         let may_travel = changes.values.keys().all(|key| rules.declared.contains(key));
-        let fits = |changed: &Snapshot| seal::fits(rules.cookie, changed);
+        let fits = |changed: &Snapshot| seal::fits(rules.room, rules.cookie, changed);
         let changed = may_travel
             .then(|| self.memory.marks.change(snapshot.id().name(), snapshot, &changes, fits))
             .flatten();

@@ -71,11 +71,17 @@ fn sealed_len(cookie: &str, plain: usize) -> usize {
     cookie.len() + 1 + (bytes * 4).div_ceil(3)
 }
 
-/// Whether a snapshot finds room when all that may be left out is.
-pub(crate) fn fits(cookie: &str, snapshot: &Snapshot) -> bool {
+/// Whether a snapshot finds room, in bytes of `name=value`, when all that may be left out is.
+pub(crate) fn fits(room: usize, cookie: &str, snapshot: &Snapshot) -> bool {
     let mut bare = snapshot.clone();
     while bare.shorten(&Declared::default()) {}
-    postcard::to_allocvec(&bare).is_ok_and(|plain| sealed_len(cookie, plain.len()) <= LARGEST)
+    postcard::to_allocvec(&bare).is_ok_and(|plain| sealed_len(cookie, plain.len()) <= room)
+}
+
+/// Whether all of it finds room.
+#[cfg(feature = "tower-sessions")]
+pub(crate) fn fits_whole(room: usize, snapshot: &Snapshot) -> bool {
+    postcard::to_allocvec(snapshot).is_ok_and(|plain| plain.len() <= room)
 }
 
 /// Opens what [`seal`] made under any key of the ring.

@@ -125,7 +125,7 @@ fn changes_are_never_left_out() {
     let keys = ring(&[1]);
     let (declared, mut snapshot) = small();
     snapshot.changes.values.insert("visits".into(), Some("9".repeat(5_000)));
-    assert!(!fits(COOKIE, &snapshot));
+    assert!(!fits(LARGEST, COOKIE, &snapshot));
     assert!(seal(&keys, COOKIE, snapshot, &declared).is_none());
 }
 

@@ -69,7 +69,10 @@ impl Snapshot {
             let Field { version, json } = record.fields.get(key)?;
             Some(Part { key: key.clone(), version: *version, json: json.clone()? })
         };
-        let parts: Vec<Part> = declared.keys.iter().filter_map(part).collect();
+        let parts: Vec<Part> = match declared.everything {
+            true => record.fields.keys().filter_map(part).collect(),
+            false => declared.keys.iter().filter_map(part).collect(),
+        };
         let live = record.fields.values().filter(|field| field.json.is_some()).count();
         let gaps = if parts.len() == live { Gaps::None } else { declared.gaps(Vec::new()) };
         Self {
@@ -160,6 +163,8 @@ pub(crate) struct Declared {
     keys: Vec<String>,
     /// Two deployments may declare different keys.
     fingerprint: u32,
+    /// Whatever there is.
+    everything: bool,
 }
 
 impl Declared {
@@ -168,11 +173,17 @@ impl Declared {
         let bytes = keys.iter().flat_map(|key| key.bytes().chain([0]));
         let fingerprint = bytes
             .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        Self { keys, fingerprint }
+        Self { keys, fingerprint, everything: false }
+    }
+
+    /// Every key may travel.
+    #[cfg(feature = "tower-sessions")]
+    pub(crate) fn everything() -> Self {
+        Self { everything: true, ..Self::default() }
     }
 
     pub(crate) fn contains(&self, key: &str) -> bool {
-        self.keys.iter().any(|declared| declared == key)
+        self.everything || self.keys.iter().any(|declared| declared == key)
     }
 
     fn gaps(&self, left_out: Vec<String>) -> Gaps {

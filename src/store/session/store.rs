@@ -92,6 +92,11 @@ impl SessionStore {
         self.inner.redis.monitor()
     }
 
+    /// Stands for the data that Redis holds.
+    pub(super) fn epoch(&self) -> u64 {
+        self.inner.redis.epoch().unwrap_or_default()
+    }
+
     /// Sessions live by these rules: what is ended is remembered for as long.
     pub(crate) fn lives(&self, rules: &Rules) {
         self.inner.memory.lives(millis(rules.expiry.absolute()));
