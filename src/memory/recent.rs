@@ -23,6 +23,10 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         self.young.get(key).or_else(|| self.old.get(key))
     }
 
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.young.get_mut(key).or_else(|| self.old.get_mut(key))
+    }
+
     /// Takes it out.
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         let old = self.old.remove(key);

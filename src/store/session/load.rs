@@ -5,7 +5,7 @@ use super::{
     held::{Base, Held},
     id::{SessionId, SessionName},
     law::{self, Missing, Offline},
-    marks::Against,
+    marks::{Against, Sealed},
     meter::{
         Operation::{Load, Restore},
         Outcome, Replayed,
@@ -19,9 +19,17 @@ use super::{
 };
 use crate::Error;
 
+/// The copy that the client, or somebody for it, has.
+pub(super) enum Copy<'a> {
+    None,
+    Sealed(&'a str),
+    #[cfg_attr(not(feature = "tower-sessions"), allow(dead_code))]
+    Open(Box<Snapshot>),
+}
+
 /// What the client's snapshot cookie is worth telling it about.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shown {
+enum Shown {
     /// Sealed with the key that seals.
     Current,
     /// It is missing, none of ours, or sealed with a key that seals no more.
@@ -42,17 +50,15 @@ impl SessionStore {
         id: SessionId,
         sealed: Option<&str>,
     ) -> Result<Held, Error> {
-        let (snapshot, shown) = self.inner.open(rules, id, sealed);
-        self.load_with(rules, id, snapshot, shown).await
+        self.load_with(rules, id, sealed.map_or(Copy::None, Copy::Sealed)).await
     }
 
-    /// The same, with a snapshot that was opened already.
+    /// The same, with a copy that may be open already.
     pub(super) async fn load_with(
         &self,
         rules: &Rules,
         id: SessionId,
-        snapshot: Option<Snapshot>,
-        shown: Shown,
+        copy: Copy<'_>,
     ) -> Result<Held, Error> {
         let inner = &*self.inner;
         let name = id.name();
@@ -61,11 +67,19 @@ impl SessionStore {
             inner.push_later(&self.inner);
             return Ok(Held::nothing());
         }
-        let loaded = match inner.records.load(name).await {
-            Ok(Some(record)) => inner.found(rules, id, record, snapshot, shown).await,
-            Ok(None) => inner.missing(rules, id, snapshot).await,
+        let answer = match inner.redis.monitor().can_read() {
+            true => inner.records.load(name).await,
+            false => Err(inner.cannot_say()),
+        };
+        let loaded = match answer {
+            Ok(Some(record)) if inner.is_current(rules, name, &record, &copy) => {
+                inner.meter.count(Load, Outcome::Ok);
+                Ok(inner.stored(id, record, wall(), Changes::default(), false))
+            }
+            Ok(Some(record)) => inner.found(rules, id, record, copy).await,
+            Ok(None) => inner.missing(rules, id, inner.open(rules, id, copy).0).await,
             // An error about this record harms this session alone, as if Redis were away for it.
-            Err(error) => inner.offline(rules, id, snapshot, error),
+            Err(error) => inner.offline(rules, id, inner.open(rules, id, copy).0, error),
         };
         if loaded.is_err() {
             inner.meter.count(Load, Outcome::Unavailable);
@@ -80,18 +94,17 @@ impl SessionStore {
         id: SessionId,
         sealed: Option<&str>,
     ) -> Option<Snapshot> {
-        self.inner.open(rules, id, sealed).0
+        self.inner.open(rules, id, sealed.map_or(Copy::None, Copy::Sealed)).0
     }
 }
 
 impl Inner {
-    fn open(
-        &self,
-        rules: &Rules,
-        id: SessionId,
-        sealed: Option<&str>,
-    ) -> (Option<Snapshot>, Shown) {
-        let Some(sealed) = sealed else { return (None, Shown::Outdated) };
+    fn open(&self, rules: &Rules, id: SessionId, copy: Copy<'_>) -> (Option<Snapshot>, Shown) {
+        let sealed = match copy {
+            Copy::None => return (None, Shown::Outdated),
+            Copy::Open(snapshot) => return (Some(*snapshot), Shown::Current),
+            Copy::Sealed(sealed) => sealed,
+        };
         match seal::open(&self.keys, rules.cookie, sealed) {
             Opening::Opened(opened) if opened.snapshot.id() == id => {
                 let Opened { snapshot, is_outdated } = *opened;
@@ -103,20 +116,47 @@ impl Inner {
         }
     }
 
+    /// Redis has just what the client has, and that is known without opening its copy.
+    fn is_current(
+        &self,
+        rules: &Rules,
+        name: SessionName,
+        record: &Record,
+        copy: &Copy<'_>,
+    ) -> bool {
+        let Copy::Sealed(shown) = copy else { return false };
+        let Some((version, Some(sealed))) = self.memory.marks.newest(name) else { return false };
+        version == record.version
+            && Some(sealed.epoch) == self.redis.epoch()
+            && sealed.hash == self.memory.marks.hash(shown)
+            && sealed.verified.saturating_add(millis(rules.refresh)) > wall()
+            && !self.is_doubtful(record)
+    }
+
+    /// It may have been ended here, for all that Redis knows.
+    fn is_doubtful(&self, record: &Record) -> bool {
+        record.times.touched <= self.memory.unknown()
+            || self.memory.is_revoked(record.subject.as_deref(), record.times.created)
+    }
+
     /// Redis has it.
     async fn found(
         &self,
         rules: &Rules,
         id: SessionId,
         record: Record,
-        snapshot: Option<Snapshot>,
-        shown: Shown,
+        copy: Copy<'_>,
     ) -> Result<Held, Error> {
         let name = id.name();
         if self.memory.is_revoked(record.subject.as_deref(), record.times.created) {
             self.meter.count(Load, Outcome::Refused);
             return Ok(Held::nothing());
         }
+        let sealed = match copy {
+            Copy::Sealed(sealed) => Some(self.memory.marks.hash(sealed)),
+            _ => None,
+        };
+        let (snapshot, shown) = self.open(rules, id, copy);
         if record.times.touched <= self.memory.unknown() {
             // Not noted here, where there is no room; if it fails now, the next request tries again.
             let connection = &mut self.redis.connection();
@@ -128,7 +168,7 @@ impl Inner {
             // Redis came back older than what it had verified.
             return self.restore(rules, id, snapshot).await;
         }
-        if self.memory.marks.version(name).is_some_and(|seen| seen > record.version) {
+        if self.memory.marks.newest(name).is_some_and(|(seen, _)| seen > record.version) {
             self.meter.count(Load, Outcome::Refused);
             return Ok(Held::nothing());
         }
@@ -149,7 +189,12 @@ impl Inner {
                     && Some(snapshot.epoch) == self.redis.epoch()
                     && snapshot.verified.saturating_add(millis(rules.refresh)) > now
             });
-        Ok(self.stored(id, record, now, carried, !is_current))
+        let held = self.stored(id, record, now, carried, !is_current);
+        if let (true, Some(hash), Some(snapshot)) = (is_current, sealed, snapshot) {
+            let sealed = Sealed { hash, verified: snapshot.verified, epoch: snapshot.epoch };
+            self.memory.marks.holds(name, snapshot.version, sealed);
+        }
+        Ok(held)
     }
 
     fn stored(

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -20,6 +21,19 @@ struct Mark {
     /// What was changed without Redis up to `stamp`, so that a request with an older cookie (sent before the answer with the
     /// newer one came) goes on from there. Not kept when there is no room.
     changes: Option<Arc<Changes>>,
+    /// The cookie that holds just this version.
+    sealed: Option<Sealed>,
+}
+
+/// A cookie that is known to be as new as can be: it need not be opened to find that out again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sealed {
+    /// A keyed hash of it. That another has the same would cost that other one a re-issue, no more.
+    pub(super) hash: u64,
+    /// When Redis verified what is in it, in ms of the wall clock.
+    pub(super) verified: u64,
+    /// Stands for the data that Redis held then.
+    pub(super) epoch: u64,
 }
 
 /// Version high-water marks, and what was changed on top of them in an outage.
@@ -30,6 +44,7 @@ struct Mark {
 /// not be noticed here in an outage. A mark is only made for a session that Redis or a key of ours vouches for.
 pub(super) struct Marks {
     shards: Box<[Mutex<Shard>]>,
+    hasher: RandomState,
 }
 
 struct Shard {
@@ -53,7 +68,7 @@ impl Marks {
     pub(super) fn new(bound: usize) -> Self {
         let shard =
             || Mutex::new(Shard { marks: Recent::new(bound / SHARDS), room: ROOM / SHARDS });
-        Self { shards: (0..SHARDS).map(|_| shard()).collect() }
+        Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher: RandomState::new() }
     }
 
     /// Redis holds this version.
@@ -61,7 +76,7 @@ impl Marks {
         let mut shard = self.shard(name);
         let held = shard.marks.get(&name).filter(|mark| mark.version >= version).cloned();
         // Put in again also when it is not new: it was used.
-        shard.put(name, held.unwrap_or(Mark { version, stamp: 0, changes: None }));
+        shard.put(name, held.unwrap_or(Mark { version, stamp: 0, changes: None, sealed: None }));
     }
 
     /// This snapshot was believed.
@@ -74,13 +89,27 @@ impl Marks {
             version: snapshot.version,
             stamp: snapshot.stamp,
             changes: (snapshot.stamp > 0).then(|| Arc::new(snapshot.changes.clone())),
+            sealed: None,
         });
         shard.put(name, mark);
     }
 
-    /// The highest version that was seen.
-    pub(super) fn version(&self, name: SessionName) -> Option<u64> {
-        self.shard(name).marks.get(&name).map(|mark| mark.version)
+    /// The highest version that was seen, and the cookie that holds it.
+    pub(super) fn newest(&self, name: SessionName) -> Option<(u64, Option<Sealed>)> {
+        self.shard(name).marks.get(&name).map(|mark| (mark.version, mark.sealed))
+    }
+
+    /// This cookie holds this version, and nothing else.
+    pub(super) fn holds(&self, name: SessionName, version: u64, sealed: Sealed) {
+        let mut shard = self.shard(name);
+        if let Some(mark) = shard.marks.get_mut(&name).filter(|mark| mark.version == version) {
+            mark.sealed = Some(sealed);
+        }
+    }
+
+    /// The hash of a cookie, for this process only.
+    pub(super) fn hash(&self, sealed: &str) -> u64 {
+        self.hasher.hash_one(sealed)
     }
 
     /// Compares a snapshot with what was seen here, and brings it up to date where that is possible.
@@ -94,6 +123,9 @@ impl Marks {
             return Against::Older;
         }
         match &mark.changes {
+            Some(changes) if snapshot.stamp >= mark.stamp && **changes == snapshot.changes => {
+                Against::Newest
+            }
             Some(changes) => {
                 let before = (snapshot.stamp, snapshot.changes.clone());
                 snapshot.changes = merged(snapshot, mark.stamp, changes);
@@ -135,7 +167,10 @@ impl Marks {
             return None;
         }
         let changes = Some(Arc::new(changed.changes.clone()));
-        shard.put(name, Mark { version: changed.version, stamp: changed.stamp, changes });
+        shard.put(
+            name,
+            Mark { version: changed.version, stamp: changed.stamp, changes, sealed: None },
+        );
         Some(changed)
     }
 

@@ -73,8 +73,12 @@ impl Records {
         Self { redis: redis.clone(), scripts }
     }
 
+    fn key(&self, name: SessionName) -> String {
+        format!("{}:session:{{{name}}}", self.redis.namespace())
+    }
+
     fn keys(&self, name: SessionName) -> [String; 2] {
-        let record = format!("{}:session:{{{name}}}", self.redis.namespace());
+        let record = self.key(name);
         let gone = format!("{record}:gone");
         [record, gone]
     }
@@ -87,7 +91,7 @@ impl Records {
 
     /// `None`: there is none.
     pub(super) async fn load(&self, name: SessionName) -> Result<Option<Record>, Error> {
-        let [record, _] = self.keys(name);
+        let record = self.key(name);
         let hash: Vec<(String, String)> = self.redis.query(cmd("HGETALL").arg(record)).await?;
         if hash.is_empty() { Ok(None) } else { read(hash).map(Some) }
     }
@@ -144,7 +148,7 @@ impl Records {
 
     /// When it was touched; `None`: the session is gone.
     pub(super) async fn touch(&self, name: SessionName) -> Result<Option<u64>, Error> {
-        let [record, _] = self.keys(name);
+        let record = self.key(name);
         self.scripts.touch.prepare(&[record]).run(&mut self.redis.connection()).await
     }
 

@@ -4,6 +4,7 @@ use super::{
     expiry::{Times, wall},
     held::{Base, Held},
     id::{SessionId, SessionName},
+    marks::Sealed,
     meter::{
         Operation::{Change, Create, Touch, WriteBack},
         Outcome, Replayed,
@@ -90,13 +91,17 @@ impl SessionStore {
                 (snapshot, held.times().map_or(0, |times| times.ends))
             }
         };
-        Given {
-            id: held.outdated.id.then_some(id),
-            snapshot: snapshot.and_then(|snapshot| {
-                seal::seal(&inner.keys, rules.cookie, snapshot, &rules.declared)
-            }),
-            keep: ends.saturating_sub(wall()),
+        let holds = snapshot.as_ref().map(|snapshot| (snapshot.version, snapshot.epoch));
+        let snapshot = snapshot
+            .and_then(|snapshot| seal::seal(&inner.keys, rules.cookie, snapshot, &rules.declared));
+        if let (Base::Stored(_), Some((version, epoch)), Some(sealed)) =
+            (&held.base, holds, &snapshot)
+        {
+            let marks = &inner.memory.marks;
+            let sealed = Sealed { hash: marks.hash(sealed), verified: held.verified, epoch };
+            marks.holds(id.name(), version, sealed);
         }
+        Given { id: held.outdated.id.then_some(id), snapshot, keep: ends.saturating_sub(wall()) }
     }
 }
 

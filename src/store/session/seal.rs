@@ -73,9 +73,15 @@ fn sealed_len(cookie: &str, plain: usize) -> usize {
 
 /// Whether a snapshot finds room, in bytes of `name=value`, when all that may be left out is.
 pub(crate) fn fits(room: usize, cookie: &str, snapshot: &Snapshot) -> bool {
+    let fits = |snapshot: &Snapshot| {
+        postcard::to_allocvec(snapshot).is_ok_and(|plain| sealed_len(cookie, plain.len()) <= room)
+    };
+    if fits(snapshot) {
+        return true;
+    }
     let mut bare = snapshot.clone();
     while bare.shorten(&Declared::default()) {}
-    postcard::to_allocvec(&bare).is_ok_and(|plain| sealed_len(cookie, plain.len()) <= room)
+    fits(&bare)
 }
 
 /// Whether all of it finds room.
@@ -89,14 +95,16 @@ pub(crate) fn open(keys: &SessionKeys, cookie: &str, value: &str) -> Opening {
     if value.len() > LARGEST {
         return Opening::Rejected;
     }
-    let Ok(sealed) = BASE64_URL_SAFE_NO_PAD.decode(value) else { return Opening::Rejected };
-    let Some((header, rest)) = sealed.split_first_chunk::<HEADER_LEN>() else {
+    let Ok(mut sealed) = BASE64_URL_SAFE_NO_PAD.decode(value) else { return Opening::Rejected };
+    let Some((header, rest)) = sealed.split_first_chunk_mut::<HEADER_LEN>() else {
         return Opening::Rejected;
     };
-    let Some((nonce, rest)) = rest.split_first_chunk::<NONCE_LEN>() else {
+    let Some((nonce, rest)) = rest.split_first_chunk_mut::<NONCE_LEN>() else {
         return Opening::Rejected;
     };
-    let Some((text, tag)) = rest.split_last_chunk::<TAG_LEN>() else { return Opening::Rejected };
+    let Some((text, tag)) = rest.split_last_chunk_mut::<TAG_LEN>() else {
+        return Opening::Rejected;
+    };
     let [form, name @ ..] = *header;
     if form != FORM {
         return Opening::Rejected;
@@ -105,15 +113,15 @@ pub(crate) fn open(keys: &SessionKeys, cookie: &str, value: &str) -> Opening {
     let mut is_known = false;
     for key in keys.named(name) {
         is_known = true;
-        let mut plain = text.to_vec();
+        // In place: the tag is checked before anything is changed.
         let opened = key.cipher.decrypt_inout_detached(
             &XNonce::from(*nonce),
             &associated,
-            plain.as_mut_slice().into(),
+            (&mut *text).into(),
             &(*tag).into(),
         );
         if opened.is_ok() {
-            let Ok(snapshot) = postcard::from_bytes(&plain) else { return Opening::Rejected };
+            let Ok(snapshot) = postcard::from_bytes(text) else { return Opening::Rejected };
             let is_outdated = key.name != keys.sealing().name;
             return Opening::Opened(Box::new(Opened { snapshot, is_outdated }));
         }

@@ -23,7 +23,7 @@ use super::{
     held::{Base, Held},
     id::{SessionId, SessionName},
     keys::SessionKeys,
-    load::Shown,
+    load::Copy,
     record::{Changes, Json},
     renew::Whole,
     rules::Rules,
@@ -121,8 +121,8 @@ impl TowerSessionStore {
     }
 
     async fn held(&self, id: SessionId) -> Result<Held, Error> {
-        let copy = self.inner.copy(id.name());
-        let held = self.inner.store.load_with(&self.rules, id, copy, Shown::Current).await?;
+        let copy = self.inner.copy(id.name()).map_or(Copy::None, |copy| Copy::Open(copy.into()));
+        let held = self.inner.store.load_with(&self.rules, id, copy).await?;
         self.keep(id, &held);
         Ok(held)
     }
