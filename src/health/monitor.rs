@@ -183,8 +183,9 @@ impl Monitor {
                 }
                 Event::Message(Some(message)) => self.hear(message, now),
                 Event::Demand => {
-                    self.shared.demanded.store(false, Ordering::Relaxed);
-                    self.policy.demand(now);
+                    // Requests would wake the task one by one: those that come before the probe is sent do not.
+                    let is_due = self.policy.demand(now);
+                    self.shared.demanded.store(is_due, Ordering::Relaxed);
                 }
                 Event::Outcome(outcome) => {
                     work = None;
@@ -223,6 +224,7 @@ impl Monitor {
             }
             Next::Probe(at, ask) if at <= now => {
                 self.policy.asked(ask, now);
+                self.shared.demanded.store(false, Ordering::Relaxed);
                 Some(ask_once(Arc::clone(&self.probe), ask))
             }
             Next::Recover => {

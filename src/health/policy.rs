@@ -222,8 +222,8 @@ impl Policy {
         }
     }
 
-    /// A request had to go without.
-    pub(crate) fn demand(&mut self, now: Duration) {
+    /// A request had to go without. Whether that has made a probe due: until that is sent, others need not ask.
+    pub(crate) fn demand(&mut self, now: Duration) -> bool {
         let may = match self.state {
             State::Connecting | State::Disconnected | State::Failed => {
                 self.cause.map(Fault::class) != Some(FaultClass::Credentials)
@@ -234,6 +234,7 @@ impl Policy {
         if may {
             self.next_probe = self.next_probe.min(self.next_demand.max(now));
         }
+        may
     }
 
     /// A request met a fault.
