@@ -7,6 +7,8 @@ mod redis;
 #[cfg(feature = "redis")]
 mod url;
 
+#[cfg(feature = "session")]
+pub(crate) use env::raw;
 pub use env::{parse_duration, var, var_with};
 pub use health::HealthConfig;
 #[cfg(feature = "redis")]

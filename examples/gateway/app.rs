@@ -2,12 +2,15 @@
 
 use axum::{Router, middleware::map_response};
 use evenkeel::{
-    health_router::HealthRouter, layer::rate_limit::TrustedProxies, redis::Redis,
-    store::rate::Quota, telemetry::Metrics,
+    health_router::HealthRouter,
+    layer::{SessionLayer, rate_limit::TrustedProxies},
+    redis::Redis,
+    store::rate::Quota,
+    telemetry::Metrics,
 };
 use tower_http::limit::RequestBodyLimitLayer;
 
-use crate::{database::Database, errors, limited, pages, redis_routes};
+use crate::{database::Database, errors, limited, pages, redis_routes, sessions};
 
 /// More than any route needs.
 const MOST_BODY: usize = 64 * 1024;
@@ -19,6 +22,7 @@ pub(crate) struct App {
     pub(crate) database: Database,
     pub(crate) rate_limit: Quota,
     pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) sessions: SessionLayer,
     /// `None`: `METRICS=off`.
     pub(crate) metrics: Option<Metrics>,
 }
@@ -30,8 +34,10 @@ impl App {
             .merge(pages::routes())
             .merge(redis_routes::routes(self))
             .merge(limited::routes(&self.redis, &self.rate_limit, &self.trusted_proxies))
+            .merge(sessions::routes())
             .merge(self.health())
             .fallback(errors::no_such_route)
+            .layer(self.sessions.clone())
             .layer(RequestBodyLimitLayer::new(MOST_BODY))
             .layer(map_response(errors::as_json))
     }

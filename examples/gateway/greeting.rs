@@ -14,6 +14,7 @@ pub(crate) fn urls(address: SocketAddr, metrics: bool) {
     println!("  http://{address}/limited               so many a minute, Redis or no Redis");
     println!("  http://{address}/strict                refused while Redis is away");
     println!("  http://{address}/soft                  says whether Redis is there");
+    println!("  http://{address}/me                    your session, after POST /login");
     println!("  http://{address}/health/dependencies   what is up and what is not");
     if metrics {
         println!("  http://{address}/metrics               for Prometheus");

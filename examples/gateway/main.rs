@@ -12,12 +12,13 @@ mod greeting;
 mod limited;
 mod pages;
 mod redis_routes;
+mod sessions;
 mod settings;
 mod shutdown;
 
 use std::{net::SocketAddr, process::ExitCode};
 
-use evenkeel::redis::Redis;
+use evenkeel::{layer::SessionLayer, redis::Redis, store::session::SessionKeys};
 use tokio::net::TcpListener;
 
 use crate::{app::App, database::Database, settings::Settings};
@@ -32,20 +33,36 @@ async fn main() -> ExitCode {
         Err(error) => return fail(BAD_SETTINGS, &error),
     };
     settings.start_log();
+    // After the log was started: that there are no keys is worth a line in it.
+    let keys = match SessionKeys::from_env() {
+        Ok(keys) => keys,
+        Err(error) => return fail(BAD_SETTINGS, &error),
+    };
     let database = match Database::open(&settings.database_path).await {
         Ok(database) => database,
         Err(error) => return fail(BAD_SETTINGS, &error),
     };
-    match serve(settings, database).await {
+    match serve(settings, keys, database).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, &*error),
     }
 }
 
-async fn serve(settings: Settings, database: Database) -> Result<(), Box<dyn std::error::Error>> {
-    let Settings { listen_addr, redis, rate_limit, trusted_proxies, metrics, .. } = settings;
+async fn serve(
+    settings: Settings,
+    keys: SessionKeys,
+    database: Database,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let Settings {
+        listen_addr, redis, rate_limit, trusted_proxies, metrics, insecure_cookies, ..
+    } = settings;
     let redis = Redis::new(redis)?;
-    let app = App { redis, database, rate_limit, trusted_proxies, metrics };
+    let mut sessions =
+        SessionLayer::new(&redis, keys).with_stateless_keys(sessions::STATELESS_KEYS);
+    if insecure_cookies {
+        sessions = sessions.with_insecure_cookies();
+    }
+    let app = App { redis, database, rate_limit, trusted_proxies, sessions, metrics };
 
     let listener = TcpListener::bind(listen_addr)
         .await

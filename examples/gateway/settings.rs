@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) rate_limit: Quota,
     /// `TRUSTED_PROXIES`
     pub(crate) trusted_proxies: TrustedProxies,
+    /// `SESSION_COOKIES`; by default on a loopback address, where nothing but this machine listens and clients speak no TLS.
+    pub(crate) insecure_cookies: bool,
     /// `METRICS`; the handle of Redis has them, too.
     pub(crate) metrics: Option<Metrics>,
     pub(crate) redis: RedisConfig,
@@ -37,9 +39,12 @@ impl Settings {
         if let Some(metrics) = &metrics {
             redis = redis.with_metrics(metrics.clone());
         }
+        let listen_addr = var("LISTEN_ADDR", "an address and a port, as 127.0.0.1:3000")?
+            .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 3000)));
         Ok(Self {
-            listen_addr: var("LISTEN_ADDR", "an address and a port, as 127.0.0.1:3000")?
-                .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 3000))),
+            listen_addr,
+            insecure_cookies: var_with("SESSION_COOKIES", "secure or insecure", insecure)?
+                .unwrap_or_else(|| listen_addr.ip().is_loopback()),
             database_path: var("DATABASE_PATH", "the path of a file, or :memory:")?
                 .unwrap_or_else(|| std::env::temp_dir().join("gateway.sqlite3")),
             rate_limit: var("RATE_LIMIT", "count/period, as 100/60s")?
@@ -74,6 +79,14 @@ fn on_or_off(text: &str) -> Option<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
         "on" | "true" | "1" => Some(true),
         "off" | "false" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+fn insecure(text: &str) -> Option<bool> {
+    match text.trim() {
+        "insecure" => Some(true),
+        "secure" => Some(false),
         _ => None,
     }
 }

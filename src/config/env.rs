@@ -57,7 +57,7 @@ pub fn var_with<T>(
 }
 
 /// The variable's text; `None` when it is not set or empty.
-pub(super) fn raw(name: &str) -> Result<Option<String>, Error> {
+pub(crate) fn raw(name: &str) -> Result<Option<String>, Error> {
     match env::var(name) {
         Ok(text) if text.trim().is_empty() => Ok(None),
         Ok(text) => Ok(Some(text)),

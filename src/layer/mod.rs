@@ -33,6 +33,8 @@ mod check_redis;
 #[cfg(feature = "redis")]
 pub mod rate_limit;
 mod require_redis;
+#[cfg(feature = "session")]
+mod session;
 
 #[cfg(feature = "axum")]
 pub use check_redis::RedisStatusMissing;
@@ -40,3 +42,9 @@ pub use check_redis::{CheckRedis, CheckRedisLayer, RedisStatus};
 #[cfg(feature = "redis")]
 pub use rate_limit::{RateLimit, RateLimitLayer};
 pub use require_redis::{RequireRedis, RequireRedisFuture, RequireRedisLayer};
+#[cfg(all(feature = "session", feature = "axum"))]
+pub use session::SessionMissing;
+#[cfg(feature = "session")]
+pub use session::{
+    FreshSession, Session, SessionError, SessionFuture, SessionLayer, SessionService,
+};

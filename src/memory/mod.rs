@@ -8,8 +8,12 @@
 
 mod hash;
 mod keyed;
+#[cfg(feature = "session")]
+mod recent;
 mod shard;
 
 pub(crate) use hash::{Id, IdHasher};
 pub(crate) use keyed::{Full, Keyed};
+#[cfg(feature = "session")]
+pub(crate) use recent::Recent;
 pub(crate) use shard::Owing;

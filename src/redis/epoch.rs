@@ -5,6 +5,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use deadpool_redis::redis::cmd;
+
 use super::{
     Connection, Script,
     canary::{Beats, Gap},
@@ -63,9 +65,27 @@ impl Epoch {
         Ok(())
     }
 
+    /// The epoch of the last recovery, as a number; `None` before the first.
+    pub(super) fn known(&self) -> Option<u64> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_deref().map(number)
+    }
+
+    /// Does the epoch of the last recovery still stand?
+    pub(super) async fn still_stands(&self, connection: &mut Connection) -> Result<bool, Error> {
+        let held: Option<String> = connection.query(cmd("GET").arg(&self.key)).await?;
+        Ok(held.as_deref().map(number) == self.known())
+    }
+
     /// The epoch that stands, after `rotate` has been replaced if it was that.
     async fn stands(&self, connection: &mut Connection, rotate: &str) -> Result<String, Error> {
         let fresh = format!("{:016x}", rand::random::<u64>());
         self.script.prepare(&[&self.key]).arg(fresh).arg(rotate).run(connection).await
     }
+}
+
+/// The same for every process that reads this epoch.
+fn number(epoch: &str) -> u64 {
+    let digest = sha1_smol::Sha1::from(epoch).digest().bytes();
+    digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use deadpool_redis::redis::{Cmd, FromRedisValue};
+use tokio::time::Instant;
 
 use super::{
     Connection, Pool,
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     Error, ErrorKind, Served,
     config::{RedisConfig, Topology},
-    health::{FaultClass, HealthMonitor, Recovery, Registration, Stage, WeakMonitor},
+    health::{Fault, FaultClass, HealthMonitor, Recovery, Registration, Stage, WeakMonitor},
     telemetry::Metrics,
 };
 
@@ -62,6 +63,7 @@ pub(super) struct Inner {
     pub(super) topology: Topology,
     pub(super) db: i64,
     source: Arc<Source>,
+    epoch: Epoch,
     namespace: String,
     service: String,
     instance: String,
@@ -125,6 +127,7 @@ impl Redis {
             topology: source.topology(),
             db,
             source,
+            epoch: epoch.clone(),
             namespace: config.namespace,
             service: config.service,
             instance: config.instance,
@@ -212,6 +215,27 @@ impl Redis {
         Fut: Future<Output = Result<(), Error>> + Send + 'static,
     {
         register(&self.inner, stage, name, step)
+    }
+
+    /// Stands for the data that Redis held at the last recovery; another number after data was lost. `None` before the
+    /// first connection.
+    #[cfg_attr(not(feature = "session"), allow(dead_code))]
+    pub(crate) fn epoch(&self) -> Option<u64> {
+        self.inner.epoch.known()
+    }
+
+    /// Asks whether that data is still there. Where it was taken away under a live connection (`FLUSHALL`), the monitor is
+    /// told, which brings everything up to date as after an outage.
+    #[cfg_attr(not(feature = "session"), allow(dead_code))]
+    pub(crate) async fn keeps_its_data(&self) -> Result<bool, Error> {
+        let (monitor, since) = (&self.inner.monitor, Instant::now());
+        let admission = monitor.admit();
+        let kept = self.inner.epoch.still_stands(&mut self.connection()).await?;
+        if !kept {
+            monitor.report(admission, Fault::new(FaultClass::Recovery, "data lost"), since);
+            monitor.demand();
+        }
+        Ok(kept)
     }
 
     /// The prefix of every key that this crate writes.

@@ -4,4 +4,6 @@
 //! form in memory that takes over.
 
 pub mod rate;
+#[cfg(feature = "session")]
+pub mod session;
 mod switch;

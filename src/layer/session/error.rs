@@ -1,0 +1,79 @@
+//! Why a session cannot be had.
+
+use std::fmt;
+
+use http::{HeaderMap, Response, StatusCode};
+
+use crate::{Error, ErrorKind, respond::Refusal};
+
+/// A session cannot be judged, read or written now; or a value is not of the type asked for.
+///
+/// With the `axum` feature it is a response: 503 with `Retry-After` in the first case (see [`respond`](crate::respond)), 500 in the second, which is a
+/// mistake in the program. The client's cookies stay as they are.
+#[derive(Clone)]
+pub struct SessionError {
+    error: Error,
+    refusal: Option<Refusal>,
+    /// What the request says about the form of a refusal.
+    form: HeaderMap,
+}
+
+impl SessionError {
+    pub(super) fn unavailable(error: Error, refusal: Refusal, form: HeaderMap) -> Self {
+        Self { error, refusal: Some(refusal), form }
+    }
+
+    pub(super) fn value(source: serde_json::Error) -> Self {
+        let error =
+            Error::new(ErrorKind::Invalid, "a session's value is not of the type asked for");
+        Self { error: error.with_source(source), refusal: None, form: HeaderMap::new() }
+    }
+
+    /// Only Redis could say, and it cannot be asked. `false`: a value is not of the type asked for.
+    pub fn is_unavailable(&self) -> bool {
+        self.refusal.is_some()
+    }
+
+    /// When to come back, and what to tell the client.
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.refusal
+    }
+
+    /// The response: in the form that the request asked for.
+    pub fn response<B: From<bytes::Bytes>>(&self) -> Response<B> {
+        match self.refusal {
+            Some(refusal) => refusal.response(&self.form),
+            None => {
+                let mut response = Response::new(
+                    bytes::Bytes::from_static(b"a session's value cannot be read").into(),
+                );
+                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                response
+            }
+        }
+    }
+}
+
+impl fmt::Display for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl fmt::Debug for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionError").field("error", &self.error).finish_non_exhaustive()
+    }
+}
+
+impl std::error::Error for SessionError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+impl From<SessionError> for Error {
+    fn from(error: SessionError) -> Self {
+        error.error
+    }
+}

@@ -1,0 +1,118 @@
+//! The response future: the handler's answer, then what is to be written and told.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::Response;
+use pin_project::pin_project;
+
+use super::{
+    Session, SessionError,
+    cookie::{Cookies, keep_from_caches},
+    handle::Told,
+};
+use crate::respond::ResponseBody;
+
+/// The response future of [`SessionService`](super::SessionService), under its request's budget.
+#[pin_project]
+#[must_use = "futures do nothing unless polled"]
+pub struct SessionFuture<F, B> {
+    #[pin]
+    phase: Phase<F, B>,
+}
+
+type Finishing = Pin<Box<dyn Future<Output = Result<Told, SessionError>> + Send>>;
+
+#[pin_project(project = PhaseProj, project_replace = PhaseOwned)]
+enum Phase<F, B> {
+    Handling {
+        #[pin]
+        inner: F,
+        session: Session,
+    },
+    /// Only for a session that has something to be written or told.
+    Finishing {
+        finishing: Finishing,
+        cookies: Cookies,
+        response: Response<B>,
+    },
+    Done,
+}
+
+impl<F, B> SessionFuture<F, B> {
+    pub(super) const fn new(inner: F, session: Session) -> Self {
+        Self { phase: Phase::Handling { inner, session } }
+    }
+}
+
+impl<F, B, E> Future for SessionFuture<F, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<ResponseBody<B>>, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut phase = self.project().phase;
+        loop {
+            match phase.as_mut().project() {
+                PhaseProj::Handling { inner, session } => {
+                    let response = ready!(inner.poll(cx))?;
+                    if session.is_untouched() {
+                        phase.set(Phase::Done);
+                        return Poll::Ready(Ok(response.map(ResponseBody::inner)));
+                    }
+                    let cookies = session.cookies();
+                    let finishing = Box::pin(session.clone().finish());
+                    phase.set(Phase::Finishing { finishing, cookies, response });
+                }
+                PhaseProj::Finishing { finishing, .. } => {
+                    let told = ready!(finishing.as_mut().poll(cx));
+                    let PhaseOwned::Finishing { cookies, response, .. } =
+                        phase.project_replace(Phase::Done)
+                    else {
+                        return Poll::Pending;
+                    };
+                    return Poll::Ready(Ok(match told {
+                        Ok(told) => tell(response, cookies, told),
+                        Err(error) => error.response(),
+                    }));
+                }
+                // Polled again after its end: like a future that never ends, not a panic.
+                PhaseProj::Done => return Poll::Pending,
+            }
+        }
+    }
+}
+
+fn tell<B>(response: Response<B>, cookies: Cookies, told: Told) -> Response<ResponseBody<B>> {
+    let mut response = response.map(ResponseBody::inner);
+    let headers = response.headers_mut();
+    match told {
+        Told::Nothing => return response,
+        Told::LoggedOut => cookies.remove(headers),
+        Told::Given(given) => {
+            // The cookies outlive the session by no more than a second.
+            let seconds = given.keep.div_ceil(1_000);
+            if let Some(id) = given.id {
+                cookies.give(headers, cookies.id, &id.encode(), seconds);
+            }
+            if let Some(snapshot) = given.snapshot {
+                cookies.give(headers, cookies.snapshot, &snapshot, seconds);
+            }
+        }
+    }
+    keep_from_caches(headers);
+    response
+}
+
+impl<F, B> fmt::Debug for SessionFuture<F, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let finishing = matches!(self.phase, Phase::Finishing { .. });
+        f.debug_struct("SessionFuture").field("finishing", &finishing).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,23 @@
+//! Sessions for any `http` stack.
+//!
+//! [`SessionLayer`] gives each request a [`Session`]; what becomes of it is told by cookies on the answer. What a
+//! session is, and what is done about it without Redis, is [`store::session`](crate::store::session)'s.
+
+mod cookie;
+mod error;
+#[cfg(feature = "axum")]
+mod extract;
+mod fresh;
+mod future;
+mod handle;
+mod layer;
+mod service;
+
+pub use error::SessionError;
+#[cfg(feature = "axum")]
+pub use extract::SessionMissing;
+pub use fresh::FreshSession;
+pub use future::SessionFuture;
+pub use handle::Session;
+pub use layer::SessionLayer;
+pub use service::SessionService;

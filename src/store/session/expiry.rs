@@ -1,0 +1,108 @@
+//! How long a session lives: unused, and at all.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// How long a session lives: `idle` after its last use, and `absolute` after its beginning, whichever ends first.
+///
+/// The default is a day unused and a week in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expiry {
+    idle: Duration,
+    absolute: Duration,
+}
+
+/// A second: nothing shorter is of use, and a zero would be no session at all.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// Ten years: every sum of times stays far from where numbers end.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+impl Expiry {
+    /// Both at least a second and at most ten years; an idle time longer than the absolute one is that one.
+    pub fn new(idle: Duration, absolute: Duration) -> Self {
+        let absolute = absolute.clamp(SHORTEST, LONGEST);
+        Self { idle: idle.clamp(SHORTEST, absolute), absolute }
+    }
+
+    /// After its last use.
+    pub const fn idle(self) -> Duration {
+        self.idle
+    }
+
+    /// After its beginning.
+    pub const fn absolute(self) -> Duration {
+        self.absolute
+    }
+}
+
+impl Default for Expiry {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        Self::new(DAY, DAY * 7)
+    }
+}
+
+/// The times of one session, in milliseconds of the wall clock: other processes read them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Times {
+    pub(crate) created: u64,
+    pub(crate) touched: u64,
+    /// How long it may go unused.
+    pub(crate) idle: u64,
+    /// When it ends however much it is used.
+    pub(crate) ends: u64,
+}
+
+impl Times {
+    pub(crate) fn beginning(now: u64, expiry: Expiry) -> Self {
+        let mut times = Self { created: now, touched: now, idle: 0, ends: 0 };
+        times.set(expiry);
+        times
+    }
+
+    pub(crate) fn set(&mut self, expiry: Expiry) {
+        self.idle = millis(expiry.idle);
+        self.ends = self.created.saturating_add(millis(expiry.absolute));
+    }
+
+    /// When it ends if nobody uses it any more.
+    pub(crate) fn until(&self) -> u64 {
+        self.touched.saturating_add(self.idle).min(self.ends)
+    }
+
+    /// A fifth of the idle time has passed: often enough to keep it alive, and few writes.
+    pub(crate) fn wants_touch(&self, now: u64) -> bool {
+        now >= self.touched.saturating_add(self.idle / 5)
+    }
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The wall clock.
+pub(crate) fn wall() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earlier_end_counts() {
+        let times = Times { created: 0, touched: 50, idle: 100, ends: 120 };
+        assert_eq!(times.until(), 120);
+        assert_eq!(Times { ends: 1_000, ..times }.until(), 150);
+        assert!(!times.wants_touch(69));
+        assert!(times.wants_touch(70));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_mended() {
+        let expiry = Expiry::new(Duration::MAX, Duration::ZERO);
+        assert_eq!((expiry.idle(), expiry.absolute()), (SHORTEST, SHORTEST));
+        assert_eq!(Expiry::new(Duration::MAX, Duration::MAX).absolute(), LONGEST);
+    }
+}

@@ -1,0 +1,207 @@
+//! A session as one request holds it.
+
+use super::{
+    expiry::{Expiry, Times, wall},
+    id::SessionId,
+    record::{Changes, Json, Record},
+    rules::Rules,
+    snapshot::{Known, Snapshot},
+};
+
+/// What the session stands on.
+#[derive(Clone)]
+pub(crate) enum Base {
+    /// There is none (yet).
+    Nothing,
+    /// Redis has it.
+    Stored(Box<Record>),
+    /// The client carries it.
+    Carried(Box<Snapshot>),
+}
+
+/// What the client has to be told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Outdated {
+    pub(crate) id: bool,
+    pub(crate) snapshot: bool,
+}
+
+/// A new id is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    /// For the same session.
+    Cycle,
+    /// For a session of somebody else, which begins now.
+    Login,
+}
+
+#[derive(Clone)]
+pub(crate) struct Held {
+    /// `None`: there is no session, or it begins with the next change.
+    pub(crate) id: Option<SessionId>,
+    pub(crate) base: Base,
+    /// When Redis last vouched for it, in ms of the wall clock.
+    pub(crate) verified: u64,
+    /// What the client brought that was changed without Redis, and is still to be written.
+    pub(crate) carried: Changes,
+    /// By this request.
+    pub(crate) changes: Changes,
+    pub(crate) subject: Option<String>,
+    pub(crate) renewal: Option<Renewal>,
+    pub(crate) outdated: Outdated,
+}
+
+impl Held {
+    /// No session.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            id: None,
+            base: Base::Nothing,
+            verified: 0,
+            carried: Changes::default(),
+            changes: Changes::default(),
+            subject: None,
+            renewal: None,
+            outdated: Outdated::default(),
+        }
+    }
+
+    /// A session, as it stands on `base`.
+    pub(crate) fn on(id: SessionId, base: Base, verified: u64) -> Self {
+        let subject = match &base {
+            Base::Nothing => None,
+            Base::Stored(record) => record.subject.clone(),
+            Base::Carried(snapshot) => snapshot.subject.clone(),
+        };
+        Self { id: Some(id), base, verified, subject, ..Self::nothing() }
+    }
+
+    /// There is one, or there will be.
+    pub(crate) fn exists(&self) -> bool {
+        self.id.is_some() || self.begins()
+    }
+
+    /// It is to be made.
+    pub(crate) fn begins(&self) -> bool {
+        let has_value = self.changes.values.values().any(Option::is_some);
+        self.id.is_none() && (has_value || self.subject.is_some())
+    }
+
+    /// Redis does not hold all of it.
+    pub(crate) fn is_stateless(&self) -> bool {
+        matches!(self.base, Base::Carried(_))
+    }
+
+    /// There is something to write.
+    pub(crate) fn is_changed(&self) -> bool {
+        !self.changes.is_empty() || !self.carried.is_empty() || self.renewal.is_some()
+    }
+
+    pub(crate) fn get(&self, key: &str, rules: &Rules) -> Known<'_> {
+        let changed = self.changes.values.get(key).or_else(|| self.carried.values.get(key));
+        if let Some(json) = changed {
+            return json.as_deref().map_or(Known::Nothing, Known::Value);
+        }
+        match &self.base {
+            Base::Nothing => Known::Nothing,
+            Base::Stored(record) => record.get(key).map_or(Known::Nothing, Known::Value),
+            Base::Carried(snapshot) => snapshot.get(key, &rules.declared),
+        }
+    }
+
+    pub(crate) fn times(&self) -> Option<Times> {
+        match &self.base {
+            Base::Nothing => None,
+            Base::Stored(record) => Some(record.times),
+            Base::Carried(snapshot) => Some(snapshot.times),
+        }
+    }
+
+    /// There is nothing to be written and nothing to be told.
+    pub(crate) fn is_idle(&self) -> bool {
+        let wants_touch = || self.times().is_some_and(|times| times.wants_touch(wall()));
+        !self.begins()
+            && (self.id.is_none()
+                || !(self.is_changed() || self.outdated != Outdated::default() || wants_touch()))
+    }
+
+    /// The last value counts.
+    pub(crate) fn set(&mut self, key: &str, json: Json) {
+        self.changes.values.insert(key.to_owned(), json);
+    }
+
+    pub(crate) fn set_expiry(&mut self, expiry: Expiry) {
+        self.changes.set_expiry(expiry);
+    }
+
+    /// A session of somebody else is another session.
+    pub(crate) fn set_subject(&mut self, subject: String) {
+        if self.subject.as_deref() == Some(subject.as_str()) {
+            return;
+        }
+        self.subject = Some(subject);
+        if self.id.is_some() {
+            self.renewal = Some(Renewal::Login);
+        }
+    }
+
+    pub(crate) fn cycle_id(&mut self) {
+        if self.id.is_some() {
+            self.renewal.get_or_insert(Renewal::Cycle);
+        }
+    }
+
+    /// Takes over what came of saving `work`, a copy of this one; what was changed meanwhile stays to be saved.
+    pub(crate) fn settle(&mut self, work: &Self, saved: Self) {
+        self.changes.settle(&work.changes);
+        if self.renewal == work.renewal {
+            self.renewal = saved.renewal;
+        }
+        if self.subject == work.subject {
+            self.subject = saved.subject;
+        }
+        self.id = saved.id;
+        self.base = saved.base;
+        self.verified = saved.verified;
+        self.carried = saved.carried;
+        self.outdated = saved.outdated;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_subject_is_another_id_and_the_same_is_not() {
+        let mut held = Held::nothing();
+        held.cycle_id();
+        held.set_subject("alice".into());
+        assert!(held.begins() && held.renewal.is_none());
+        let mut held = Held::on(SessionId::random(), Base::Nothing, 0);
+        held.set_subject("alice".into());
+        assert_eq!(held.renewal, Some(Renewal::Login));
+        let mut held = Held { renewal: None, ..held };
+        held.set_subject("alice".into());
+        assert_eq!(held.renewal, None);
+        held.cycle_id();
+        assert_eq!(held.renewal, Some(Renewal::Cycle));
+    }
+
+    #[test]
+    fn what_was_changed_while_saving_stays_to_be_saved() {
+        let mut held = Held::nothing();
+        held.set("a", Some("1".into()));
+        let work = held.clone();
+        held.set("a", Some("2".into()));
+        held.set("b", Some("3".into()));
+        let mut saved = Held::on(SessionId::random(), Base::Nothing, 1);
+        saved.outdated.id = true;
+        held.settle(&work, saved);
+        assert_eq!(held.changes.values.len(), 2);
+        assert!(held.outdated.id && held.id.is_some());
+        let work = held.clone();
+        held.settle(&work, work.clone());
+        assert!(held.changes.is_empty());
+    }
+}

@@ -1,0 +1,362 @@
+//! From what the client shows to a session.
+
+use super::{
+    expiry::{millis, wall},
+    held::{Base, Held},
+    id::{SessionId, SessionName},
+    law::{self, Missing, Offline},
+    marks::{Against, Sealed},
+    meter::{
+        Operation::{Load, Restore},
+        Outcome, Replayed,
+    },
+    record::{Changes, Record},
+    redis::{Created, NewRecord},
+    rules::Rules,
+    seal::{self, Opened, Opening},
+    snapshot::Snapshot,
+    store::{Inner, SessionStore},
+};
+use crate::Error;
+
+/// The copy that the client, or somebody for it, has.
+pub(super) enum Copy<'a> {
+    None,
+    Sealed(&'a str),
+    #[cfg_attr(not(feature = "tower-sessions"), allow(dead_code))]
+    Open(Box<Snapshot>),
+}
+
+/// What the client's snapshot cookie is worth telling it about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// Sealed with the key that seals.
+    Current,
+    /// It is missing, none of ours, or sealed with a key that seals no more.
+    Outdated,
+    /// Sealed with a key that another instance may have: it is left as it is.
+    Foreign,
+}
+
+impl SessionStore {
+    /// The session of a client that shows this id and this snapshot.
+    ///
+    /// # Errors
+    ///
+    /// Only Redis could say whether there is one, and it cannot be asked.
+    pub(crate) async fn load(
+        &self,
+        rules: &Rules,
+        id: SessionId,
+        sealed: Option<&str>,
+    ) -> Result<Held, Error> {
+        self.load_with(rules, id, sealed.map_or(Copy::None, Copy::Sealed)).await
+    }
+
+    /// The same, with a copy that may be open already.
+    pub(super) async fn load_with(
+        &self,
+        rules: &Rules,
+        id: SessionId,
+        copy: Copy<'_>,
+    ) -> Result<Held, Error> {
+        let inner = &*self.inner;
+        let name = id.name();
+        if inner.memory.has_ended(name) {
+            inner.meter.count(Load, Outcome::Refused);
+            inner.push_later(&self.inner);
+            return Ok(Held::nothing());
+        }
+        let answer = match inner.redis.monitor().can_read() {
+            true => inner.records.load(name).await,
+            false => Err(inner.cannot_say()),
+        };
+        let loaded = match answer {
+            Ok(Some(record)) if inner.is_current(rules, name, &record, &copy) => {
+                inner.meter.count(Load, Outcome::Ok);
+                Ok(inner.stored(id, record, wall(), Changes::default(), false))
+            }
+            Ok(Some(record)) => inner.found(rules, id, record, copy).await,
+            Ok(None) => inner.missing(rules, id, inner.open(rules, id, copy).0).await,
+            // An error about this record harms this session alone, as if Redis were away for it.
+            Err(error) => inner.offline(rules, id, inner.open(rules, id, copy).0, error),
+        };
+        if loaded.is_err() {
+            inner.meter.count(Load, Outcome::Unavailable);
+        }
+        loaded
+    }
+
+    /// The snapshot of this very session, if it opens: an id that we vouch for.
+    pub(crate) fn vouched(
+        &self,
+        rules: &Rules,
+        id: SessionId,
+        sealed: Option<&str>,
+    ) -> Option<Snapshot> {
+        self.inner.open(rules, id, sealed.map_or(Copy::None, Copy::Sealed)).0
+    }
+}
+
+impl Inner {
+    fn open(&self, rules: &Rules, id: SessionId, copy: Copy<'_>) -> (Option<Snapshot>, Shown) {
+        let sealed = match copy {
+            Copy::None => return (None, Shown::Outdated),
+            Copy::Open(snapshot) => return (Some(*snapshot), Shown::Current),
+            Copy::Sealed(sealed) => sealed,
+        };
+        match seal::open(&self.keys, rules.cookie, sealed) {
+            Opening::Opened(opened) if opened.snapshot.id() == id => {
+                let Opened { snapshot, is_outdated } = *opened;
+                let shown = if is_outdated { Shown::Outdated } else { Shown::Current };
+                (Some(snapshot), shown)
+            }
+            Opening::UnknownKey => (None, Shown::Foreign),
+            Opening::Opened(_) | Opening::Rejected => (None, Shown::Outdated),
+        }
+    }
+
+    /// Redis has just what the client has, and that is known without opening its copy.
+    fn is_current(
+        &self,
+        rules: &Rules,
+        name: SessionName,
+        record: &Record,
+        copy: &Copy<'_>,
+    ) -> bool {
+        let Copy::Sealed(shown) = copy else { return false };
+        let Some((version, Some(sealed))) = self.memory.marks.newest(name) else { return false };
+        version == record.version
+            && Some(sealed.epoch) == self.redis.epoch()
+            && sealed.hash == self.memory.marks.hash(shown)
+            && sealed.verified.saturating_add(millis(rules.refresh)) > wall()
+            && !self.is_doubtful(record)
+    }
+
+    /// It may have been ended here, for all that Redis knows.
+    fn is_doubtful(&self, record: &Record) -> bool {
+        record.times.touched <= self.memory.unknown()
+            || self.memory.is_revoked(record.subject.as_deref(), record.times.created)
+    }
+
+    /// Redis has it.
+    async fn found(
+        &self,
+        rules: &Rules,
+        id: SessionId,
+        record: Record,
+        copy: Copy<'_>,
+    ) -> Result<Held, Error> {
+        let name = id.name();
+        if self.memory.is_revoked(record.subject.as_deref(), record.times.created) {
+            self.meter.count(Load, Outcome::Refused);
+            return Ok(Held::nothing());
+        }
+        let sealed = match copy {
+            Copy::Sealed(sealed) => Some(self.memory.marks.hash(sealed)),
+            _ => None,
+        };
+        let (snapshot, shown) = self.open(rules, id, copy);
+        if record.times.touched <= self.memory.unknown() {
+            // Not noted here, where there is no room; if it fails now, the next request tries again.
+            let connection = &mut self.redis.connection();
+            let _ = self.records.delete(connection, name, 0, false, None).await;
+            self.meter.count(Load, Outcome::Refused);
+            return Ok(Held::nothing());
+        }
+        if let Some(snapshot) = snapshot.as_ref().filter(|held| held.version > record.version) {
+            // Redis came back older than what it had verified.
+            return self.restore(rules, id, snapshot).await;
+        }
+        if self.memory.marks.newest(name).is_some_and(|(seen, _)| seen > record.version) {
+            self.meter.count(Load, Outcome::Refused);
+            return Ok(Held::nothing());
+        }
+        self.meter.count(Load, Outcome::Ok);
+        let now = wall();
+        let carried = match snapshot.clone() {
+            Some(mut snapshot) => {
+                self.memory.marks.amend(name, &mut snapshot);
+                self.still_valid(&record, snapshot)
+            }
+            None => Changes::default(),
+        };
+        let is_current = shown == Shown::Foreign
+            || snapshot.as_ref().is_some_and(|snapshot| {
+                shown == Shown::Current
+                    && snapshot.version == record.version
+                    && snapshot.changes.is_empty()
+                    && Some(snapshot.epoch) == self.redis.epoch()
+                    && snapshot.verified.saturating_add(millis(rules.refresh)) > now
+            });
+        let held = self.stored(id, record, now, carried, !is_current);
+        if let (true, Some(hash), Some(snapshot)) = (is_current, sealed, snapshot) {
+            let sealed = Sealed { hash, verified: snapshot.verified, epoch: snapshot.epoch };
+            self.memory.marks.holds(name, snapshot.version, sealed);
+        }
+        Ok(held)
+    }
+
+    fn stored(
+        &self,
+        id: SessionId,
+        record: Record,
+        verified: u64,
+        carried: Changes,
+        is_outdated: bool,
+    ) -> Held {
+        self.memory.marks.raise(id.name(), record.version);
+        self.memory.lives(record.times.ends.saturating_sub(record.times.created));
+        let mut held = Held::on(id, Base::Stored(Box::new(record)), verified);
+        held.carried = carried;
+        held.outdated.snapshot = is_outdated;
+        held
+    }
+
+    /// What was changed without Redis, without what somebody else has changed in Redis since.
+    fn still_valid(&self, record: &Record, snapshot: Snapshot) -> Changes {
+        let Snapshot { version, mut changes, .. } = snapshot;
+        let mut conflicts = 0;
+        changes.values.retain(|key, json| {
+            let Some(field) = record.fields.get(key) else { return json.is_some() };
+            if field.version > version && field.json != *json {
+                conflicts += 1;
+            }
+            field.version <= version && field.json != *json
+        });
+        if record.version > version {
+            changes.expiry = None;
+        }
+        if conflicts > 0 {
+            self.meter.replayed(Replayed::Discarded, conflicts);
+        }
+        changes
+    }
+
+    /// Redis does not have it.
+    async fn missing(
+        &self,
+        rules: &Rules,
+        id: SessionId,
+        snapshot: Option<Snapshot>,
+    ) -> Result<Held, Error> {
+        let refuse = || {
+            self.meter.count(Load, Outcome::Absent);
+            Ok(Held::nothing())
+        };
+        let Some(snapshot) = snapshot else { return refuse() };
+        let epoch = self.redis.epoch();
+        let doubts = self.memory.doubts();
+        match law::missing(&snapshot, wall(), epoch, &doubts, self.memory.cutoff()) {
+            Missing::Refused => refuse(),
+            Missing::Restored => self.restore(rules, id, &snapshot).await,
+            Missing::DependsOnEpoch => match self.redis.keeps_its_data().await {
+                Ok(true) => refuse(),
+                Ok(false) => {
+                    let error = self.cannot_say();
+                    self.offline(rules, id, Some(snapshot), error)
+                }
+                Err(error) => self.offline(rules, id, Some(snapshot), error),
+            },
+        }
+    }
+
+    /// Puts back what Redis has lost.
+    async fn restore(
+        &self,
+        rules: &Rules,
+        id: SessionId,
+        snapshot: &Snapshot,
+    ) -> Result<Held, Error> {
+        let name = id.name();
+        let mut newest = snapshot.clone();
+        if self.memory.is_revoked(snapshot.subject.as_deref(), snapshot.times.created)
+            || self.memory.marks.amend(name, &mut newest) == Against::Older
+        {
+            self.meter.count(Restore, Outcome::Refused);
+            return Ok(Held::nothing());
+        }
+        match self.put_back(name, &newest).await {
+            Ok(Some(record)) => {
+                self.meter.count(Restore, Outcome::Ok);
+                self.meter.replayed(Replayed::Applied, 1);
+                let carried = self.still_valid(&record, newest);
+                Ok(self.stored(id, record, wall(), carried, true))
+            }
+            Ok(None) => {
+                self.meter.count(Restore, Outcome::Refused);
+                Ok(Held::nothing())
+            }
+            Err(error) => self.offline(rules, id, Some(newest), error),
+        }
+    }
+
+    async fn put_back(
+        &self,
+        name: SessionName,
+        snapshot: &Snapshot,
+    ) -> Result<Option<Record>, Error> {
+        if let Some(subject) = &snapshot.subject {
+            let subject = SessionName::of(subject.as_bytes());
+            self.records.enlist(subject, name, snapshot.times.ends).await?;
+            // After it is listed: whoever revokes all either finds it in the list or is found here.
+            let cutoff = self.records.cutoff(subject).await?;
+            if cutoff.is_some_and(|cutoff| snapshot.times.created <= cutoff) {
+                return Ok(None);
+            }
+        }
+        if snapshot.version > 0 {
+            return self.records.restore(name, snapshot).await;
+        }
+        let values = snapshot.changes.values.iter();
+        let new = NewRecord {
+            times: snapshot.times,
+            is_older: true,
+            subject: snapshot.subject.as_deref(),
+            values: values
+                .filter_map(|(key, json)| Some((key.as_str(), json.as_deref()?)))
+                .collect(),
+        };
+        match self.records.create(name, &new).await? {
+            Created::Gone => Ok(None),
+            Created::At(_) | Created::Taken => self.records.load(name).await,
+        }
+    }
+
+    /// Redis cannot be asked (`error` says why): what the client carries has to do.
+    fn offline(
+        &self,
+        rules: &Rules,
+        id: SessionId,
+        snapshot: Option<Snapshot>,
+        error: Error,
+    ) -> Result<Held, Error> {
+        let Some(mut snapshot) = snapshot else { return Err(error) };
+        let now = wall();
+        if self.memory.is_revoked(snapshot.subject.as_deref(), snapshot.times.created) {
+            self.meter.count(Load, Outcome::Refused);
+            return Ok(Held::nothing());
+        }
+        match law::offline(&snapshot, now, rules.max_offline_age, self.memory.cutoff()) {
+            Offline::Honoured => {}
+            Offline::Over => {
+                self.meter.count(Load, Outcome::Absent);
+                return Ok(Held::nothing());
+            }
+            Offline::CannotJudge => return Err(error),
+        }
+        let is_amended = match self.memory.marks.amend(id.name(), &mut snapshot) {
+            Against::Newest => false,
+            Against::Amended => true,
+            Against::Older => return Err(error),
+        };
+        self.meter.count(Load, Outcome::Stateless);
+        self.switch.without(());
+        self.memory.lives(snapshot.times.ends.saturating_sub(snapshot.times.created));
+        self.memory.marks.see(id.name(), &snapshot);
+        let verified = snapshot.verified;
+        let mut held = Held::on(id, Base::Carried(Box::new(snapshot)), verified);
+        held.outdated.snapshot = is_amended;
+        Ok(held)
+    }
+}

@@ -1,0 +1,56 @@
+//! Sessions that outlive their store.
+//!
+//! Redis holds the record: a hash with a version, changed by one script for each change, a compare-and-set of
+//! each key. The client holds its id, and a sealed copy of what was declared fit for it, the *snapshot*, issued while
+//! Redis is there. This instance remembers what it saw: the newest version of each session, and which have ended.
+//!
+//! [`SessionLayer`](crate::layer::SessionLayer) puts this into HTTP; [`SessionStore`] lists and ends sessions.
+//! The guide `docs/sessions.md` says what a session without Redis can and cannot promise.
+//!
+//! # When Redis is down
+//!
+//! | what the client shows | the answer |
+//! | --- | --- |
+//! | nothing, or no id of ours | no session |
+//! | an id that was logged out here | no session, whatever else it shows |
+//! | an id and a snapshot of it, verified by Redis within the hour, and not older than what was seen here | the session, *stateless* |
+//! | anything else | [`Error::is_unavailable`](crate::Error::is_unavailable): nobody can say |
+//!
+//! What is changed meanwhile travels with the client and is brought to Redis by its first request afterwards; what was ended is
+//! brought to Redis before that is announced as available again. A key that somebody else has changed in Redis stays as it is there.
+
+mod end;
+mod expiry;
+mod held;
+mod id;
+mod keys;
+mod law;
+mod load;
+mod marks;
+mod memory;
+mod meter;
+mod record;
+mod recovery;
+mod redis;
+mod renew;
+mod rules;
+mod save;
+mod seal;
+mod snapshot;
+mod store;
+mod tombs;
+#[cfg(feature = "tower-sessions")]
+mod tower_sessions;
+
+pub use end::SessionInfo;
+pub use expiry::Expiry;
+pub use id::{SessionId, SessionName};
+pub use keys::SessionKeys;
+pub use store::SessionStore;
+#[cfg(feature = "tower-sessions")]
+pub use tower_sessions::TowerSessionStore;
+
+pub(crate) use held::{Base, Held};
+pub(crate) use rules::Rules;
+pub(crate) use save::Given;
+pub(crate) use snapshot::Known;

@@ -1,0 +1,317 @@
+//! From what a request has changed to Redis, or to what the client carries.
+
+use super::{
+    expiry::{Times, wall},
+    held::{Base, Held},
+    id::{SessionId, SessionName},
+    marks::Sealed,
+    meter::{
+        Operation::{Change, Create, Touch, WriteBack},
+        Outcome, Replayed,
+    },
+    record::{Changes, Record},
+    redis::{Created, NewRecord},
+    rules::Rules,
+    seal,
+    snapshot::Snapshot,
+    store::{Inner, SessionStore},
+};
+use crate::Error;
+
+/// What the client is to be given.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Given {
+    /// A new id.
+    pub(crate) id: Option<SessionId>,
+    /// A snapshot, sealed.
+    pub(crate) snapshot: Option<String>,
+    /// For how long it is to keep them, in ms.
+    pub(crate) keep: u64,
+}
+
+impl SessionStore {
+    /// Writes what was changed. The session that comes back has no changes left.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written now, and the client cannot carry it: a key that is not declared, or no room.
+    pub(crate) async fn save(&self, rules: &Rules, mut held: Held) -> Result<Held, Error> {
+        let inner = &*self.inner;
+        if held.begins() {
+            return inner.begin(rules, held).await;
+        }
+        let Some(id) = held.id else { return Ok(held) };
+        if inner.memory.has_ended(id.name()) {
+            return Ok(Held::nothing());
+        }
+        if let Some(renewal) = held.renewal {
+            return self.renew(rules, held, id, renewal).await;
+        }
+        match std::mem::replace(&mut held.base, Base::Nothing) {
+            Base::Nothing => Ok(held),
+            Base::Stored(record) if held.is_changed() => {
+                inner.change(rules, held, id, *record).await
+            }
+            Base::Stored(record) => Ok(inner.touch(held, id.name(), *record).await),
+            Base::Carried(snapshot) => inner.carry(rules, held, *snapshot),
+        }
+    }
+
+    /// A session under an id that somebody else has chosen. `None`: it is taken, or was logged out.
+    ///
+    /// # Errors
+    ///
+    /// As [`save`](Self::save).
+    #[cfg(feature = "tower-sessions")]
+    pub(super) async fn create(
+        &self,
+        rules: &Rules,
+        id: SessionId,
+        times: Times,
+        changes: &Changes,
+    ) -> Result<Option<Held>, Error> {
+        self.inner.begin_as(rules, id, times, None, changes.clone()).await
+    }
+
+    /// What the client is to be given after that. Nothing, when the session has ended meanwhile.
+    pub(crate) fn give(&self, rules: &Rules, held: &Held) -> Given {
+        let inner = &*self.inner;
+        let Some(id) = held.id.filter(|id| !inner.memory.has_ended(id.name())) else {
+            return Given::default();
+        };
+        let (snapshot, ends) = match &held.base {
+            Base::Nothing => return Given::default(),
+            Base::Stored(record) => {
+                let epoch = self.epoch();
+                let of = || Snapshot::of(id, record, &rules.declared, epoch, held.verified);
+                (held.outdated.snapshot.then(of), record.times.ends)
+            }
+            Base::Carried(snapshot) => {
+                let snapshot = held.outdated.snapshot.then(|| (**snapshot).clone());
+                (snapshot, held.times().map_or(0, |times| times.ends))
+            }
+        };
+        let holds = snapshot.as_ref().map(|snapshot| (snapshot.version, snapshot.epoch));
+        let snapshot = snapshot
+            .and_then(|snapshot| seal::seal(&inner.keys, rules.cookie, snapshot, &rules.declared));
+        if let (Base::Stored(_), Some((version, epoch)), Some(sealed)) =
+            (&held.base, holds, &snapshot)
+        {
+            let marks = &inner.memory.marks;
+            let sealed = Sealed { hash: marks.hash(sealed), verified: held.verified, epoch };
+            marks.holds(id.name(), version, sealed);
+        }
+        Given { id: held.outdated.id.then_some(id), snapshot, keep: ends.saturating_sub(wall()) }
+    }
+}
+
+impl Inner {
+    /// A session that did not exist before.
+    async fn begin(&self, rules: &Rules, mut held: Held) -> Result<Held, Error> {
+        let mut times = Times::beginning(wall(), rules.expiry);
+        if let Some((idle, absolute)) = held.changes.expiry {
+            (times.idle, times.ends) = (idle, times.created.saturating_add(absolute));
+        }
+        let changes = std::mem::take(&mut held.changes);
+        let id = SessionId::random();
+        let held = self.begin_as(rules, id, times, held.subject, changes).await?;
+        // A new id is neither taken nor logged out.
+        held.ok_or_else(|| self.cannot_say())
+    }
+
+    /// The same with an id. `None`: it is taken, or was logged out.
+    async fn begin_as(
+        &self,
+        rules: &Rules,
+        id: SessionId,
+        times: Times,
+        subject: Option<String>,
+        changes: Changes,
+    ) -> Result<Option<Held>, Error> {
+        match self.create(id, times, false, subject.as_deref(), &changes).await {
+            Ok(Some(record)) => {
+                self.meter.count(Create, Outcome::Ok);
+                Ok(Some(self.written(id, record)))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => {
+                let born = Snapshot::born(id, times, subject);
+                let held = self.born(rules, id, born, changes, error)?;
+                self.meter.count(Create, Outcome::Stateless);
+                Ok(Some(held))
+            }
+        }
+    }
+
+    /// Writes a new record. `None`: the id was logged out.
+    pub(super) async fn create(
+        &self,
+        id: SessionId,
+        times: Times,
+        is_older: bool,
+        subject: Option<&str>,
+        changes: &Changes,
+    ) -> Result<Option<Record>, Error> {
+        let name = id.name();
+        if let Some(subject) = subject {
+            self.records.enlist(SessionName::of(subject.as_bytes()), name, times.ends).await?;
+        }
+        let values = changes.values.iter();
+        let values = values.filter_map(|(key, json)| Some((key.as_str(), json.as_deref()?)));
+        let new = NewRecord { times, is_older, subject, values: values.collect() };
+        let Created::At(now) = self.records.create(name, &new).await? else { return Ok(None) };
+        let created = if is_older { times.created } else { now };
+        let ends = created.saturating_add(times.ends.saturating_sub(times.created));
+        let mut record = Record {
+            version: 1,
+            times: Times { created, touched: now, idle: times.idle, ends },
+            subject: subject.map(str::to_owned),
+            fields: Default::default(),
+        };
+        let values = changes.values.iter().filter(|(_, json)| json.is_some());
+        let values = values.map(|(key, json)| (key.clone(), json.clone())).collect();
+        record.apply(&Changes { values, expiry: None }, 1);
+        Ok(Some(record))
+    }
+
+    /// A session that Redis has just taken, under a new id.
+    pub(super) fn written(&self, id: SessionId, record: Record) -> Held {
+        self.memory.marks.raise(id.name(), record.version);
+        self.memory.lives(record.times.ends.saturating_sub(record.times.created));
+        let mut held = Held::on(id, Base::Stored(Box::new(record)), wall());
+        held.outdated.id = true;
+        held.outdated.snapshot = true;
+        held
+    }
+
+    /// The same in an outage: the client carries all of it.
+    pub(super) fn born(
+        &self,
+        rules: &Rules,
+        id: SessionId,
+        born: Snapshot,
+        changes: Changes,
+        error: Error,
+    ) -> Result<Held, Error> {
+        let mut held = Held::on(id, Base::Nothing, born.verified);
+        held.subject = born.subject.clone();
+        held.changes = changes;
+        held.outdated.id = true;
+        self.memory.lives(born.times.ends.saturating_sub(born.times.created));
+        self.switch.without(());
+        self.put_on(rules, held, &born, error)
+    }
+
+    async fn change(
+        &self,
+        rules: &Rules,
+        mut held: Held,
+        id: SessionId,
+        mut record: Record,
+    ) -> Result<Held, Error> {
+        let name = id.name();
+        let carried = std::mem::take(&mut held.carried);
+        let count_carried = carried.values.len() as u64;
+        let all = carried.then(&held.changes);
+        let error = match self.records.change(name, record.version, &all).await {
+            Ok(Some(changed)) => {
+                match changed.whole {
+                    Some(whole) => record = whole,
+                    None => record.apply(&all, changed.version),
+                }
+                record.times.touched = changed.now;
+                self.memory.marks.raise(name, record.version);
+                let outcome = if changed.conflicts == 0 { Outcome::Ok } else { Outcome::Conflict };
+                self.meter.count(Change, outcome);
+                if count_carried > 0 {
+                    self.meter.count(WriteBack, outcome);
+                    self.meter.replayed(Replayed::Applied, count_carried);
+                }
+                held.changes = Changes::default();
+                held.base = Base::Stored(Box::new(record));
+                held.outdated.snapshot = true;
+                return Ok(held);
+            }
+            Ok(None) => match self.redis.keeps_its_data().await {
+                // Somebody has logged out meanwhile.
+                Ok(true) => {
+                    self.meter.count(Change, Outcome::Absent);
+                    return Ok(Held::nothing());
+                }
+                Ok(false) => self.cannot_say(),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        let epoch = self.redis.epoch().unwrap_or_default();
+        let snapshot = Snapshot::of(id, &record, &rules.declared, epoch, held.verified);
+        held.changes = all;
+        self.switch.without(());
+        self.put_on(rules, held, &snapshot, error)
+    }
+
+    async fn touch(&self, mut held: Held, name: SessionName, mut record: Record) -> Held {
+        if record.times.wants_touch(wall()) {
+            match self.records.touch(name).await {
+                Ok(Some(now)) => {
+                    self.meter.count(Touch, Outcome::Ok);
+                    record.times.touched = now;
+                    held.outdated.snapshot = true;
+                }
+                Ok(None) => {
+                    self.meter.count(Touch, Outcome::Absent);
+                    return Held::nothing();
+                }
+                // The next request will.
+                Err(_) => self.meter.count(Touch, Outcome::Unavailable),
+            }
+        }
+        held.base = Base::Stored(Box::new(record));
+        held
+    }
+
+    /// A session that the client carries.
+    fn carry(&self, rules: &Rules, mut held: Held, mut snapshot: Snapshot) -> Result<Held, Error> {
+        if held.is_changed() {
+            let error = self.cannot_say();
+            return self.put_on(rules, held, &snapshot, error);
+        }
+        let now = wall();
+        if snapshot.times.wants_touch(now) {
+            snapshot.times.touched = now;
+            held.outdated.snapshot = true;
+        }
+        held.base = Base::Carried(Box::new(snapshot));
+        Ok(held)
+    }
+
+    /// Puts changes on top of what the client carries; `error` when it cannot carry them.
+    fn put_on(
+        &self,
+        rules: &Rules,
+        mut held: Held,
+        snapshot: &Snapshot,
+        error: Error,
+    ) -> Result<Held, Error> {
+        let changes = std::mem::take(&mut held.changes);
+        let may_travel = changes.values.keys().all(|key| rules.declared.contains(key));
+        let fits = |changed: &Snapshot| seal::fits(rules.room, rules.cookie, changed);
+        let changed = may_travel
+            .then(|| self.memory.marks.change(snapshot.id().name(), snapshot, &changes, fits))
+            .flatten();
+        let Some(mut changed) = changed else {
+            self.meter.count(Change, Outcome::Unavailable);
+            return Err(error);
+        };
+        if let Some((idle, absolute)) = changed.changes.expiry {
+            changed.times.idle = idle;
+            changed.times.ends = changed.times.created.saturating_add(absolute);
+        }
+        changed.times.touched = changed.times.touched.max(wall());
+        self.meter.count(Change, Outcome::Stateless);
+        held.base = Base::Carried(Box::new(changed));
+        held.carried = Changes::default();
+        held.outdated.snapshot = true;
+        Ok(held)
+    }
+}

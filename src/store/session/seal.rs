@@ -1,0 +1,138 @@
+//! A snapshot as a cookie: encrypted, authenticated, and never larger than browsers take.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use chacha20poly1305::{XNonce, aead::AeadInOut};
+
+use super::{
+    keys::{NAME_LEN, SessionKeys},
+    snapshot::{Declared, Snapshot},
+};
+
+/// The form of what follows; another form will have another number.
+const FORM: u8 = 1;
+const NONCE_LEN: usize = 24;
+const TAG_LEN: usize = 16;
+const HEADER_LEN: usize = 1 + NAME_LEN;
+/// A browser drops a cookie whose `name=value` is larger, without a word.
+pub(crate) const LARGEST: usize = 4096;
+
+/// A snapshot that was opened.
+pub(crate) struct Opened {
+    pub(crate) snapshot: Snapshot,
+    /// Under a key that seals no more.
+    pub(crate) is_outdated: bool,
+}
+
+/// What became of a cookie.
+pub(crate) enum Opening {
+    Opened(Box<Opened>),
+    /// No key of this name: another instance may have it.
+    UnknownKey,
+    /// Not ours.
+    Rejected,
+}
+
+/// The cookie's value: form, key name, nonce, ciphertext and tag. The cookie's name and the header are authenticated
+/// with it. What finds no room is left out, the least important first; `None`: even the rest finds none.
+pub(crate) fn seal(
+    keys: &SessionKeys,
+    cookie: &str,
+    mut snapshot: Snapshot,
+    declared: &Declared,
+) -> Option<String> {
+    let plain = loop {
+        let plain = postcard::to_allocvec(&snapshot).ok()?;
+        if sealed_len(cookie, plain.len()) <= LARGEST {
+            break plain;
+        }
+        if !snapshot.shorten(declared) {
+            return None;
+        }
+    };
+    let key = keys.sealing();
+    let nonce: [u8; NONCE_LEN] = rand::random();
+    let mut sealed = Vec::with_capacity(HEADER_LEN + NONCE_LEN + plain.len() + TAG_LEN);
+    sealed.push(FORM);
+    sealed.extend(key.name);
+    let associated = associated(&sealed, cookie);
+    sealed.extend(nonce);
+    let text_at = sealed.len();
+    sealed.extend(plain);
+    let text = sealed.get_mut(text_at..)?;
+    let tag =
+        key.cipher.encrypt_inout_detached(&XNonce::from(nonce), &associated, text.into()).ok()?;
+    sealed.extend(tag);
+    Some(BASE64_URL_SAFE_NO_PAD.encode(sealed))
+}
+
+/// The size of `name=value`.
+fn sealed_len(cookie: &str, plain: usize) -> usize {
+    let bytes = HEADER_LEN + NONCE_LEN + plain + TAG_LEN;
+    cookie.len() + 1 + (bytes * 4).div_ceil(3)
+}
+
+/// Whether a snapshot finds room, in bytes of `name=value`, when all that may be left out is.
+pub(crate) fn fits(room: usize, cookie: &str, snapshot: &Snapshot) -> bool {
+    let fits = |snapshot: &Snapshot| {
+        postcard::to_allocvec(snapshot).is_ok_and(|plain| sealed_len(cookie, plain.len()) <= room)
+    };
+    if fits(snapshot) {
+        return true;
+    }
+    let mut bare = snapshot.clone();
+    while bare.shorten(&Declared::default()) {}
+    fits(&bare)
+}
+
+/// Whether all of it finds room.
+#[cfg(feature = "tower-sessions")]
+pub(crate) fn fits_whole(room: usize, snapshot: &Snapshot) -> bool {
+    postcard::to_allocvec(snapshot).is_ok_and(|plain| plain.len() <= room)
+}
+
+/// Opens what [`seal`] made under any key of the ring.
+pub(crate) fn open(keys: &SessionKeys, cookie: &str, value: &str) -> Opening {
+    if value.len() > LARGEST {
+        return Opening::Rejected;
+    }
+    let Ok(mut sealed) = BASE64_URL_SAFE_NO_PAD.decode(value) else { return Opening::Rejected };
+    let Some((header, rest)) = sealed.split_first_chunk_mut::<HEADER_LEN>() else {
+        return Opening::Rejected;
+    };
+    let Some((nonce, rest)) = rest.split_first_chunk_mut::<NONCE_LEN>() else {
+        return Opening::Rejected;
+    };
+    let Some((text, tag)) = rest.split_last_chunk_mut::<TAG_LEN>() else {
+        return Opening::Rejected;
+    };
+    let [form, name @ ..] = *header;
+    if form != FORM {
+        return Opening::Rejected;
+    }
+    let associated = associated(header, cookie);
+    let mut is_known = false;
+    for key in keys.named(name) {
+        is_known = true;
+        // In place: the tag is checked before anything is changed.
+        let opened = key.cipher.decrypt_inout_detached(
+            &XNonce::from(*nonce),
+            &associated,
+            (&mut *text).into(),
+            &(*tag).into(),
+        );
+        if opened.is_ok() {
+            let Ok(snapshot) = postcard::from_bytes(text) else { return Opening::Rejected };
+            let is_outdated = key.name != keys.sealing().name;
+            return Opening::Opened(Box::new(Opened { snapshot, is_outdated }));
+        }
+    }
+    if is_known { Opening::Rejected } else { Opening::UnknownKey }
+}
+
+fn associated(header: &[u8], cookie: &str) -> Vec<u8> {
+    [header, cookie.as_bytes()].concat()
+}
+
+#[cfg(test)]
+#[path = "seal_tests.rs"]
+mod tests;

@@ -1,0 +1,160 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::store::session::{
+    expiry::{Expiry, Times},
+    id::SessionId,
+    record::{Field, Record},
+};
+
+const COOKIE: &str = "__Host-sd";
+
+fn ring(secrets: &[u8]) -> SessionKeys {
+    let secrets: Vec<_> =
+        secrets.iter().map(|byte| base64::prelude::BASE64_STANDARD.encode([*byte; 32])).collect();
+    SessionKeys::parse(&secrets.join(",")).unwrap()
+}
+
+fn declared(keys: &[&str]) -> Declared {
+    Declared::new(keys.iter().map(|key| key.to_string()).collect())
+}
+
+fn snapshot(declared: &Declared, values: &[(&str, String)]) -> Snapshot {
+    let record = Record {
+        version: 5,
+        times: Times::beginning(1_700_000_000_000, Expiry::default()),
+        subject: Some("alice".into()),
+        fields: values
+            .iter()
+            .map(|(key, json)| (key.to_string(), Field { version: 4, json: Some(json.clone()) }))
+            .collect(),
+    };
+    Snapshot::of(SessionId::from_bytes([9; 16]), &record, declared, 77, 1_700_000_000_123)
+}
+
+fn opened(keys: &SessionKeys, value: &str) -> Option<Opened> {
+    match open(keys, COOKIE, value) {
+        Opening::Opened(opened) => Some(*opened),
+        _ => None,
+    }
+}
+
+fn small() -> (Declared, Snapshot) {
+    let declared = declared(&["visits"]);
+    let snapshot = snapshot(&declared, &[("visits", "3".into())]);
+    (declared, snapshot)
+}
+
+#[test]
+fn comes_back_as_it_was_and_never_the_same_twice() {
+    let keys = ring(&[1]);
+    let (declared, snapshot) = small();
+    let one = seal(&keys, COOKIE, snapshot.clone(), &declared).unwrap();
+    let two = seal(&keys, COOKIE, snapshot.clone(), &declared).unwrap();
+    assert_ne!(one, two);
+    for sealed in [one, two] {
+        let opened = opened(&keys, &sealed).unwrap();
+        assert!(opened.snapshot == snapshot && !opened.is_outdated);
+        assert!(!sealed.contains("alice"));
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_rejected() {
+    let keys = ring(&[1]);
+    let (declared, snapshot) = small();
+    let sealed = seal(&keys, COOKIE, snapshot, &declared).unwrap();
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(&sealed).unwrap();
+    for bit in 0..bytes.len() * 8 {
+        let mut bent = bytes.clone();
+        bent[bit / 8] ^= 1 << (bit % 8);
+        let bent = BASE64_URL_SAFE_NO_PAD.encode(bent);
+        assert!(opened(&keys, &bent).is_none(), "bit {bit}");
+    }
+    // And every bit of the text itself, the unused ones of its last character included.
+    for (at, bit) in (0..sealed.len()).flat_map(|at| (0..7).map(move |bit| (at, bit))) {
+        let mut bent = sealed.clone().into_bytes();
+        bent[at] ^= 1 << bit;
+        let bent = String::from_utf8(bent).unwrap();
+        assert!(opened(&keys, &bent).is_none(), "character {at}, bit {bit}");
+    }
+}
+
+#[test]
+fn every_truncation_and_every_other_name_is_rejected() {
+    let keys = ring(&[1]);
+    let (declared, snapshot) = small();
+    let sealed = seal(&keys, COOKIE, snapshot, &declared).unwrap();
+    for len in 0..sealed.len() {
+        assert!(opened(&keys, &sealed[..len]).is_none(), "{len}");
+        assert!(opened(&keys, &sealed[sealed.len() - len..]).is_none(), "{len}");
+    }
+    assert!(opened(&keys, &format!("{sealed}A")).is_none());
+    assert!(matches!(open(&keys, "sd", &sealed), Opening::Rejected));
+}
+
+#[test]
+fn the_ring_opens_all_and_seals_with_the_first() {
+    let (old, both, new) = (ring(&[1]), ring(&[2, 1]), ring(&[2]));
+    let (declared, snapshot) = small();
+    let sealed = seal(&old, COOKIE, snapshot, &declared).unwrap();
+    assert!(matches!(open(&new, COOKIE, &sealed), Opening::UnknownKey));
+    let found = opened(&both, &sealed).unwrap();
+    assert!(found.is_outdated);
+    let again = seal(&both, COOKIE, found.snapshot, &declared).unwrap();
+    assert!(!opened(&both, &again).unwrap().is_outdated);
+    assert!(opened(&new, &again).is_some());
+}
+
+#[test]
+fn what_finds_no_room_is_left_out_the_least_important_first() {
+    let keys = ring(&[1]);
+    let declared = declared(&["first", "second", "third"]);
+    let large = |len: usize| format!("\"{}\"", "x".repeat(len));
+    let values = [("first", large(1_000)), ("second", large(1_000)), ("third", large(2_000))];
+    let whole = snapshot(&declared, &values);
+    let sealed = seal(&keys, COOKIE, whole, &declared).unwrap();
+    let found = opened(&keys, &sealed).unwrap().snapshot;
+    let parts: Vec<_> = found.parts.iter().map(|part| part.key.as_str()).collect();
+    assert_eq!(parts, ["first", "second"]);
+    assert!(!found.is_complete());
+}
+
+#[test]
+fn changes_are_never_left_out() {
+    let keys = ring(&[1]);
+    let (declared, mut snapshot) = small();
+    snapshot.changes.values.insert("visits".into(), Some("9".repeat(5_000)));
+    assert!(!fits(LARGEST, COOKIE, &snapshot));
+    assert!(seal(&keys, COOKIE, snapshot, &declared).is_none());
+}
+
+proptest! {
+    #[test]
+    fn a_strangers_bytes_never_open_and_never_panic(value in ".{0,300}", bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let keys = ring(&[1]);
+        prop_assert!(opened(&keys, &value).is_none());
+        prop_assert!(opened(&keys, &BASE64_URL_SAFE_NO_PAD.encode(&bytes)).is_none());
+        // With a header that is ours the rest is read, too.
+        let mut known = vec![FORM];
+        known.extend(keys.sealing().name);
+        known.extend(&bytes);
+        prop_assert!(opened(&keys, &BASE64_URL_SAFE_NO_PAD.encode(&known)).is_none());
+    }
+
+    #[test]
+    fn never_larger_than_a_browser_takes(sizes in prop::collection::vec(0_usize..3_000, 0..8), subject in 0_usize..200) {
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        let declared = declared(&names);
+        let values: Vec<_> = names.iter().zip(&sizes).map(|(name, size)| (*name, "1".repeat(*size))).collect();
+        let mut snapshot = snapshot(&declared, &values);
+        snapshot.subject = Some("s".repeat(subject));
+        let keys = ring(&[1]);
+        let sealed = seal(&keys, COOKIE, snapshot.clone(), &declared).unwrap();
+        prop_assert!(COOKIE.len() + 1 + sealed.len() <= LARGEST);
+        // What is there is what was there, and as much of it as there is room for.
+        let found = opened(&keys, &sealed).unwrap().snapshot;
+        prop_assert!(snapshot.parts[..found.parts.len()] == found.parts[..]);
+        prop_assert_eq!(found.is_complete(), found.parts.len() == snapshot.parts.len());
+    }
+}
