@@ -44,12 +44,14 @@ impl Tats {
         self.here.saturating_sub(self.paid.max(now))
     }
 
-    /// Redis says that this much is owed: what is unpaid comes on top of it.
-    pub(super) fn learn(&mut self, now: u64, debt: u64) {
-        let unpaid = self.unpaid(now);
-        self.known = self.known.max(now + debt);
-        self.paid = self.paid.max(self.known);
-        self.here = self.here.max(self.paid.max(now) + unpaid);
+    /// Redis said, at some moment between the two, that this much is owed: what is unpaid comes on top of it. The deny
+    /// cache reckons with the earlier, and so never refuses what Redis would admit; an outage with the later, and so never admits
+    /// what Redis would refuse.
+    pub(super) fn learn(&mut self, (asked, answered): (u64, u64), debt: u64) {
+        let unpaid = self.unpaid(answered);
+        self.known = self.known.max(asked + debt);
+        self.paid = self.paid.max(answered + debt);
+        self.here = self.here.max(self.paid + unpaid);
     }
 
     /// Less is owed, here and there.
@@ -139,7 +141,7 @@ impl Entry {
     pub(super) fn learn(&self, asked: u64, answered: u64, debts: &[u64]) {
         self.change(|tats| {
             for (tats, debt) in tats.iter_mut().zip(debts) {
-                tats.learn(asked, *debt);
+                tats.learn((asked, answered), *debt);
             }
         });
         let took = u32::try_from(answered.saturating_sub(asked)).unwrap_or(u32::MAX);

@@ -85,6 +85,8 @@ fn what_took_long_to_be_answered_is_announced_later() {
     assert_eq!(wait(2_000), Some(Retry::After(Duration::from_millis(600))));
     assert!(wait(599_999).is_some());
     assert_eq!(wait(600_000), None, "Redis may admit it by now");
+    let local = |now| memory.decide(&policy, &who(1), now, 1).allowed();
+    assert_eq!((local(601_999), local(602_000)), (false, true), "without it, it may not yet");
     let never = memory.denied(&policy, &who(1), 2_000, 101).and_then(|denied| denied.retry());
     assert_eq!(never, Some(Retry::Never));
 }
