@@ -17,10 +17,20 @@ use crate::{
 /// KEYS: the epoch. ARGV: the epoch to begin when there is none, or when `rotate` is the one that stands. Returns the one that stands.
 const SCRIPT: &str = include_str!("epoch.lua");
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 struct Known {
     epoch: Option<String>,
     run_id: Option<String>,
+    /// What it was told.
+    last: Option<Recovery>,
+}
+
+impl Known {
+    /// What an attempt found that never came to its end: the steps after this one may not know of it.
+    fn unsettled(&self) -> Continuity {
+        let last = self.last.as_ref().filter(|last| !last.is_finished());
+        last.map_or(Continuity::Kept, Recovery::continuity)
+    }
 }
 
 #[derive(Clone)]
@@ -61,13 +71,14 @@ impl Epoch {
                 Continuity::Lost
             }
         };
+        let continuity = continuity.or_worse(before.unsettled());
         recovery.set_continuity(continuity);
         if continuity == Continuity::Lost {
             tracing::warn!("Redis has lost data, or came back older: what guards is pushed again");
         }
         self.beats.forget_gap();
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
-            Known { epoch: Some(epoch), run_id };
+            Known { epoch: Some(epoch), run_id, last: Some(recovery) };
         Ok(())
     }
 
