@@ -4,4 +4,8 @@
 //! form in memory that takes over.
 
 pub mod rate;
+pub mod revocation;
+mod sink;
 mod switch;
+
+pub use sink::{Note, Sink};
