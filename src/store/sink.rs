@@ -10,9 +10,9 @@ use crate::Error;
 pub struct Note {
     /// Whose it is: `revocation`, `lockout`.
     pub feature: String,
-    /// What it is about: printable ASCII, at most 512 bytes.
+    /// What it is about: printable ASCII, seldom over 100 bytes.
     pub key: String,
-    /// What is to be kept: printable ASCII, at most 512 bytes.
+    /// What is to be kept: printable ASCII, under 100 bytes.
     pub value: String,
     /// When it may be forgotten.
     pub until: SystemTime,

@@ -5,6 +5,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod lockout;
+mod lockout_contract;
+mod lockout_outage;
 mod revocation;
 mod revocation_input;
 mod revocation_loss;
