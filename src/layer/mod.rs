@@ -30,8 +30,12 @@
 
 mod check_redis;
 mod require_redis;
+#[cfg(feature = "redis")]
+pub mod revocation;
 
 #[cfg(feature = "axum")]
 pub use check_redis::RedisStatusMissing;
 pub use check_redis::{CheckRedis, CheckRedisLayer, RedisStatus};
 pub use require_redis::{RequireRedis, RequireRedisFuture, RequireRedisLayer};
+#[cfg(feature = "redis")]
+pub use revocation::RevocationLayer;

@@ -17,8 +17,8 @@ const fn word(state: State) -> &'static str {
 
 pub(super) fn plain(refusal: Refusal) -> String {
     let status = match refusal.kind() {
-        RefusalKind::Unavailable { state } => format!(r#""status":"{}","#, word(state)),
-        RefusalKind::RateLimited => String::new(),
+        RefusalKind::Unavailable { state } => format!(r#","status":"{}""#, word(state)),
+        RefusalKind::RateLimited | RefusalKind::Revoked => String::new(),
     };
     format!("{{{}}}", members(refusal, &status))
 }
@@ -27,19 +27,24 @@ pub(super) fn plain(refusal: Refusal) -> String {
 ///
 /// [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457#section-3.1
 pub(super) fn problem(refusal: Refusal) -> String {
-    let (kind, title) = match refusal.kind() {
+    const TYPES: &str = "https://iana.org/assignments/http-problem-types#";
+    let (types, kind, title) = match refusal.kind() {
         RefusalKind::Unavailable { .. } => (
+            TYPES,
             "temporary-reduced-capacity",
             "Request cannot be satisfied due to temporary server capacity constraints",
         ),
-        RefusalKind::RateLimited => {
-            ("quota-exceeded", "Request cannot be satisfied as assigned quota has been exceeded")
-        }
+        RefusalKind::RateLimited => (
+            TYPES,
+            "quota-exceeded",
+            "Request cannot be satisfied as assigned quota has been exceeded",
+        ),
+        RefusalKind::Revoked => ("about:", "blank", "Unauthorized"),
     };
     format!(
-        r#"{{"type":"https://iana.org/assignments/http-problem-types#{kind}","title":"{title}","detail":"{}",{}}}"#,
+        r#"{{"type":"{types}{kind}","title":"{title}","detail":"{}",{}}}"#,
         refusal.message(),
-        members(refusal, &format!(r#""status":{},"#, refusal.status().as_u16())),
+        members(refusal, &format!(r#","status":{}"#, refusal.status().as_u16())),
     )
 }
 
@@ -47,19 +52,19 @@ fn members(refusal: Refusal, status: &str) -> String {
     let error = match refusal.kind() {
         RefusalKind::Unavailable { .. } => "Service Temporarily Unavailable",
         RefusalKind::RateLimited => "Too Many Requests",
+        RefusalKind::Revoked => "Unauthorized",
     };
-    let retry_after = match refusal.retry_after() {
-        Some(seconds) => seconds.to_string(),
-        None => "null".to_owned(),
+    let retry_after = match (refusal.retry_after(), refusal.kind()) {
+        (Some(seconds), _) => format!(r#","retryAfter":{seconds}"#),
+        (None, RefusalKind::Revoked) => String::new(),
+        (None, _) => r#","retryAfter":null"#.to_owned(),
     };
     let details = match refusal.kind() {
         RefusalKind::Unavailable { state } => {
             format!(r#","details":{{"connectionState":"{}","retrying":true}}"#, word(state))
         }
-        RefusalKind::RateLimited => String::new(),
+        RefusalKind::RateLimited | RefusalKind::Revoked => String::new(),
     };
     let message = refusal.message();
-    format!(
-        r#""error":"{error}","message":"{message}",{status}"retryAfter":{retry_after}{details}"#
-    )
+    format!(r#""error":"{error}","message":"{message}"{status}{retry_after}{details}"#)
 }

@@ -23,6 +23,8 @@ pub enum RefusalKind {
     },
     /// Too many requests: 429, or gRPC's `RESOURCE_EXHAUSTED`.
     RateLimited,
+    /// The token has been revoked: 401, or gRPC's `UNAUTHENTICATED`.
+    Revoked,
 }
 
 /// A refusal: why, and when to come back.
@@ -48,6 +50,11 @@ impl Refusal {
         Self { kind: RefusalKind::RateLimited, retry_after: wait.map(whole_seconds_up) }
     }
 
+    /// The token of this request has been revoked: another one is needed, and no wait will do.
+    pub const fn revoked() -> Self {
+        Self { kind: RefusalKind::Revoked, retry_after: None }
+    }
+
     /// Why.
     pub const fn kind(self) -> RefusalKind {
         self.kind
@@ -58,11 +65,12 @@ impl Refusal {
         self.retry_after
     }
 
-    /// The HTTP status: 503 or 429. (A gRPC client gets 200 and its own status.)
+    /// The HTTP status: 503, 429 or 401. (A gRPC client gets 200 and its own status.)
     pub const fn status(self) -> StatusCode {
         match self.kind {
             RefusalKind::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             RefusalKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            RefusalKind::Revoked => StatusCode::UNAUTHORIZED,
         }
     }
 
@@ -76,6 +84,7 @@ impl Refusal {
             (RefusalKind::RateLimited, None) => {
                 "This request costs more than is ever admitted at once."
             }
+            (RefusalKind::Revoked, _) => "This token has been revoked.",
         }
     }
 
@@ -114,6 +123,10 @@ impl Refusal {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.kind == RefusalKind::Revoked {
+            let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
         response
     }
 }
