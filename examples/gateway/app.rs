@@ -1,10 +1,18 @@
 //! What the handlers share, and the routes put together.
 
 use axum::{Router, middleware::map_response};
-use evenkeel::{health_router::HealthRouter, redis::Redis, telemetry::Metrics};
+use evenkeel::{
+    health_router::HealthRouter, redis::Redis, store::revocation::Revocations, telemetry::Metrics,
+};
 use tower_http::limit::RequestBodyLimitLayer;
 
-use crate::{database::Database, errors, pages, redis_routes};
+use crate::{
+    database::Database,
+    errors,
+    login_guard::LoginGuard,
+    pages, redis_routes,
+    tokens::{self, TokenKeys},
+};
 
 /// More than any route needs.
 const MOST_BODY: usize = 64 * 1024;
@@ -14,6 +22,10 @@ const MOST_BODY: usize = 64 * 1024;
 pub(crate) struct App {
     pub(crate) redis: Redis,
     pub(crate) database: Database,
+    pub(crate) revocations: Revocations,
+    pub(crate) token_keys: TokenKeys,
+    #[expect(dead_code, reason = "POST /login comes with the sessions")]
+    pub(crate) login_guard: LoginGuard,
     /// `None`: `METRICS=off`.
     pub(crate) metrics: Option<Metrics>,
 }
@@ -24,6 +36,7 @@ impl App {
         Router::new()
             .merge(pages::routes())
             .merge(redis_routes::routes(self))
+            .merge(tokens::routes(self))
             .merge(self.health())
             .fallback(errors::no_such_route)
             .layer(RequestBodyLimitLayer::new(MOST_BODY))

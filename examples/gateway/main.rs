@@ -9,17 +9,26 @@ mod app;
 mod database;
 mod errors;
 mod greeting;
+mod guards_table;
+mod login_guard;
 mod pages;
 mod redis_routes;
 mod settings;
 mod shutdown;
+mod token_subject;
+mod tokens;
 
 use std::{net::SocketAddr, process::ExitCode};
 
-use evenkeel::redis::Redis;
+use evenkeel::{
+    redis::Redis,
+    store::revocation::{RevocationConfig, Revocations},
+};
 use tokio::net::TcpListener;
 
-use crate::{app::App, database::Database, settings::Settings};
+use crate::{
+    app::App, database::Database, login_guard::LoginGuard, settings::Settings, tokens::TokenKeys,
+};
 
 /// The exit status for settings that cannot be used.
 const BAD_SETTINGS: u8 = 2;
@@ -42,9 +51,14 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(settings: Settings, database: Database) -> Result<(), Box<dyn std::error::Error>> {
-    let Settings { listen_addr, redis, metrics, .. } = settings;
+    let Settings { listen_addr, redis, metrics, session_keys, .. } = settings;
     let redis = Redis::new(redis)?;
-    let app = App { redis, database, metrics };
+    // What was revoked or locked before a restart counts from the first request on.
+    let revocations =
+        Revocations::with_sink(&redis, RevocationConfig::default(), database.clone()).await?;
+    let login_guard = LoginGuard::new(&redis, &database).await?;
+    let token_keys = TokenKeys::derived_from(session_keys.as_deref());
+    let app = App { redis, database, revocations, token_keys, login_guard, metrics };
 
     let listener = TcpListener::bind(listen_addr)
         .await

@@ -14,6 +14,8 @@ pub(crate) struct Settings {
     pub(crate) listen_addr: SocketAddr,
     /// `DATABASE_PATH`
     pub(crate) database_path: PathBuf,
+    /// `SESSION_KEYS`, as they stand there; tokens are signed with keys that are derived from them.
+    pub(crate) session_keys: Option<String>,
     /// `METRICS`; the handle of Redis has them, too.
     pub(crate) metrics: Option<Metrics>,
     pub(crate) redis: RedisConfig,
@@ -36,6 +38,7 @@ impl Settings {
                 .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 3000))),
             database_path: var("DATABASE_PATH", "the path of a file, or :memory:")?
                 .unwrap_or_else(|| std::env::temp_dir().join("gateway.sqlite3")),
+            session_keys: var("SESSION_KEYS", "text")?,
             metrics,
             redis,
             log: var_with(

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod gateway;
 mod layer;
 mod lockout;
 mod lockout_contract;
