@@ -107,14 +107,21 @@ fn from_memory(c: &mut Criterion, runtime: &Runtime) {
     call(c, "serve/bare", service_fn(bare), plain);
     call(c, "serve/Revocation, clear from memory", layer.layer(service_fn(bare)), plain);
     call(c, "serve extended/bare", service_fn(bare), extended);
-    call(c, "serve extended/Revocation, clear from memory", layer.layer(service_fn(bare)), extended);
+    call(
+        c,
+        "serve extended/Revocation, clear from memory",
+        layer.layer(service_fn(bare)),
+        extended,
+    );
     let known = Token::new("77");
     let name = "check_here/known to be revoked";
     c.bench_function(name, |b| b.iter(|| revocations.check_here(black_box(&known))));
     let clear = Token::new("clear");
     let name = "check_here/clear from memory";
     c.bench_function(name, |b| b.iter(|| revocations.check_here(black_box(&clear))));
-    c.bench_function("Token::new", |b| b.iter(|| Token::new(black_box("5f0c9f2e-7d1b-4a53-9d0b-0f3a7b1c2d3e"))));
+    c.bench_function("Token::new", |b| {
+        b.iter(|| Token::new(black_box("5f0c9f2e-7d1b-4a53-9d0b-0f3a7b1c2d3e")))
+    });
 }
 
 /// Calls a second, of so many tasks at once.
@@ -156,8 +163,11 @@ async fn healthy() {
             rate(each, move || {
                 let mut conn = conn.clone();
                 async move {
-                    let _: Option<String> =
-                        ::redis::cmd("GET").arg("evenkeel:none").query_async(&mut conn).await.unwrap();
+                    let _: Option<String> = ::redis::cmd("GET")
+                        .arg("evenkeel:none")
+                        .query_async(&mut conn)
+                        .await
+                        .unwrap();
                 }
             })
             .await,
@@ -195,7 +205,8 @@ async fn healthy() {
                 let store = store.clone();
                 async move {
                     let who = Subject::secret(rand::random::<u64>().to_le_bytes());
-                    let Verdict::Admitted(attempt) = store.attempt(&who).await.unwrap().value else {
+                    let Verdict::Admitted(attempt) = store.attempt(&who).await.unwrap().value
+                    else {
                         return;
                     };
                     store.succeed(attempt).await.unwrap();
@@ -270,7 +281,9 @@ async fn catch_up() {
     assert!(well, "a live request met a deadline");
     waits.sort();
     let (middle, most) = (waits[waits.len() / 2], waits[waits.len() - 1]);
-    println!("100 000 pushed before connected: {took:.2?}; live GETs meanwhile: median {middle:.2?}, longest {most:.2?}");
+    println!(
+        "100 000 pushed before connected: {took:.2?}; live GETs meanwhile: median {middle:.2?}, longest {most:.2?}"
+    );
 }
 
 fn main() {

@@ -10,3 +10,8 @@ mod sink;
 mod switch;
 
 pub use sink::{Note, Sink};
+
+/// The guide, so that its examples are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guards.md")]
+struct GuardsGuide;

@@ -173,3 +173,39 @@ async fn a_value_that_is_not_ours_is_replaced() {
     let time_left: i64 = server.query(&["PTTL", key]).await.unwrap();
     assert!((0..=WINDOW.as_millis() as i64).contains(&time_left), "{time_left}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_refuses_the_script_is_an_error_and_what_failed_counts_here() {
+    let server = RedisServer::start().await;
+    let proxy = FaultProxy::in_front_of(&server).await;
+    let guard = Guard::at(&proxy.url()).ready().await;
+    let attempt = begin(&guard.lockout, &alice()).await.unwrap();
+    let error = "NOPERM this user has no permissions to run the 'evalsha' command".to_owned();
+    proxy.set(Fault::ErrorReplyTo { command: "EVALSHA".into(), error }).await;
+    assert!(guard.lockout.fail(attempt).await.is_err());
+    assert!(guard.lockout.attempt(&alice()).await.is_err(), "nobody guesses meanwhile");
+    proxy.set(Fault::Pass).await;
+    assert_eq!(guard.told_by_redis(&alice()).await.attempts_left(), 4);
+}
+
+/// An address is shared by many: right attempts do not wait for each other, wrong ones add up.
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_without_a_place_add_up_over_an_outage() {
+    let server = RedisServer::start().await;
+    let proxy = FaultProxy::in_front_of(&server).await;
+    let a = Guard::at(&proxy.url()).ready().await;
+    let b = Guard::at(&server.url()).ready().await;
+    let address = Subject::address("203.0.113.9".parse().unwrap(), 64);
+    for left in [4, 3] {
+        assert_eq!(a.lockout.count(&address).await.unwrap().attempts_left(), left);
+    }
+    proxy.set(Fault::Refuse).await;
+    a.away().await;
+    for left in [2, 1] {
+        assert_eq!(a.lockout.count(&address).await.unwrap().attempts_left(), left);
+    }
+    assert!(a.lockout.count(&address).await.unwrap().is_locked());
+    proxy.set(Fault::Pass).await;
+    available(&a.redis).await;
+    assert!(b.told_by_redis(&address).await.is_locked());
+}

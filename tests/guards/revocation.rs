@@ -218,3 +218,52 @@ async fn a_healthy_check_is_one_command_and_none_for_what_is_known() {
     assert_eq!(a.metric(&["revocation_checks_total", "clear"]), 50);
     assert_eq!(a.metric(&["redis_fallback_hits_total", "revocation"]), 0);
 }
+
+/// A pool of the application's own speaks the older protocol: the log is read all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn over_a_pool_that_the_application_has_already() {
+    use evenkeel::{
+        redis::{
+            Redis,
+            deadpool_redis::{Config, Runtime},
+        },
+        store::revocation::{RevocationConfig, Revocations},
+        telemetry::Metrics,
+    };
+    let server = RedisServer::start().await;
+    let a = Instance::at(&server.url()).ready().await;
+    let pool = Config::from_url(server.url()).create_pool(Some(Runtime::Tokio1)).unwrap();
+    let config = super::quick(&server.url(), &Metrics::new());
+    let redis = Redis::with_pool(pool, config).unwrap();
+    let b = Revocations::new(&redis, RevocationConfig::default());
+    super::available(&redis).await;
+    assert!(eventually(PATIENCE, || async { b.is_in_step() }).await);
+    let _ = a.revocations.revoke("bad", in_an_hour()).await.unwrap();
+    assert!(eventually(PATIENCE, || async { b.len() == 1 }).await);
+    let _ = b.revoke("worse", in_an_hour()).await.unwrap();
+    a.knows(2).await;
+}
+
+/// Redis is there and has no right for us: no answer of it counts, and nothing passes that may be revoked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_refuses_our_commands_is_no_answer() {
+    let server = RedisServer::start().await;
+    let proxy = FaultProxy::in_front_of(&server).await;
+    let a = Instance::at(&proxy.url()).ready().await;
+    let error = "NOPERM this user has no permissions to run the 'hmget' command".to_owned();
+    proxy.set(Fault::ErrorReplyTo { command: "HMGET".into(), error }).await;
+    let decision = a.revocations.check(&Token::new("good")).await;
+    assert_eq!((decision.verdict, decision.source), (Verdict::Clear, Source::Memory));
+    let error = "NOPERM this user has no permissions to run the 'evalsha' command".to_owned();
+    proxy.set(Fault::ErrorReplyTo { command: "EVALSHA".into(), error }).await;
+    let told = a.revocations.revoke("bad", in_an_hour()).await.unwrap();
+    assert_eq!(told, Propagation::Pending);
+    assert_eq!(a.verdict(&Token::new("bad")).await, Verdict::Revoked);
+    let failed =
+        || async { a.metric(&["redis_recovery_replayed_total", "revocation", "failed"]) > 0 };
+    assert!(eventually(PATIENCE, failed).await, "it is tried again, and said");
+    proxy.set(Fault::Pass).await;
+    let b = Instance::at(&server.url()).ready().await;
+    b.knows(1).await;
+    assert_eq!(b.verdict(&Token::new("bad")).await, Verdict::Revoked);
+}

@@ -136,7 +136,7 @@ impl Lockout {
     ///
     /// # Errors
     ///
-    /// Only what is about the command itself (no right to run it, say). It is counted here all the same; refuse the attempt.
+    /// Only what is about the command itself (no right to run it, say): refuse the attempt. A failure or a lock counts here all the same.
     pub async fn attempt(&self, subject: &Subject) -> Result<Served<Verdict>, Error> {
         let subject = subject.redis_form();
         let nonce = rand::random();
@@ -162,6 +162,18 @@ impl Lockout {
         self.inner.meter.failed.add(1);
         let change = Change::Fail(attempt.nonce);
         Ok(self.inner.change(&attempt.subject, change).await?.map(Standing::of))
+    }
+
+    /// Counts a failure for which no place was taken: for subjects that many share, an address say, whose right attempts must
+    /// not wait for each other. Ask [`status`](Self::status) first.
+    ///
+    /// # Errors
+    ///
+    /// As for [`attempt`](Self::attempt).
+    pub async fn count(&self, subject: &Subject) -> Result<Served<Standing>, Error> {
+        self.inner.meter.failed.add(1);
+        let change = Change::Fail(rand::random());
+        Ok(self.inner.change(&subject.redis_form(), change).await?.map(Standing::of))
     }
 
     /// The attempt succeeded: the failed ones are forgotten. A lock that has fallen meanwhile stays.
@@ -246,7 +258,10 @@ impl Inner {
         };
         let told = self.switch.ask(ask, || self.floor.judge(subject, &change)).await;
         let told = told.inspect_err(|_| {
-            self.floor.judge(subject, &change);
+            // What guards is not lost by an error.
+            if matches!(change, Change::Fail(_) | Change::Lock(_)) {
+                self.floor.judge(subject, &change);
+            }
         })?;
         if told.fell {
             let saved = self.fell(subject, told.value).await;

@@ -1,133 +1,17 @@
 //! What this instance knows: an exact table, which forgets nothing before it has expired.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 
 use super::{
-    clock::Until,
     law::Known,
-    token::{Digest, DigestHasher, Token},
+    shard::{Entry, PENDING, Shard, Tick},
+    token::{Digest, Token},
 };
 
 pub(super) const SHARDS: usize = 256;
-
-/// One revocation: of a token id, or of what a subject was issued before an instant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) digest: Digest,
-    pub(super) until: Until,
-    /// Milliseconds since 1970; 0 for a token id.
-    pub(super) cut_off: u64,
-}
-
-/// When Redis was known to hold an entry: seconds since the start, from 1. 0: it does not yet.
-pub(super) type Tick = u32;
-pub(super) const PENDING: Tick = 0;
-
-/// Eight bytes beside the sixteen of the digest.
-#[derive(Clone, Copy)]
-struct Id {
-    until: Until,
-    held_by_redis: Tick,
-}
-
-#[derive(Clone, Copy)]
-struct CutOff {
-    at: u64,
-    until: Until,
-    held_by_redis: Tick,
-}
-
-#[derive(Default)]
-struct Shard {
-    ids: HashMap<Digest, Id, DigestHasher>,
-    cut_offs: HashMap<Digest, CutOff, DigestHasher>,
-    /// Some may be pending; if not, nobody needs to look.
-    may_owe: AtomicBool,
-}
-
-impl Shard {
-    fn len(&self) -> usize {
-        self.ids.len() + self.cut_offs.len()
-    }
-
-    fn entries(&self) -> impl Iterator<Item = (Entry, Tick)> {
-        let ids = self.ids.iter().map(|(digest, id)| {
-            (Entry { digest: *digest, until: id.until, cut_off: 0 }, id.held_by_redis)
-        });
-        let cut_offs = self.cut_offs.iter().map(|(digest, cut)| {
-            (Entry { digest: *digest, until: cut.until, cut_off: cut.at }, cut.held_by_redis)
-        });
-        ids.chain(cut_offs)
-    }
-
-    fn ticks(&mut self) -> impl Iterator<Item = &mut Tick> {
-        let ids = self.ids.values_mut().map(|id| &mut id.held_by_redis);
-        ids.chain(self.cut_offs.values_mut().map(|cut| &mut cut.held_by_redis))
-    }
-
-    fn purge(&mut self, now: u64) {
-        self.ids.retain(|_, id| !id.until.is_over(now));
-        self.cut_offs.retain(|_, cut| !cut.until.is_over(now));
-        for_less(&mut self.ids);
-        for_less(&mut self.cut_offs);
-    }
-
-    /// Takes in `entry`; what is known already is raised, never lowered.
-    fn merge(&mut self, entry: Entry, tick: Tick) {
-        let Entry { digest, until, cut_off } = entry;
-        if tick == PENDING {
-            *self.may_owe.get_mut() = true;
-        }
-        if cut_off == 0 {
-            let new = Id { until, held_by_redis: tick };
-            let id = self.ids.entry(digest).or_insert(new);
-            let raised = until > id.until;
-            id.until = id.until.max(until);
-            id.held_by_redis = held(id.held_by_redis, tick, raised, until == id.until);
-            return;
-        }
-        let new = CutOff { at: cut_off, until, held_by_redis: tick };
-        let cut = self.cut_offs.entry(digest).or_insert(new);
-        let raised = cut_off > cut.at || until > cut.until;
-        cut.at = cut.at.max(cut_off);
-        cut.until = cut.until.max(until);
-        let same = (cut_off, until) == (cut.at, cut.until);
-        cut.held_by_redis = held(cut.held_by_redis, tick, raised, same);
-    }
-
-    /// Forgets the one that expires first of those that Redis holds; returns since when it does.
-    fn forget_least(&mut self) -> Option<Tick> {
-        let spare = self.entries().filter(|(_, tick)| *tick != PENDING);
-        let (Entry { digest, .. }, tick) = spare.min_by_key(|(entry, _)| entry.until)?;
-        if self.ids.remove(&digest).is_none() {
-            self.cut_offs.remove(&digest);
-        }
-        Some(tick)
-    }
-}
-
-/// Does Redis hold what stands here now, after something was told with `tick`?
-const fn held(before: Tick, tick: Tick, raised: bool, same: bool) -> Tick {
-    match (tick, raised) {
-        // Redis holds just this.
-        (1.., _) if same => tick,
-        (PENDING, true) => PENDING,
-        _ => before,
-    }
-}
-
-/// Gives memory back after many have expired.
-fn for_less<V>(map: &mut HashMap<Digest, V, DigestHasher>) {
-    if map.capacity() > 4 * map.len() + 64 {
-        map.shrink_to(2 * map.len());
-    }
-}
 
 /// How an entry was taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,10 +58,8 @@ impl Table {
         if self.len.load(Ordering::Relaxed) == 0 {
             return Known { of_all, ..Known::default() };
         }
-        let listed = self.read(id).ids.contains_key(&id);
-        let of_subject = token
-            .subject
-            .and_then(|subject| self.read(subject).cut_offs.get(&subject).map(|cut| cut.at));
+        let listed = self.read(id).lists(id);
+        let of_subject = token.subject.and_then(|subject| self.read(subject).cut_off(subject));
         Known { listed, of_subject: of_subject.unwrap_or(0), of_all }
     }
 
@@ -191,8 +73,7 @@ impl Table {
         if before > 0 && !self.has_room() {
             shard.purge(now);
         }
-        let known =
-            shard.ids.contains_key(&entry.digest) || shard.cut_offs.contains_key(&entry.digest);
+        let known = shard.knows(entry.digest);
         let kept = if known || self.has_room_beside(before - shard.len()) {
             Kept::Yes
         } else {
@@ -242,14 +123,7 @@ impl Table {
     /// Entries of one shard that Redis does not hold yet; `None` after the last shard.
     pub(super) fn pending(&self, shard: usize) -> Option<Vec<Entry>> {
         let shard = self.shards.get(shard)?.read().unwrap_or_else(PoisonError::into_inner);
-        if !shard.may_owe.load(Ordering::Relaxed) {
-            return Some(Vec::new());
-        }
-        let pending = shard.entries().filter(|(_, tick)| *tick == PENDING);
-        let pending: Vec<_> = pending.map(|(entry, _)| entry).collect();
-        // Nobody adds to it while the lock is held for reading.
-        shard.may_owe.store(!pending.is_empty(), Ordering::Relaxed);
-        Some(pending)
+        Some(shard.pending())
     }
 
     /// Redis holds these.
@@ -267,8 +141,7 @@ impl Table {
     pub(super) fn unsettle(&self, since: Tick) {
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-            shard.ticks().filter(|tick| **tick >= since).for_each(|tick| *tick = PENDING);
-            *shard.may_owe.get_mut() = true;
+            shard.unsettle(since);
         }
         self.of_all_in_redis.store(0, Ordering::Relaxed);
         if self.newest_gone.load(Ordering::Relaxed) >= since {

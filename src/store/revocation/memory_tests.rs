@@ -1,3 +1,4 @@
+use super::super::clock::Until;
 use super::*;
 use proptest::prelude::*;
 

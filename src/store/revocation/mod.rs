@@ -39,19 +39,23 @@
 //! What another instance revokes during an outage cannot be known here before it ends. When Redis is back, what is
 //! pending is pushed before Redis counts as available; when it lost data, everything known here is.
 
+mod answer;
 mod clock;
 mod config;
+mod inner;
 mod law;
 mod memory;
 mod meter;
 mod notes;
 mod recovery;
 mod redis;
+mod shard;
 mod store;
 mod sync;
 mod token;
 
+pub use answer::{Decision, Propagation};
 pub use config::RevocationConfig;
 pub use law::{Policy, Verdict};
-pub use store::{Decision, Propagation, Revocations};
+pub use store::Revocations;
 pub use token::Token;

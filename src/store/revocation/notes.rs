@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{clock::Until, memory::Entry, token::Digest};
+use super::{clock::Until, shard::Entry, token::Digest};
 use crate::store::Note;
 
 pub(super) const FEATURE: &str = "revocation";

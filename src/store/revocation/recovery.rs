@@ -3,8 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use super::{
-    memory::{Entry, PENDING, SHARDS},
-    store::Inner,
+    inner::Inner,
+    memory::SHARDS,
+    shard::{Entry, PENDING},
 };
 use crate::{
     Error,

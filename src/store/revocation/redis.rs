@@ -5,7 +5,7 @@ use deadpool_redis::redis::{Cmd, FromRedisValue, Value, cmd};
 use super::{
     clock::Until,
     law::Known,
-    memory::Entry,
+    shard::Entry,
     token::{DIGEST, Digest, Token},
 };
 use crate::{

@@ -12,13 +12,15 @@ use std::{
 use tokio::{sync::Notify, task::AbortHandle};
 
 use super::{
-    Policy, RevocationConfig, Token, Verdict,
-    clock::{Clock, Until, millis, seconds_up},
+    Decision, Propagation, RevocationConfig, Token, Verdict,
+    clock::{Clock, millis},
+    inner::Inner,
     law,
-    memory::{Entry, Kept, PENDING, Table},
+    memory::Table,
     meter::Meter,
     notes,
-    redis::{Cursor, Remote},
+    redis::Remote,
+    shard::Entry,
     sync,
     token::Digest,
 };
@@ -50,62 +52,6 @@ struct Alive {
 impl Drop for Alive {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-pub(super) struct Inner {
-    pub(super) redis: Redis,
-    pub(super) table: Table,
-    pub(super) remote: Remote,
-    pub(super) meter: Meter,
-    pub(super) clock: Clock,
-    pub(super) wake: Notify,
-    /// The table in Redis that knows all that is known here; 0 for none.
-    pub(super) word: AtomicU64,
-    pub(super) cursor: Mutex<Option<Cursor>>,
-    /// What Redis knows is known here, or was when the outage began.
-    in_step: AtomicBool,
-    switch: Switch,
-    sink: Option<Box<dyn DynSink>>,
-    policy: Policy,
-    token_life: Duration,
-}
-
-/// Who knows of a revocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[must_use = "it may only be noted here"]
-pub enum Propagation {
-    /// Redis, and so every instance.
-    Propagated,
-    /// This instance, and its [`Sink`] if it has one. It is pushed to Redis before Redis counts as available again.
-    Pending,
-}
-
-impl Propagation {
-    /// Redis knows.
-    pub const fn is_propagated(self) -> bool {
-        matches!(self, Self::Propagated)
-    }
-}
-
-/// What became of one check, with the policy applied. The layer puts it into the request's extensions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Decision {
-    /// What is known of the token.
-    pub verdict: Verdict,
-    /// Who said so: Redis, or this instance's memory.
-    pub source: Source,
-    policy: Policy,
-}
-
-impl Decision {
-    /// The token may be used: it is clear, or nobody can tell and the policy is [`Policy::Open`].
-    pub fn is_admitted(self) -> bool {
-        match self.verdict {
-            Verdict::Revoked => false,
-            Verdict::Clear => true,
-            Verdict::Unknown => self.policy == Policy::Open,
-        }
     }
 }
 
@@ -277,7 +223,7 @@ impl Revocations {
 
     /// Everything that Redis knows is known here, or was when the running outage began.
     pub fn is_in_step(&self) -> bool {
-        self.inner.in_step.load(Ordering::Acquire)
+        self.inner.is_in_step()
     }
 
     /// How many revocations are held here.
@@ -293,83 +239,6 @@ impl Revocations {
     /// What says whether Redis is there.
     pub fn monitor(&self) -> &HealthMonitor {
         self.inner.redis.monitor()
-    }
-}
-
-impl Inner {
-    async fn revoke(
-        &self,
-        digest: Digest,
-        until: SystemTime,
-        cut_off: u64,
-    ) -> Result<Propagation, Error> {
-        // One that has passed counts from now: the grace is for those whose clock is behind.
-        let until = Until::from_unix(seconds_up(until).max(self.clock.now() / 1000));
-        let entry = Entry { digest, until, cut_off };
-        self.note(entry);
-        let (told, saved) = tokio::join!(self.tell(entry), self.save(entry));
-        match (told, saved) {
-            (Propagation::Propagated, Err(error)) => {
-                tracing::warn!(%error, "a revocation was not saved; Redis has it");
-                Ok(told)
-            }
-            (told, saved) => saved.map(|()| told),
-        }
-    }
-
-    fn note(&self, entry: Entry) {
-        let now = self.clock.latest();
-        if self.table.note(entry, PENDING, now) == Kept::No {
-            tracing::error!(
-                "no room for a revocation that Redis does not know: all tokens issued until now are revoked"
-            );
-            self.table.raise_of_all(now + 1);
-        }
-    }
-
-    async fn tell(&self, entry: Entry) -> Propagation {
-        let tick = self.clock.tick();
-        match self.remote.note(&mut self.redis.connection(), &[entry], 0).await {
-            Ok((Some(head), _)) if head.word == self.word.load(Ordering::Acquire) => {
-                self.table.settle(&[entry], tick);
-                Propagation::Propagated
-            }
-            Ok(_) => {
-                self.wake.notify_one();
-                Propagation::Pending
-            }
-            Err(error) => {
-                if !error.is_unavailable() {
-                    tracing::warn!(%error, "Redis does not take a revocation");
-                }
-                self.redis.monitor().demand();
-                Propagation::Pending
-            }
-        }
-    }
-
-    async fn save(&self, entry: Entry) -> Result<(), Error> {
-        match &self.sink {
-            Some(sink) => sink.save(notes::write(entry)).await,
-            None => Ok(()),
-        }
-    }
-
-    pub(super) fn set_in_step(&self, in_step: bool) {
-        self.in_step.store(in_step, Ordering::Release);
-    }
-
-    fn without_redis(&self, token: &Token) -> Decision {
-        let in_step = self.in_step.load(Ordering::Acquire);
-        let verdict = law::without_redis(in_step, self.table.horizon(), token.issued_at);
-        let served = self.switch.without(verdict);
-        self.decide(served.value, served.source)
-    }
-
-    #[inline]
-    fn decide(&self, verdict: Verdict, source: Source) -> Decision {
-        self.meter.checked(verdict, self.policy);
-        Decision { verdict, source, policy: self.policy }
     }
 }
 

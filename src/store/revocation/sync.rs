@@ -11,7 +11,11 @@ use std::{
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{memory::PENDING, redis::Cursor, store::Inner};
+use super::{
+    inner::Inner,
+    redis::Cursor,
+    shard::{Entry, PENDING},
+};
 use crate::{Error, ErrorKind, redis::Connection};
 
 /// How long one reading of the log waits for something new.
@@ -28,6 +32,7 @@ const LONG_PAUSE: Duration = Duration::from_secs(5);
 
 /// The task; ends when it is aborted.
 pub(super) async fn follow(store: Arc<Inner>) {
+    let mut told = false;
     loop {
         let monitor = store.redis.monitor();
         let mut watch = monitor.watch();
@@ -35,17 +40,22 @@ pub(super) async fn follow(store: Arc<Inner>) {
             return;
         }
         let Err(error) = store.follow().await;
-        // During an outage it stays as it was when that began.
-        if monitor.is_available() {
+        told &= !store.is_in_step();
+        // During an outage it stays as it was when that began. Only this connection may be lost, or the monitor not
+        // know yet: asking over the others tells both of us.
+        let is_outage = store.look().await.is_err_and(|error| error.is_unavailable());
+        if !is_outage {
             store.set_in_step(false);
         }
         if error.is_unavailable() {
             tracing::debug!(%error, "the log of revocations is not being read");
             sleep(PAUSE).await;
-        } else {
-            tracing::warn!(%error, "Redis does not serve revocations: this instance is not in step");
-            sleep(LONG_PAUSE).await;
+            continue;
         }
+        if !std::mem::replace(&mut told, true) {
+            tracing::warn!(%error, "Redis does not serve revocations: this instance is not in step");
+        }
+        sleep(LONG_PAUSE).await;
     }
 }
 
@@ -147,7 +157,7 @@ impl Inner {
         }
     }
 
-    fn take_in(&self, entries: &[super::memory::Entry]) {
+    fn take_in(&self, entries: &[Entry]) {
         let (tick, now) = (self.clock.tick(), self.clock.latest());
         for entry in entries {
             self.table.note(*entry, tick, now);
