@@ -1,5 +1,7 @@
 //! Five wrong passwords in 15 minutes lock a user out, Redis or no Redis.
 
+#![cfg_attr(not(test), expect(dead_code, reason = "POST /login comes with the sessions"))]
+
 use std::time::Duration;
 
 use axum::{
@@ -80,4 +82,61 @@ fn locked(standing: Standing) -> Response {
     });
     let wait = [(header::RETRY_AFTER, seconds.to_string())];
     (StatusCode::LOCKED, wait, Json(body)).into_response()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use std::path::Path;
+
+    use axum::http::HeaderValue;
+    use evenkeel::config::RedisConfig;
+
+    use super::*;
+
+    const WRONG: fn() -> bool = || false;
+    const RIGHT: fn() -> bool = || true;
+
+    async fn guard() -> (LoginGuard, Database) {
+        let redis = Redis::new(RedisConfig::new("redis://127.0.0.1:1".parse().unwrap())).unwrap();
+        let database = Database::open(Path::new(":memory:")).await.unwrap();
+        (LoginGuard::new(&redis, &database).await.unwrap(), database)
+    }
+
+    async fn status(guard: &LoginGuard, user: &str, is_right: fn() -> bool) -> u16 {
+        guard.judge(user, is_right).await.map_or_else(|refused| refused.status().as_u16(), |()| 200)
+    }
+
+    #[tokio::test]
+    async fn the_sixth_is_423_right_or_wrong_and_so_it_is_after_a_restart() {
+        let (guard, database) = guard().await;
+        for _ in 0..4 {
+            assert_eq!(status(&guard, "alice", WRONG).await, 401);
+        }
+        assert_eq!(status(&guard, "alice", RIGHT).await, 200, "and begins anew");
+        for _ in 0..5 {
+            assert_eq!(status(&guard, "alice", WRONG).await, 401);
+        }
+        let refused = guard.judge("alice", RIGHT).await.unwrap_err();
+        assert_eq!(refused.status(), StatusCode::LOCKED);
+        let wait = refused.headers().get(header::RETRY_AFTER).map(HeaderValue::to_str);
+        let wait: u64 = wait.unwrap().unwrap().parse().unwrap();
+        assert!((800..=900).contains(&wait), "{wait}");
+        assert_eq!(status(&guard, "bob", RIGHT).await, 200);
+        drop(guard.users);
+
+        let again = LoginGuard::new(&guard.redis, &database).await.unwrap();
+        assert_eq!(status(&again, "alice", RIGHT).await, 423);
+        assert_eq!(status(&again, "bob", RIGHT).await, 200);
+    }
+
+    #[tokio::test]
+    async fn a_password_is_not_even_looked_at_while_the_user_is_locked_out() {
+        let (guard, _) = guard().await;
+        for _ in 0..5 {
+            assert_eq!(status(&guard, "alice", WRONG).await, 401);
+        }
+        let looked = guard.judge("alice", || panic!("looked at")).await;
+        assert_eq!(looked.unwrap_err().status(), StatusCode::LOCKED);
+    }
 }

@@ -36,7 +36,11 @@ struct Stages<S: Service<Request<ReqBody>>, ReqBody, ResBody, R> {
 
 #[pin_project(project = StageProj)]
 pub(super) enum Stage<S, F, ReqBody, ResBody, R> {
-    Asking { check: BoxFuture<'static, Decision>, waiting: Option<Waiting<S, ReqBody, R>> },
+    /// Boxed: what needs no I/O does not carry room for it.
+    Asking {
+        check: BoxFuture<'static, Decision>,
+        waiting: Option<Box<Waiting<S, ReqBody, R>>>,
+    },
     Passed(#[pin] F),
     Refused(Option<Response<ResponseBody<ResBody>>>),
 }
@@ -57,7 +61,7 @@ impl<S, F, ReqBody, ResBody, R> Stage<S, F, ReqBody, ResBody, R> {
     ) -> Self {
         let revocations = gate.revocations.clone();
         let check = Box::pin(async move { revocations.check_redis(&token).await });
-        Self::Asking { check, waiting: Some(Waiting { gate, ready, request }) }
+        Self::Asking { check, waiting: Some(Box::new(Waiting { gate, ready, request })) }
     }
 }
 
@@ -98,9 +102,8 @@ where
             let next = match this.stage.as_mut().project() {
                 StageProj::Asking { check, waiting } => {
                     let decision = ready!(check.as_mut().poll(cx));
-                    let Some(Waiting { gate, mut ready, mut request }) = waiting.take() else {
-                        return Poll::Pending;
-                    };
+                    let Some(waiting) = waiting.take() else { return Poll::Pending };
+                    let Waiting { gate, mut ready, mut request } = *waiting;
                     if decision.is_admitted() {
                         request.extensions_mut().insert(decision);
                         Stage::Passed(ready.call(request))
