@@ -188,6 +188,27 @@ async fn a_redis_that_refuses_the_script_is_an_error_and_what_failed_counts_here
     assert_eq!(guard.told_by_redis(&alice()).await.attempts_left(), 4);
 }
 
+/// A connection that hangs while others work is no outage, and no recovery follows: Redis is told all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_counted_here_for_a_moment_is_told_without_a_recovery() {
+    let server = RedisServer::start().await;
+    let proxy = FaultProxy::in_front_of(&server).await;
+    let a = Guard::at(&proxy.url()).ready().await;
+    let b = Guard::at(&server.url()).ready().await;
+    let attempt = begin(&a.lockout, &alice()).await.unwrap();
+    proxy.set(Fault::HoldExisting).await;
+    let told = a.lockout.fail(attempt).await.unwrap();
+    assert_eq!(told.source, Source::Memory);
+    let failed = async || {
+        let key: Vec<String> = server.query(&["KEYS", "evenkeel:lockout:login:*"]).await.unwrap();
+        let fields: Vec<String> = server.query(&["HKEYS", &key[0]]).await.unwrap();
+        fields.iter().any(|field| field.starts_with('f'))
+    };
+    assert!(eventually(PATIENCE, failed).await, "{a:?}", a = a.lockout);
+    assert_eq!(a.redis.monitor().status().outages, 0);
+    assert_eq!(b.told_by_redis(&alice()).await.attempts_left(), 4);
+}
+
 /// An address is shared by many: right attempts do not wait for each other, wrong ones add up.
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_without_a_place_add_up_over_an_outage() {

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, SystemTime},
 };
 
@@ -38,7 +38,9 @@ pub(super) struct Inner {
     pub(super) floor: Floor,
     pub(super) remote: Remote,
     pub(super) meter: Meter,
-    redis: Redis,
+    pub(super) redis: Redis,
+    /// A task is about to tell Redis what it has missed.
+    pub(super) pushing: AtomicBool,
     switch: Switch,
     name: String,
     sink: Option<Box<dyn DynSink>>,
@@ -112,6 +114,7 @@ impl Lockout {
             remote: Remote::new(redis.namespace(), name, policy),
             meter: Meter::new(redis.metrics()),
             redis: redis.clone(),
+            pushing: AtomicBool::new(false),
             switch: Switch::new(redis, "lockout"),
             name: name.to_owned(),
             sink,
@@ -245,7 +248,11 @@ impl Lockout {
 }
 
 impl Inner {
-    async fn change(&self, subject: &str, change: Change) -> Result<Served<Told>, Error> {
+    async fn change(
+        self: &Arc<Self>,
+        subject: &str,
+        change: Change,
+    ) -> Result<Served<Told>, Error> {
         let mut connection = self.redis.connection();
         let ask = async {
             // What Redis missed (a timeout, say) comes first.
@@ -256,11 +263,11 @@ impl Inner {
             let answer = self.remote.judge(&mut connection, subject, &change, now).await?;
             Ok(self.floor.mirror(subject, answer))
         };
-        let told = self.switch.ask(ask, || self.floor.judge(subject, &change)).await;
+        let told = self.switch.ask(ask, || self.judge_here(subject, &change)).await;
         let told = told.inspect_err(|_| {
             // What guards is not lost by an error.
             if matches!(change, Change::Fail(_) | Change::Lock(_)) {
-                self.floor.judge(subject, &change);
+                self.judge_here(subject, &change);
             }
         })?;
         if told.fell {
@@ -270,6 +277,14 @@ impl Inner {
             }
         }
         Ok(told)
+    }
+
+    fn judge_here(self: &Arc<Self>, subject: &str, change: &Change) -> Told {
+        let told = self.floor.judge(subject, change);
+        if *change != Change::Look {
+            self.push_soon();
+        }
+        told
     }
 
     /// A lock has fallen.
