@@ -5,12 +5,18 @@ use evenkeel::{
     health_router::HealthRouter,
     layer::{SessionLayer, rate_limit::TrustedProxies},
     redis::Redis,
-    store::rate::Quota,
+    store::{rate::Quota, revocation::Revocations},
     telemetry::Metrics,
 };
 use tower_http::limit::RequestBodyLimitLayer;
 
-use crate::{database::Database, errors, limited, pages, redis_routes, sessions};
+use crate::{
+    database::Database,
+    errors, limited,
+    login_guard::LoginGuard,
+    pages, redis_routes, sessions,
+    tokens::{self, TokenKeys},
+};
 
 /// More than any route needs.
 const MOST_BODY: usize = 64 * 1024;
@@ -23,6 +29,9 @@ pub(crate) struct App {
     pub(crate) rate_limit: Quota,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) sessions: SessionLayer,
+    pub(crate) revocations: Revocations,
+    pub(crate) token_keys: TokenKeys,
+    pub(crate) login_guard: LoginGuard,
     /// `None`: `METRICS=off`.
     pub(crate) metrics: Option<Metrics>,
 }
@@ -34,7 +43,8 @@ impl App {
             .merge(pages::routes())
             .merge(redis_routes::routes(self))
             .merge(limited::routes(&self.redis, &self.rate_limit, &self.trusted_proxies))
-            .merge(sessions::routes())
+            .merge(sessions::routes(self.login_guard.clone()))
+            .merge(tokens::routes(self))
             .merge(self.health())
             .fallback(errors::no_such_route)
             .layer(self.sessions.clone())

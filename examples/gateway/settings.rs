@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) trusted_proxies: TrustedProxies,
     /// `SESSION_COOKIES`; by default on a loopback address, where nothing but this machine listens and clients speak no TLS.
     pub(crate) insecure_cookies: bool,
+    /// `SESSION_KEYS`, as they stand there; tokens are signed with keys that are derived from them.
+    pub(crate) session_keys: Option<String>,
     /// `METRICS`; the handle of Redis has them, too.
     pub(crate) metrics: Option<Metrics>,
     pub(crate) redis: RedisConfig,
@@ -54,6 +56,7 @@ impl Settings {
                 "networks and addresses separated by commas, as 10.0.0.0/8,192.0.2.7",
             )?
             .unwrap_or_default(),
+            session_keys: var("SESSION_KEYS", "text")?,
             metrics,
             redis,
             log: var_with(

@@ -357,6 +357,7 @@ fn recover(shared: Arc<Shared>, recovery: Recovery, step_timeout: Duration) -> W
                 Err(_panic) => tracing::error!(step = step.name, "a recovery step panicked"),
             }
         }
+        recovery.finish();
         Outcome::Recovered
     }
     .boxed()

@@ -33,6 +33,8 @@ mod check_redis;
 #[cfg(feature = "redis")]
 pub mod rate_limit;
 mod require_redis;
+#[cfg(feature = "redis")]
+pub mod revocation;
 #[cfg(feature = "session")]
 mod session;
 
@@ -42,6 +44,8 @@ pub use check_redis::{CheckRedis, CheckRedisLayer, RedisStatus};
 #[cfg(feature = "redis")]
 pub use rate_limit::{RateLimit, RateLimitLayer};
 pub use require_redis::{RequireRedis, RequireRedisFuture, RequireRedisLayer};
+#[cfg(feature = "redis")]
+pub use revocation::RevocationLayer;
 #[cfg(all(feature = "session", feature = "axum"))]
 pub use session::SessionMissing;
 #[cfg(feature = "session")]

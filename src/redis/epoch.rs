@@ -19,12 +19,27 @@ use crate::{
 /// KEYS: the epoch. ARGV: the epoch to begin when there is none, or when `rotate` is the one that stands. Returns the one that stands.
 const SCRIPT: &str = include_str!("epoch.lua");
 
+#[derive(Debug, Clone, Default)]
+struct Known {
+    epoch: Option<String>,
+    /// What it was told.
+    last: Option<Recovery>,
+}
+
+impl Known {
+    /// What an attempt found that never came to its end: the steps after this one may not know of it.
+    fn unsettled(&self) -> Continuity {
+        let last = self.last.as_ref().filter(|last| !last.is_finished());
+        last.map_or(Continuity::Kept, Recovery::continuity)
+    }
+}
+
 #[derive(Clone)]
 pub(super) struct Epoch {
     key: String,
     script: Arc<Script>,
     beats: Arc<Beats>,
-    known: Arc<Mutex<Option<String>>>,
+    known: Arc<Mutex<Known>>,
 }
 
 impl Epoch {
@@ -46,7 +61,7 @@ impl Epoch {
         let before = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut epoch = self.stands(&mut connection, "").await?;
         let same_process = self.beats.is_same_process();
-        let continuity = match (&before, self.beats.gap()) {
+        let continuity = match (&before.epoch, self.beats.gap()) {
             (None, _) => Continuity::Kept,
             (Some(known), _) if *known != epoch => Continuity::Lost,
             (Some(_), _) if same_process => Continuity::Kept,
@@ -56,19 +71,21 @@ impl Epoch {
                 Continuity::Lost
             }
         };
+        let continuity = continuity.or_worse(before.unsettled());
         recovery.set_continuity(continuity);
         if continuity == Continuity::Lost {
             tracing::warn!("Redis has lost data, or came back older: what guards is pushed again");
         }
         self.beats.settle();
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(epoch);
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
+            Known { epoch: Some(epoch), last: Some(recovery) };
         Ok(())
     }
 
     /// The epoch of the last recovery, as a number; `None` before the first.
     pub(super) fn known(&self) -> Option<u64> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.as_deref().map(number)
+        known.epoch.as_deref().map(number)
     }
 
     /// Does the epoch of the last recovery still stand?

@@ -20,8 +20,8 @@ const fn word(state: State) -> &'static str {
 
 pub(super) fn plain(refusal: Refusal) -> String {
     let status = match refusal.kind() {
-        RefusalKind::Unavailable { state } => format!(r#""status":"{}","#, word(state)),
-        RefusalKind::RateLimited | RefusalKind::NoKey => String::new(),
+        RefusalKind::Unavailable { state } => format!(r#","status":"{}""#, word(state)),
+        RefusalKind::RateLimited | RefusalKind::NoKey | RefusalKind::Revoked => String::new(),
     };
     format!("{{{}}}", members(refusal, &status))
 }
@@ -40,11 +40,12 @@ pub(super) fn problem(refusal: Refusal) -> String {
         }
         // RFC 9457: a problem that says no more than its status.
         RefusalKind::NoKey => ("about:blank", "Bad Request"),
+        RefusalKind::Revoked => ("about:blank", "Unauthorized"),
     };
     format!(
         r#"{{"type":"{kind}","title":"{title}","detail":"{}",{}}}"#,
         refusal.message(),
-        members(refusal, &format!(r#""status":{},"#, refusal.status().as_u16())),
+        members(refusal, &format!(r#","status":{}"#, refusal.status().as_u16())),
     )
 }
 
@@ -53,19 +54,19 @@ fn members(refusal: Refusal, status: &str) -> String {
         RefusalKind::Unavailable { .. } => "Service Temporarily Unavailable",
         RefusalKind::RateLimited => "Too Many Requests",
         RefusalKind::NoKey => "Bad Request",
+        RefusalKind::Revoked => "Unauthorized",
     };
-    let retry_after = match refusal.retry_after() {
-        Some(seconds) => seconds.to_string(),
-        None => "null".to_owned(),
+    let retry_after = match (refusal.retry_after(), refusal.kind()) {
+        (Some(seconds), _) => format!(r#","retryAfter":{seconds}"#),
+        (None, RefusalKind::Revoked) => String::new(),
+        (None, _) => r#","retryAfter":null"#.to_owned(),
     };
     let details = match refusal.kind() {
         RefusalKind::Unavailable { state } => {
             format!(r#","details":{{"connectionState":"{}","retrying":true}}"#, word(state))
         }
-        RefusalKind::RateLimited | RefusalKind::NoKey => String::new(),
+        RefusalKind::RateLimited | RefusalKind::NoKey | RefusalKind::Revoked => String::new(),
     };
     let message = refusal.message();
-    format!(
-        r#""error":"{error}","message":"{message}",{status}"retryAfter":{retry_after}{details}"#
-    )
+    format!(r#""error":"{error}","message":"{message}"{status}{retry_after}{details}"#)
 }
