@@ -18,7 +18,7 @@ use criterion::{BatchSize, Criterion};
 use evenkeel::{
     config::RedisConfig,
     health::Backoff,
-    layer::RevocationLayer,
+    layer::{RequestView, RevocationLayer},
     redis::{Redis, deadpool_redis::redis as client},
     store::{
         lockout::{Lockout, LockoutPolicy, Verdict},
@@ -27,7 +27,7 @@ use evenkeel::{
     },
 };
 use futures_util::FutureExt;
-use http::{Request, Response, request::Parts};
+use http::{Request, Response};
 use support::RedisServer;
 use tokio::runtime::Runtime;
 use tower::{Layer, Service, service_fn};
@@ -65,7 +65,7 @@ fn bare(request: Request<()>) -> Ready<Result<Response<()>, Infallible>> {
     ready(Ok(Response::new(())))
 }
 
-fn token(request: &Parts) -> Option<Token> {
+fn token(request: &RequestView<'_>) -> Option<Token> {
     request.headers.get("x-token").map(Token::new)
 }
 
@@ -103,16 +103,13 @@ fn from_memory(c: &mut Criterion, runtime: &Runtime) {
         revocations
     });
     let _guard = runtime.enter();
-    let layer = RevocationLayer::new(&revocations, token);
+    let full = RevocationLayer::new(&revocations, token);
+    let lean = full.clone().without_extensions();
     call(c, "serve/bare", service_fn(bare), plain);
-    call(c, "serve/Revocation, clear from memory", layer.layer(service_fn(bare)), plain);
+    call(c, "serve/Revocation, lean, clear from memory", lean.layer(service_fn(bare)), plain);
+    call(c, "serve/Revocation, clear from memory", full.layer(service_fn(bare)), plain);
     call(c, "serve extended/bare", service_fn(bare), extended);
-    call(
-        c,
-        "serve extended/Revocation, clear from memory",
-        layer.layer(service_fn(bare)),
-        extended,
-    );
+    call(c, "serve extended/Revocation, clear from memory", full.layer(service_fn(bare)), extended);
     let known = Token::new("77");
     let name = "check_here/known to be revoked";
     c.bench_function(name, |b| b.iter(|| revocations.check_here(black_box(&known))));

@@ -79,9 +79,11 @@ pub mod respond;
 mod served;
 #[cfg(feature = "redis")]
 pub mod store;
+mod stripe;
 pub mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+
 mod time;
 pub use error::{Error, ErrorKind};
 pub use served::{Served, Source};

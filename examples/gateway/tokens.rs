@@ -5,14 +5,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::{
     Extension, Json, Router,
     extract::{Request, State},
-    http::{StatusCode, header, request::Parts},
+    http::{StatusCode, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use evenkeel::{
     ErrorKind,
-    layer::{RevocationLayer, Session},
+    layer::{RequestView, RevocationLayer, Session},
     respond::Refusal,
     store::revocation::{Revocations, Token},
 };
@@ -146,7 +146,7 @@ fn bearer(request: &Request) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn verified_token(request: &Parts) -> Option<Token> {
+fn verified_token(request: &RequestView<'_>) -> Option<Token> {
     let claims = request.extensions.get::<Claims>()?;
     let issued = UNIX_EPOCH.checked_add(Duration::from_secs(claims.iat))?;
     Some(Token::new(&claims.jti).of(&claims.sub).issued_at(issued))

@@ -258,6 +258,7 @@ impl HealthMonitor {
     }
 
     /// An answer was given without: takes note of it, and asks for a probe.
+    #[inline]
     pub fn fell_back(&self) {
         // Written once: many threads pass here.
         if !self.shared.fallbacks.load(Ordering::Relaxed) {

@@ -39,6 +39,8 @@ mod require_redis;
 pub mod revocation;
 #[cfg(feature = "session")]
 mod session;
+#[cfg(feature = "redis")]
+mod view;
 
 #[cfg(feature = "axum")]
 pub use check_redis::RedisStatusMissing;
@@ -54,3 +56,5 @@ pub use session::SessionMissing;
 pub use session::{
     FreshSession, Session, SessionError, SessionFuture, SessionLayer, SessionService,
 };
+#[cfg(feature = "redis")]
+pub use view::RequestView;

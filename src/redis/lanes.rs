@@ -13,6 +13,8 @@ use deadpool_redis::redis::aio::ConnectionLike;
 use deadpool_redis::redis::{Cmd, Pipeline, RedisResult, Value, aio::MultiplexedConnection};
 use tokio::sync::{Notify, futures::Notified};
 
+use crate::stripe::{self, STRIPES};
+
 /// A connection that any number of callers use at once.
 #[derive(Clone)]
 pub(super) enum Conn {
@@ -56,9 +58,7 @@ impl Conn {
     }
 }
 
-/// So many places to wait for a release, so that threads do not wait for each other to wait.
-const PLACES: usize = 8;
-
+/// Where some threads wait for a release, so that others do not wait for them to wait.
 #[derive(Default)]
 #[repr(align(128))]
 struct Place(Notify);
@@ -66,7 +66,7 @@ struct Place(Notify);
 /// One connection that is kept.
 pub(super) struct Lane {
     pub(super) conn: Conn,
-    places: [Place; PLACES],
+    places: [Place; STRIPES],
     retired: AtomicBool,
 }
 
@@ -82,11 +82,7 @@ impl Lane {
 
     /// Ends when the answer that is waited for will not come.
     pub(super) fn released(&self) -> Notified<'_> {
-        static THREADS: AtomicUsize = AtomicUsize::new(0);
-        thread_local! {
-            static PLACE: usize = THREADS.fetch_add(1, Ordering::Relaxed) % PLACES;
-        }
-        let place = PLACE.try_with(|place| *place).unwrap_or_default();
+        let place = stripe::thread() % STRIPES;
         self.places.get(place).unwrap_or(&self.places[0]).0.notified()
     }
 

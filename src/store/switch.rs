@@ -25,6 +25,7 @@ impl Switch {
     }
 
     /// Reads and writes work: Redis is worth asking.
+    #[inline]
     pub(crate) fn is_up(&self) -> bool {
         self.monitor.is_available()
     }
@@ -44,8 +45,14 @@ impl Switch {
 
     /// An answer that memory gave.
     pub(crate) fn without<T>(&self, value: T) -> Served<T> {
+        self.fell_back();
+        Served::new(value, Source::Memory)
+    }
+
+    /// Memory has answered.
+    #[inline]
+    pub(crate) fn fell_back(&self) {
         self.fallbacks.add(1);
         self.monitor.fell_back();
-        Served::new(value, Source::Memory)
     }
 }

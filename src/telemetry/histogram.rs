@@ -4,12 +4,13 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use super::names::{BOUNDS, Instrument};
+use crate::stripe;
 
 /// Threads share nothing with each other up to this many.
 const MOST_STRIPES: usize = 16;
@@ -104,10 +105,8 @@ impl Cells {
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let bucket = self.bounds.partition_point(|bound| *bound < nanoseconds);
         // The number of stripes is a power of two.
-        let Some(stripe) = self.stripes.get(STRIPE.with(|own| *own) & (self.stripes.len() - 1))
-        else {
-            return;
-        };
+        let place = stripe::thread() & (self.stripes.len() - 1);
+        let Some(stripe) = self.stripes.get(place) else { return };
         stripe.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         stripe.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
     }
@@ -131,14 +130,6 @@ impl fmt::Debug for Cells {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cells").field("stripes", &self.stripes.len()).finish_non_exhaustive()
     }
-}
-
-thread_local! {
-    /// Which stripe this thread uses.
-    static STRIPE: usize = {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    };
 }
 
 #[cfg(all(test, feature = "prometheus"))]

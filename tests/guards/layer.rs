@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use bytes::Bytes;
 use evenkeel::{
     Source,
-    layer::RevocationLayer,
+    layer::{RequestView, RevocationLayer},
     respond::{Refusal, RefusalKind, ResponseBody},
     store::revocation::{Decision, Token, Verdict},
     testing::{Calls, Strict},
@@ -25,7 +25,7 @@ use super::{
 
 type Body = Full<Bytes>;
 
-fn token(request: &Parts) -> Option<Token> {
+fn token(request: &RequestView<'_>) -> Option<Token> {
     request.headers.get("x-token").map(Token::new)
 }
 
@@ -206,4 +206,25 @@ async fn a_request_that_is_given_up_leaves_nothing_behind() {
     let decision = instance.revocations.check(&Token::new("good")).await;
     assert_eq!((decision.verdict, decision.source), (Verdict::Clear, Source::Redis));
     assert_eq!(send(&service, with_token("good")).await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_extensions_a_request_that_passes_says_nothing() {
+    let server = RedisServer::start().await;
+    let instance = Instance::at(&server.url()).ready().await;
+    let layer = RevocationLayer::new(&instance.revocations, token).without_extensions();
+    let service = layer.layer(service_fn(decided));
+    let said = async |id| {
+        let answer = service.clone().oneshot(with_token(id)).await.unwrap();
+        let decision = answer.extensions().get::<Decision>().map(|decision| decision.verdict);
+        (answer.status(), decision, answer.into_body().collect().await.unwrap().to_bytes())
+    };
+    let nothing = (StatusCode::OK, None, Bytes::from("None"));
+    assert_eq!(said("good").await, nothing, "Redis was asked");
+    let _ = instance.revocations.revoke("bad", in_an_hour()).await.unwrap();
+    server.kill();
+    instance.away().await;
+    assert_eq!(said("good").await, nothing, "memory was asked");
+    let (status, decision, _) = said("bad").await;
+    assert_eq!((status, decision), (StatusCode::UNAUTHORIZED, Some(Verdict::Revoked)));
 }

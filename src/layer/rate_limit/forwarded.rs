@@ -80,11 +80,17 @@ impl TrustedProxies {
 
     /// The client's address, given the peer's and the request's headers. IPv4-mapped IPv6 addresses are folded
     /// into IPv4. Never fails: at worst it is the peer.
+    #[inline]
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
         if self.nets.is_empty() || !self.trusts(peer) {
             return peer;
         }
+        self.client_behind(peer, headers)
+    }
+
+    /// The client of a proxy.
+    fn client_behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let by = |name: &HeaderName, read: fn(&[u8]) -> Option<IpAddr>, quotes: bool| {
             headers.contains_key(name).then(|| self.walk(peer, headers, name, read, quotes))
         };

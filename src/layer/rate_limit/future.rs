@@ -49,15 +49,14 @@ where
         answer: BoxFuture<'static, Option<Verdict>>,
         waiting: Option<Box<Waiting<S, ReqBody, R>>>,
     },
-    /// The inner service works.
+    /// The inner service works. `told` is what its answer is to tell, if anything.
     Serving {
         #[pin]
         inner: S::Future,
-        rules: Arc<Rules<R>>,
-        ruling: Option<Ruling>,
+        told: Option<(Arc<Rules<R>>, Box<Ruling>)>,
     },
-    /// It was answered here.
-    Refused(Option<Response<ResponseBody<ResBody>>>),
+    /// It was answered here. Boxed, so that those who pass do not carry the room for two responses.
+    Refused(Option<Box<Response<ResponseBody<ResBody>>>>),
 }
 
 /// A request that waits for the answer, and the service that was ready for it.
@@ -90,11 +89,13 @@ where
     ) -> Self {
         match fate {
             Fate::Pass(ruling) => {
-                rules.mark_request(ruling.as_ref(), &mut request);
-                Self::Serving { inner: inner.call(request), rules: Arc::clone(rules), ruling }
+                rules.mark_request(ruling.as_deref(), &mut request);
+                let told = ruling.map(|ruling| (Arc::clone(rules), ruling));
+                Self::Serving { inner: inner.call(request), told }
             }
             Fate::Refuse(refusal, ruling) => {
-                Self::Refused(Some(rules.refuse(request, refusal, ruling.as_ref())))
+                let response = rules.refuse(request, refusal, ruling.as_deref());
+                Self::Refused(Some(Box::new(response)))
             }
         }
     }
@@ -129,19 +130,19 @@ where
                     // Polled again after its end: like a future that never ends, not a panic.
                     let Some(waiting) = waiting.take() else { return Poll::Pending };
                     let Waiting { limit, mut inner, request, rules } = *waiting;
-                    Self::of(rules.conclude(verdict, limit), &mut inner, request, &rules)
+                    Self::of(rules.conclude(verdict.as_ref(), limit), &mut inner, request, &rules)
                 }
-                CourseProj::Serving { inner, rules, ruling } => {
-                    let mut response = ready!(inner.poll(cx))?.map(ResponseBody::inner);
-                    if let Some(ruling) = ruling {
+                CourseProj::Serving { inner, told } => {
+                    let mut response = ready!(inner.poll(cx))?;
+                    if let Some((rules, ruling)) = told {
                         rules.mark_response(ruling, &mut response);
                     }
-                    return Poll::Ready(Ok(response));
+                    return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
                 CourseProj::Refused(response) => {
                     return response
                         .take()
-                        .map_or(Poll::Pending, |response| Poll::Ready(Ok(response)));
+                        .map_or(Poll::Pending, |response| Poll::Ready(Ok(*response)));
                 }
             };
             self.set(next);

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 #[cfg(feature = "axum")]
 use axum::extract::ConnectInfo;
+use http::Extensions;
 use http::header::HeaderName;
-use http::{Extensions, HeaderMap, Method, Request, Uri};
 
 use super::forwarded::TrustedProxies;
+use crate::layer::RequestView;
 use crate::store::rate::Subject;
 
 /// The bits of an IPv6 address that stand for one client, unless set: a subscriber gets a /64 or more, and can
@@ -21,32 +22,6 @@ pub const IPV6_PREFIX: u8 = 64;
 /// puts there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
-
-/// What a key is made from: a request without its body, so that one key serves every body type.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct RequestView<'a> {
-    /// The method.
-    pub method: &'a Method,
-    /// The target.
-    pub uri: &'a Uri,
-    /// The headers.
-    pub headers: &'a HeaderMap,
-    /// The extensions.
-    pub extensions: &'a Extensions,
-}
-
-impl<'a> RequestView<'a> {
-    /// The view of a request.
-    pub fn new<B>(request: &'a Request<B>) -> Self {
-        Self {
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
-            extensions: request.extensions(),
-        }
-    }
-}
 
 type PeerFn = fn(&Extensions) -> Option<IpAddr>;
 type SubjectFn = dyn Fn(&RequestView<'_>) -> Option<Subject> + Send + Sync;
@@ -160,6 +135,7 @@ impl Key {
     }
 
     /// Whom this request is counted for; `None` when the request does not say.
+    #[inline]
     pub fn subject(&self, request: &RequestView<'_>) -> Option<Subject> {
         match &self.0 {
             Kind::Client { proxies, ipv6_prefix, peer } => {
@@ -211,6 +187,7 @@ impl fmt::Debug for Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::Request;
 
     fn request(headers: &[(&str, &[u8])], peer: Option<&str>) -> Request<()> {
         let mut request = Request::builder().method("POST").uri("/a/7?q=1");

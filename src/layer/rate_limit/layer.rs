@@ -7,10 +7,11 @@ use http::{Response, request::Parts};
 use tower::Layer;
 
 use super::headers::HeaderStyle;
-use super::key::{Key, RequestView};
+use super::key::Key;
 use super::options::{MissingKey, OutagePolicy};
 use super::rules::{Limit, Rules};
 use super::service::RateLimit;
+use crate::layer::RequestView;
 use crate::redis::Redis;
 use crate::respond::{Refusal, StandardRefusal};
 use crate::store::rate::{Policy, RateLimiter};

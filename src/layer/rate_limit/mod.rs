@@ -39,10 +39,11 @@ mod options;
 mod rules;
 mod service;
 
+pub use super::RequestView;
 pub use forwarded::{ForwardedHeader, MOST_BYTES, MOST_HOPS, ProxiesError, TrustedProxies};
 pub use future::RateLimitFuture;
 pub use headers::HeaderStyle;
-pub use key::{IPV6_PREFIX, Key, PeerAddr, RequestView};
+pub use key::{IPV6_PREFIX, Key, PeerAddr};
 pub use layer::RateLimitLayer;
 pub use options::{MissingKey, OutagePolicy};
 pub use service::RateLimit;

@@ -17,6 +17,7 @@ pub enum OutagePolicy {
 
 impl OutagePolicy {
     /// The verdict without Redis; `None`: there is none, the request is to be refused.
+    #[inline]
     pub(super) fn verdict(
         self,
         limiter: &RateLimiter,

@@ -8,8 +8,9 @@ use futures_util::future::BoxFuture;
 use http::{Request, Response};
 
 use super::headers::HeaderStyle;
-use super::key::{Key, RequestView};
+use super::key::Key;
 use super::options::{MissingKey, OutagePolicy};
+use crate::layer::RequestView;
 use crate::respond::{Refusal, RefusalResponse, ResponseBody};
 use crate::store::rate::{Policy, RateLimiter, Retry, Subject, Tally, Verdict};
 
@@ -54,12 +55,13 @@ pub(super) struct Ruling {
     limit: Option<Limit>,
 }
 
-/// What becomes of a request.
+/// What becomes of a request. With the ruling, if anybody is to be told: boxed, since it is large and most of the way it
+/// is only carried.
 pub(super) enum Fate {
     /// It goes on.
-    Pass(Option<Ruling>),
+    Pass(Option<Box<Ruling>>),
     /// It is answered here.
-    Refuse(Refusal, Option<Ruling>),
+    Refuse(Refusal, Option<Box<Ruling>>),
 }
 
 /// What is to be done with a request.
@@ -77,24 +79,31 @@ impl<R> Rules<R> {
         if self.exempt.as_ref().is_some_and(|exempt| exempt(&view)) {
             return Step::Decided(Fate::Pass(None));
         }
-        let Some(subject) = self.key.subject(&view).or_else(|| self.without_key()) else {
-            return Step::Decided(match self.missing_key {
-                MissingKey::Refuse => Fate::Refuse(Refusal::no_key(), None),
-                MissingKey::Shared | MissingKey::Allow => Fate::Pass(None),
-            });
+        // Borrowed from where it was made: moving it costs more than hashing it.
+        let shared;
+        let found = self.key.subject(&view);
+        let subject = match &found {
+            Some(subject) => subject,
+            None => match self.without_key() {
+                Ok(subject) => {
+                    shared = subject;
+                    &shared
+                }
+                Err(fate) => return Step::Decided(fate),
+            },
         };
         let cost = self.cost_for.as_ref().map_or(self.cost, |cost| cost(&view));
         let chosen = self.limit_for.as_ref().map(|limit| Limit::new(&self.limiter, limit(&view)));
         let policy = &chosen.as_ref().unwrap_or(&self.limit).policy;
         let now = self.limiter.now();
-        let verdict = match self.limiter.at_hand(policy, &subject, now, cost) {
-            Some(verdict) => Some(verdict),
-            None if self.limiter.is_up() => {
-                return Step::Ask(self.ask(policy.clone(), subject, now, cost), chosen);
-            }
-            None => self.outage.verdict(&self.limiter, policy, &subject, now, cost),
-        };
-        Step::Decided(self.conclude(verdict, chosen))
+        if let Some(verdict) = self.limiter.at_hand(policy, subject, now, cost) {
+            return Step::Decided(self.conclude(Some(&verdict), chosen));
+        }
+        if self.limiter.is_up() {
+            return Step::Ask(self.ask(policy.clone(), subject.clone(), now, cost), chosen);
+        }
+        let verdict = self.outage.verdict(&self.limiter, policy, subject, now, cost);
+        Step::Decided(self.conclude(verdict.as_ref(), chosen))
     }
 
     fn ask(
@@ -114,14 +123,16 @@ impl<R> Rules<R> {
     }
 
     /// The last step: counts the verdict, and acts on it. No verdict: Redis is away, and nobody else may decide.
-    pub(super) fn conclude(&self, verdict: Option<Verdict>, limit: Option<Limit>) -> Fate {
+    #[inline(always)]
+    pub(super) fn conclude(&self, verdict: Option<&Verdict>, limit: Option<Limit>) -> Fate {
         let Some(verdict) = verdict else {
             let monitor = self.limiter.monitor();
             monitor.demand();
             return Fate::Refuse(Refusal::unavailable(monitor), None);
         };
-        limit.as_ref().unwrap_or(&self.limit).tally.count(&verdict, self.shadow);
-        let ruling = Some(Ruling { verdict, limit });
+        limit.as_ref().unwrap_or(&self.limit).tally.count(verdict, self.shadow);
+        let told = self.extensions || (self.headers != HeaderStyle::None && !self.shadow);
+        let ruling = told.then(|| Box::new(Ruling { verdict: *verdict, limit }));
         match verdict.retry() {
             Some(_) if self.shadow => Fate::Pass(ruling),
             None => Fate::Pass(ruling),
@@ -130,16 +141,19 @@ impl<R> Rules<R> {
         }
     }
 
+    /// Whom a request counts for that has no key, or what becomes of it.
     #[cold]
-    fn without_key(&self) -> Option<Subject> {
-        if self.missing_key != MissingKey::Shared {
-            return None;
+    fn without_key(&self) -> Result<Subject, Fate> {
+        match self.missing_key {
+            MissingKey::Shared => {}
+            MissingKey::Allow => return Err(Fate::Pass(None)),
+            MissingKey::Refuse => return Err(Fate::Refuse(Refusal::no_key(), None)),
         }
         if !self.warned.swap(true, Ordering::Relaxed) {
             let key = &self.key;
             tracing::warn!(?key, "a request without a key: all of them share one budget");
         }
-        Some(Subject::text("(no key)"))
+        Ok(Subject::text("(no key)"))
     }
 
     /// Tells the handler.
@@ -168,6 +182,7 @@ impl<R> Rules<R> {
     }
 
     /// Answers in place of the inner service.
+    #[inline(never)]
     pub(super) fn refuse<B, ResBody>(
         &self,
         mut request: Request<B>,

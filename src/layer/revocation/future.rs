@@ -42,12 +42,14 @@ pub(super) enum Stage<S, F, ReqBody, ResBody, R> {
         waiting: Option<Box<Waiting<S, ReqBody, R>>>,
     },
     Passed(#[pin] F),
-    Refused(Option<Response<ResponseBody<ResBody>>>),
+    /// Boxed, so that those who pass do not carry the room for two responses.
+    Refused(Option<Box<Response<ResponseBody<ResBody>>>>),
 }
 
 /// What goes on when Redis has answered.
 pub(super) struct Waiting<S, ReqBody, R> {
     gate: Arc<Gate<R>>,
+    extensions: bool,
     ready: S,
     request: Request<ReqBody>,
 }
@@ -55,13 +57,19 @@ pub(super) struct Waiting<S, ReqBody, R> {
 impl<S, F, ReqBody, ResBody, R> Stage<S, F, ReqBody, ResBody, R> {
     pub(super) fn asking(
         gate: Arc<Gate<R>>,
+        extensions: bool,
         token: Token,
         ready: S,
         request: Request<ReqBody>,
     ) -> Self {
         let revocations = gate.revocations.clone();
         let check = Box::pin(async move { revocations.check_redis(&token).await });
-        Self::Asking { check, waiting: Some(Box::new(Waiting { gate, ready, request })) }
+        let waiting = Waiting { gate, extensions, ready, request };
+        Self::Asking { check, waiting: Some(Box::new(waiting)) }
+    }
+
+    pub(super) fn refused(response: Response<ResponseBody<ResBody>>) -> Self {
+        Self::Refused(Some(Box::new(response)))
     }
 }
 
@@ -96,6 +104,7 @@ where
 {
     type Output = Result<Response<ResponseBody<ResBody>>, S::Error>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             let mut this = self.as_mut().project();
@@ -103,13 +112,14 @@ where
                 StageProj::Asking { check, waiting } => {
                     let decision = ready!(check.as_mut().poll(cx));
                     let Some(waiting) = waiting.take() else { return Poll::Pending };
-                    let Waiting { gate, mut ready, mut request } = *waiting;
+                    let Waiting { gate, extensions, mut ready, mut request } = *waiting;
                     if decision.is_admitted() {
-                        request.extensions_mut().insert(decision);
+                        if extensions {
+                            request.extensions_mut().insert(decision);
+                        }
                         Stage::Passed(ready.call(request))
                     } else {
-                        let parts = request.into_parts().0;
-                        Stage::Refused(Some(gate.refuse(&parts, decision)))
+                        Stage::refused(gate.refuse(request, decision))
                     }
                 }
                 StageProj::Passed(inner) => {
@@ -119,7 +129,7 @@ where
                 StageProj::Refused(response) => {
                     return response
                         .take()
-                        .map_or(Poll::Pending, |response| Poll::Ready(Ok(response)));
+                        .map_or(Poll::Pending, |response| Poll::Ready(Ok(*response)));
                 }
             };
             this.stage.set(next);

@@ -7,12 +7,13 @@ mod service;
 
 use std::{fmt, sync::Arc};
 
-use http::{Response, request::Parts};
+use http::{Request, Response, request::Parts};
 use tower::Layer;
 
 use crate::{
+    layer::RequestView,
     respond::{Refusal, RefusalResponse, ResponseBody, StandardRefusal},
-    store::revocation::{Decision, Revocations, Verdict},
+    store::revocation::{Decision, Revocations, Token, Verdict},
 };
 
 pub use future::RevocationFuture;
@@ -25,15 +26,14 @@ pub use service::Revocation;
 /// whether a token is needed at all is not this layer's to say.
 ///
 /// ```
-/// use evenkeel::{layer::RevocationLayer, store::revocation::{Revocations, Token}};
-/// use http::request::Parts;
+/// use evenkeel::{layer::{RequestView, RevocationLayer}, store::revocation::{Revocations, Token}};
 ///
 /// /// What the authentication has verified.
 /// #[derive(Clone)]
 /// struct Claims { jti: String, sub: String, issued: std::time::SystemTime }
 ///
 /// # fn demo(revocations: &Revocations) {
-/// let layer = RevocationLayer::new(revocations, |request: &Parts| {
+/// let layer = RevocationLayer::new(revocations, |request: &RequestView| {
 ///     let claims = request.extensions.get::<Claims>()?;
 ///     Some(Token::new(&claims.jti).of(&claims.sub).issued_at(claims.issued))
 /// });
@@ -52,7 +52,8 @@ pub use service::Revocation;
 /// # Cost
 ///
 /// A token that is known to be revoked, and any while Redis is away, is judged in memory, without I/O and without a boxed future. Another one
-/// costs one round trip. Either way the `Decision` goes into [`http::Extensions`], which box every value.
+/// costs one round trip. Either way the `Decision` goes into [`http::Extensions`], which box every value;
+/// [`without_extensions`](RevocationLayer::without_extensions) saves that.
 ///
 /// # When Redis is down
 ///
@@ -60,6 +61,7 @@ pub use service::Revocation;
 pub struct RevocationLayer<F, R = StandardRefusal> {
     gate: Arc<Gate<R>>,
     token: Arc<F>,
+    extensions: bool,
 }
 
 struct Gate<R> {
@@ -69,10 +71,13 @@ struct Gate<R> {
 
 impl<F> RevocationLayer<F> {
     /// Asks `revocations` about the token that `token` finds in a request.
-    pub fn new(revocations: &Revocations, token: F) -> Self {
+    pub fn new(revocations: &Revocations, token: F) -> Self
+    where
+        F: Fn(&RequestView<'_>) -> Option<Token>,
+    {
         let refusal = Arc::new(StandardRefusal);
         let gate = Gate { revocations: revocations.clone(), refusal };
-        Self { gate: Arc::new(gate), token: Arc::new(token) }
+        Self { gate: Arc::new(gate), token: Arc::new(token), extensions: true }
     }
 }
 
@@ -86,13 +91,25 @@ impl<F, R> RevocationLayer<F, R> {
     {
         let revocations = self.gate.revocations.clone();
         let gate = Gate { revocations, refusal: Arc::new(refusal) };
-        RevocationLayer { gate: Arc::new(gate), token: self.token }
+        RevocationLayer { gate: Arc::new(gate), token: self.token, extensions: self.extensions }
+    }
+
+    /// Leaves the decision out of the extensions of requests that pass, when no handler reads it there. By default it is in
+    /// them.
+    #[must_use]
+    pub fn without_extensions(mut self) -> Self {
+        self.extensions = false;
+        self
     }
 }
 
 impl<R> Gate<R> {
     #[cold]
-    fn refuse<B>(&self, request: &Parts, decision: Decision) -> Response<ResponseBody<B>>
+    fn refuse<B, ReqBody>(
+        &self,
+        request: Request<ReqBody>,
+        decision: Decision,
+    ) -> Response<ResponseBody<B>>
     where
         R: RefusalResponse<B>,
     {
@@ -100,7 +117,7 @@ impl<R> Gate<R> {
             Verdict::Revoked => Refusal::revoked(),
             _ => Refusal::unavailable(self.revocations.monitor()),
         };
-        let mut response = self.refusal.refuse(request, refusal);
+        let mut response = self.refusal.refuse(&request.into_parts().0, refusal);
         response.extensions_mut().insert(refusal);
         response.extensions_mut().insert(decision);
         response
@@ -117,7 +134,8 @@ impl<S, F, R> Layer<S> for RevocationLayer<F, R> {
 
 impl<F, R> Clone for RevocationLayer<F, R> {
     fn clone(&self) -> Self {
-        Self { gate: Arc::clone(&self.gate), token: Arc::clone(&self.token) }
+        let (gate, token) = (Arc::clone(&self.gate), Arc::clone(&self.token));
+        Self { gate, token, extensions: self.extensions }
     }
 }
 

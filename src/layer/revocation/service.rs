@@ -6,11 +6,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response, request::Parts};
+use http::{Request, Response};
 use tower::Service;
 
 use super::{RevocationFuture, RevocationLayer, future::Stage};
 use crate::{
+    layer::RequestView,
     respond::{RefusalResponse, ResponseBody},
     store::revocation::Token,
 };
@@ -45,7 +46,7 @@ impl<S, F, R> Revocation<S, F, R> {
 impl<S, F, R, ReqBody, ResBody> Service<Request<ReqBody>> for Revocation<S, F, R>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
-    F: Fn(&Parts) -> Option<Token>,
+    F: Fn(&RequestView<'_>) -> Option<Token>,
     R: RefusalResponse<ResBody>,
 {
     type Response = Response<ResponseBody<ResBody>>;
@@ -58,28 +59,26 @@ where
     }
 
     #[inline]
-    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let (mut parts, body) = request.into_parts();
-        let gate = &self.layer.gate;
-        let Some(token) = (self.layer.token)(&parts) else {
-            let passed = self.inner.call(Request::from_parts(parts, body));
-            return RevocationFuture::new(Stage::Passed(passed));
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        let RevocationLayer { gate, token, extensions } = &self.layer;
+        let Some(token) = token(&RequestView::new(&request)) else {
+            return RevocationFuture::new(Stage::Passed(self.inner.call(request)));
         };
-        let stage = match gate.revocations.check_here(&token) {
+        RevocationFuture::new(match gate.revocations.check_here(&token) {
             Some(decision) if decision.is_admitted() => {
-                parts.extensions.insert(decision);
-                Stage::Passed(self.inner.call(Request::from_parts(parts, body)))
+                if *extensions {
+                    request.extensions_mut().insert(decision);
+                }
+                Stage::Passed(self.inner.call(request))
             }
-            Some(decision) => Stage::Refused(Some(gate.refuse(&parts, decision))),
+            Some(decision) => Stage::refused(gate.refuse(request, decision)),
             None => {
                 // The one that was polled ready waits with the request.
                 let clone = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, clone);
-                let request = Request::from_parts(parts, body);
-                Stage::asking(Arc::clone(gate), token, ready, request)
+                Stage::asking(Arc::clone(gate), *extensions, token, ready, request)
             }
-        };
-        RevocationFuture::new(stage)
+        })
     }
 }
 

@@ -228,7 +228,8 @@ impl RateLimiter {
         if decision.allowed() && cost > 0 {
             self.0.owing.note();
         }
-        self.0.switch.without(Verdict::share(decision, instances)).value
+        self.0.switch.fell_back();
+        Verdict::share(decision, instances)
     }
 
     /// The counters of a policy.
