@@ -13,6 +13,24 @@ use super::{
 };
 use crate::Error;
 
+#[cfg(feature = "tower-sessions")]
+impl super::store::SessionStore {
+    /// A session under an id that somebody else has chosen. `None`: it is taken, or was logged out.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written now, and there is no room to keep it.
+    pub(super) async fn create(
+        &self,
+        rules: &Rules,
+        id: SessionId,
+        times: Times,
+        changes: &Changes,
+    ) -> Result<Option<Held>, Error> {
+        self.inner.begin_as(rules, id, times, None, changes.clone()).await
+    }
+}
+
 impl Inner {
     /// A session that did not exist before.
     pub(super) async fn begin(&self, rules: &Rules, mut held: Held) -> Result<Held, Error> {

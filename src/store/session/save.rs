@@ -1,7 +1,7 @@
 //! From what a request has changed to Redis, or to what the client carries.
 
 use super::{
-    expiry::{Times, wall},
+    expiry::wall,
     held::{Base, Held},
     id::{SessionId, SessionName},
     marks::Sealed,
@@ -54,22 +54,6 @@ impl SessionStore {
             Base::Stored(record) => Ok(inner.touch(held, id.name(), *record).await),
             Base::Carried(snapshot) => inner.carry(rules, held, *snapshot),
         }
-    }
-
-    /// A session under an id that somebody else has chosen. `None`: it is taken, or was logged out.
-    ///
-    /// # Errors
-    ///
-    /// As [`save`](Self::save).
-    #[cfg(feature = "tower-sessions")]
-    pub(super) async fn create(
-        &self,
-        rules: &Rules,
-        id: SessionId,
-        times: Times,
-        changes: &Changes,
-    ) -> Result<Option<Held>, Error> {
-        self.inner.begin_as(rules, id, times, None, changes.clone()).await
     }
 
     /// What the client is to be given after that. Nothing, when the session has ended meanwhile.
