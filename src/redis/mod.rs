@@ -24,3 +24,6 @@ pub use source::Pool;
 /// The pool that connections come from, and with it the client (`deadpool_redis::redis`): commands, pipelines and
 /// types to use with a [`Connection`].
 pub use deadpool_redis;
+
+/// What stores need of the client to write their commands; they know it under this name only.
+pub(crate) use deadpool_redis::redis as client;
