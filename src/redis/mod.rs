@@ -10,6 +10,7 @@ mod commands;
 mod connection;
 mod epoch;
 mod handle;
+mod hedge;
 mod lanes;
 mod meter;
 mod probe;
