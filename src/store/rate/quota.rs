@@ -207,7 +207,7 @@ impl Quota {
 }
 
 /// A name that can stand in a header, a metric label and a Redis key.
-pub(super) fn clean(name: Cow<'static, str>) -> Cow<'static, str> {
+pub(crate) fn clean(name: Cow<'static, str>) -> Cow<'static, str> {
     let fits = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '{' | '}');
     if !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(fits) {
         return name;
