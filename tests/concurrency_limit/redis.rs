@@ -112,3 +112,29 @@ async fn leases_from_before_a_step_of_the_clock_block_nobody() {
     server.cli(&["ZADD", &key, "99999999999999", "somebody"]).await.unwrap();
     assert!(one.acquire("a").await.is_ok());
 }
+
+#[tokio::test]
+async fn what_redis_admitted_after_the_client_left_is_given_back() {
+    let server = RedisServer::start().await;
+    let proxy = FaultProxy::in_front_of(&server).await;
+    let limit = InFlight::at_most(1).with_lease(DAY);
+    let one = Instance::up(&proxy.url(), limit).await;
+    drop(one.acquire("a").await);
+    let key = format!("{}:concurrency:concurrency:{{a}}", one.redis.namespace());
+    let held = async || server.query::<u32>(&["ZCARD", &key]).await.unwrap();
+    assert!(eventually(PATIENCE, || async { held().await == 0 }).await);
+    proxy.set(Fault::Delay(Duration::from_millis(900))).await;
+    {
+        let left = one.acquire("a");
+        tokio::pin!(left);
+        let admitted = eventually(PATIENCE, || async { held().await == 1 });
+        tokio::select! {
+            biased;
+            admitted = admitted => assert!(admitted),
+            answer = &mut left => panic!("{answer:?} before it was dropped"),
+        }
+    }
+    proxy.set(Fault::Pass).await;
+    // The lease is a day long.
+    let _permit = one.admitted("a").await;
+}
