@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::in_flight::InFlight;
 use super::memory::Holder;
 use crate::Error;
-use crate::redis::{Connection, Redis, Script, deadpool_redis::redis::cmd};
+use crate::redis::{Connection, Redis, Script, client::cmd};
 use crate::store::rate::Subject;
 
 /// Holders in one command: none keeps the server for long.
