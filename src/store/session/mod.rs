@@ -19,6 +19,7 @@
 //! What is changed meanwhile travels with the client and is brought to Redis by its first request afterwards; what was ended is
 //! brought to Redis before that is announced as available again. A key that somebody else has changed in Redis stays as it is there.
 
+mod begin;
 mod end;
 mod expiry;
 mod held;
@@ -33,6 +34,7 @@ mod record;
 mod recovery;
 mod redis;
 mod renew;
+mod restore;
 mod rules;
 mod save;
 mod seal;
