@@ -1,4 +1,69 @@
-//! evenkeel
+//! Keep an HTTP or gRPC service on an even keel while its Redis is slow, gone, wrong, or empty.
+//!
+//! evenkeel is a set of [`tower`] layers and of the stores behind them, round one shared [`HealthMonitor`](health::HealthMonitor).
+//! It works with any `http`-based stack: axum, hyper, tonic, a bare `ServiceBuilder`. The promise: an outage makes a request wait
+//! at most one command's deadline in all, whatever the fault; the service starts and stays up without Redis; nothing that guards is lost;
+//! and every answer that was given without Redis says so.
+//!
+#![cfg_attr(
+    all(feature = "session", feature = "axum"),
+    doc = r##"
+```no_run
+use axum::{Router, routing::{get, post}};
+use evenkeel::{
+    health_router::HealthRouter,
+    layer::{CheckRedisLayer, RateLimitLayer, RequireRedisLayer, SessionLayer},
+    redis::Redis,
+    store::{rate::Quota, session::SessionKeys},
+};
+
+# async fn home() {}
+# async fn report() {}
+# async fn serve() -> Result<(), evenkeel::Error> {
+let redis = Redis::from_env()?; // returns at once; never fails because Redis is away
+let app: Router = Router::new()
+    .route("/", get(home))
+    .route("/reports", post(report).layer(RequireRedisLayer::new(redis.monitor())))
+    .layer(SessionLayer::new(&redis, SessionKeys::from_env()?))
+    .layer(RateLimitLayer::new(&redis, Quota::per_minute(100)))
+    .layer(CheckRedisLayer::new(redis.monitor()))
+    .merge(HealthRouter::new(redis.monitor()));
+# Ok(())
+# }
+```
+"##
+)]
+//!
+//! # When Redis is down
+//!
+//! | part | what it does meanwhile |
+//! | --- | --- |
+//! | [`RequireRedisLayer`](layer::RequireRedisLayer) | 503 with `Retry-After`; in its `reads_only` form it serves while reads still work |
+//! | [`CheckRedisLayer`](layer::CheckRedisLayer) | passes the request on; the handler asks [`RedisStatus`](layer::RedisStatus) |
+//! | `RateLimitLayer` | goes on from where Redis left off, on this instance's share; what it admits is charged afterwards |
+//! | `SessionLayer` | continues sessions from a sealed cookie; changes are written back afterwards; a logout stays a logout |
+//! | `RevocationLayer` | known: refused; else clear if in step when the outage began, otherwise 503, or passed and counted |
+//! | `Lockout` | counts on from what this instance saw; merged upwards afterwards |
+//! | [`HealthRouter`](health_router::HealthRouter) | answers from memory; ready while every critical check is up |
+//! | `Redis` | refuses commands in under a microsecond; `query_or` answers with a default |
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `redis` (default) | the handle, the stores and their layers |
+//! | `cluster`, `sentinel`, `tls` | the other topologies, `rediss://` |
+//! | `session` | `SessionLayer` and its store |
+//! | `tower-sessions` | a store for the `tower-sessions` crate |
+//! | `axum` | extractors, `Router` helpers |
+//! | `tonic` | `grpc.health.v1` follows the monitor |
+//! | `otel`, `prometheus` | metrics into your own OpenTelemetry pipeline; `/metrics` |
+//! | `testing` | a monitor driven by hand, a service that insists on readiness |
+//! | `full` | all but `testing` |
+//!
+//! Without features there is the monitor (it watches anything with a [`Probe`](health::Probe)), the two layers that stand on it
+//! alone, and the health router. A feature adds dependencies and items; none changes behaviour.
+
 pub mod config;
 mod error;
 #[cfg(feature = "tonic")]

@@ -23,7 +23,8 @@ mod otel;
 #[cfg(feature = "prometheus")]
 mod prometheus;
 mod series;
-#[cfg(all(test, feature = "prometheus"))]
+#[cfg(test)]
+#[cfg(feature = "prometheus")]
 mod tests;
 
 pub(crate) use histogram::Histogram;

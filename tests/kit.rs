@@ -1,5 +1,7 @@
 //! Proves the test kit itself: every fault is seen with a plain client, and goes away again.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::process::{Command, Stdio};

@@ -2,11 +2,21 @@
 
 use axum::{Router, middleware::map_response};
 use evenkeel::{
-    health_router::HealthRouter, layer::SessionLayer, redis::Redis, telemetry::Metrics,
+    health_router::HealthRouter,
+    layer::{SessionLayer, rate_limit::TrustedProxies},
+    redis::Redis,
+    store::{rate::Quota, revocation::Revocations},
+    telemetry::Metrics,
 };
 use tower_http::limit::RequestBodyLimitLayer;
 
-use crate::{database::Database, errors, pages, redis_routes, sessions};
+use crate::{
+    database::Database,
+    errors, limited,
+    login_guard::LoginGuard,
+    pages, redis_routes, sessions,
+    tokens::{self, TokenKeys},
+};
 
 /// More than any route needs.
 const MOST_BODY: usize = 64 * 1024;
@@ -16,7 +26,12 @@ const MOST_BODY: usize = 64 * 1024;
 pub(crate) struct App {
     pub(crate) redis: Redis,
     pub(crate) database: Database,
+    pub(crate) rate_limit: Quota,
+    pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) sessions: SessionLayer,
+    pub(crate) revocations: Revocations,
+    pub(crate) token_keys: TokenKeys,
+    pub(crate) login_guard: LoginGuard,
     /// `None`: `METRICS=off`.
     pub(crate) metrics: Option<Metrics>,
 }
@@ -27,7 +42,9 @@ impl App {
         Router::new()
             .merge(pages::routes())
             .merge(redis_routes::routes(self))
-            .merge(sessions::routes())
+            .merge(limited::routes(&self.redis, &self.rate_limit, &self.trusted_proxies))
+            .merge(sessions::routes(self.login_guard.clone()))
+            .merge(tokens::routes(self))
             .merge(self.health())
             .fallback(errors::no_such_route)
             .layer(self.sessions.clone())

@@ -5,6 +5,8 @@ use std::path::Path;
 use evenkeel::{Error, ErrorKind};
 use tokio_rusqlite::{Connection, rusqlite};
 
+use crate::guards_table;
+
 /// Cheap to clone; work waits in one queue for the one connection.
 #[derive(Clone)]
 pub(crate) struct Database {
@@ -26,7 +28,8 @@ impl Database {
             // A file of something else is found out by reading it; write-ahead logging lets
             // other processes read meanwhile.
             connection.pragma_update(None, "journal_mode", "wal")?;
-            connection.execute_batch("CREATE TABLE IF NOT EXISTS gateway (started INTEGER)")
+            connection.execute_batch("CREATE TABLE IF NOT EXISTS gateway (started INTEGER)")?;
+            connection.execute_batch(guards_table::SCHEMA)
         });
         prepared.await.map_err(|error| match error {
             tokio_rusqlite::Error::Error(error) => refused(&error),
@@ -35,11 +38,19 @@ impl Database {
         Ok(Self { connection })
     }
 
+    /// Runs `work` on the one connection.
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut rusqlite::Connection) -> Result<T, rusqlite::Error> + Send + 'static,
+    ) -> Result<T, tokio_rusqlite::Error> {
+        self.connection.call(work).await
+    }
+
     /// Is it of use? For the health page.
     pub(crate) async fn check(&self) -> Result<(), tokio_rusqlite::Error> {
         let read = |connection: &mut rusqlite::Connection| {
             connection.query_row("SELECT count(*) FROM gateway", (), |_| Ok(()))
         };
-        self.connection.call(read).await
+        self.call(read).await
     }
 }

@@ -11,6 +11,7 @@ const FIRST_VERDICT: Duration = Duration::from_millis(500);
 pub(crate) fn urls(address: SocketAddr, metrics: bool) {
     println!("gateway on http://{address} (Ctrl-C stops it). Try:");
     println!("  http://{address}/                      the list of routes");
+    println!("  http://{address}/limited               so many a minute, Redis or no Redis");
     println!("  http://{address}/strict                refused while Redis is away");
     println!("  http://{address}/soft                  says whether Redis is there");
     println!("  http://{address}/me                    your session, after POST /login");

@@ -9,18 +9,31 @@ mod app;
 mod database;
 mod errors;
 mod greeting;
+mod guards_table;
+mod limited;
+mod login_guard;
 mod pages;
 mod redis_routes;
 mod sessions;
 mod settings;
 mod shutdown;
+mod tokens;
 
 use std::{net::SocketAddr, process::ExitCode};
 
-use evenkeel::{layer::SessionLayer, redis::Redis, store::session::SessionKeys};
+use evenkeel::{
+    layer::SessionLayer,
+    redis::Redis,
+    store::{
+        revocation::{RevocationConfig, Revocations},
+        session::SessionKeys,
+    },
+};
 use tokio::net::TcpListener;
 
-use crate::{app::App, database::Database, settings::Settings};
+use crate::{
+    app::App, database::Database, login_guard::LoginGuard, settings::Settings, tokens::TokenKeys,
+};
 
 /// The exit status for settings that cannot be used.
 const BAD_SETTINGS: u8 = 2;
@@ -52,14 +65,38 @@ async fn serve(
     keys: SessionKeys,
     database: Database,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let Settings { listen_addr, redis, metrics, insecure_cookies, .. } = settings;
+    let Settings {
+        listen_addr,
+        redis,
+        rate_limit,
+        trusted_proxies,
+        metrics,
+        insecure_cookies,
+        session_keys,
+        ..
+    } = settings;
     let redis = Redis::new(redis)?;
     let mut sessions =
         SessionLayer::new(&redis, keys).with_stateless_keys(sessions::STATELESS_KEYS);
     if insecure_cookies {
         sessions = sessions.with_insecure_cookies();
     }
-    let app = App { redis, database, sessions, metrics };
+    // What was revoked or locked before a restart counts from the first request on.
+    let revocations =
+        Revocations::with_sink(&redis, RevocationConfig::default(), database.clone()).await?;
+    let login_guard = LoginGuard::new(&redis, &database).await?;
+    let token_keys = TokenKeys::derived_from(session_keys.as_deref());
+    let app = App {
+        redis,
+        database,
+        rate_limit,
+        trusted_proxies,
+        sessions,
+        revocations,
+        token_keys,
+        login_guard,
+        metrics,
+    };
 
     let listener = TcpListener::bind(listen_addr)
         .await

@@ -2,7 +2,7 @@
 
 use axum::{
     Json, Router,
-    extract::rejection::JsonRejection,
+    extract::{State, rejection::JsonRejection},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -10,6 +10,8 @@ use axum::{
 use evenkeel::layer::{Session, SessionError};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::login_guard::LoginGuard;
 
 /// What may travel with the client, and so is there in an outage.
 pub(crate) const STATELESS_KEYS: [&str; 1] = [VISITS];
@@ -20,8 +22,12 @@ const PASSWORD: &str = "correct-horse";
 /// In bytes. A longer name would leave no room for anything else in a cookie.
 const LONGEST_USER: usize = 256;
 
-pub(crate) fn routes() -> Router {
-    Router::new().route("/login", post(login)).route("/me", get(me)).route("/logout", post(logout))
+pub(crate) fn routes(guard: LoginGuard) -> Router {
+    Router::new()
+        .route("/login", post(login))
+        .route("/me", get(me))
+        .route("/logout", post(logout))
+        .with_state(guard)
 }
 
 #[derive(Deserialize)]
@@ -31,6 +37,7 @@ struct Credentials {
 }
 
 async fn login(
+    State(guard): State<LoginGuard>,
     session: Session,
     credentials: Result<Json<Credentials>, JsonRejection>,
 ) -> Result<Response, Response> {
@@ -39,18 +46,9 @@ async fn login(
         let message = format!("user: expected 1 to {LONGEST_USER} bytes");
         return Err((StatusCode::UNPROCESSABLE_ENTITY, message).into_response());
     }
-    authenticate(&user, &password).await?;
+    guard.judge(&user, || password == PASSWORD).await?;
     let stored = begin(&session, &user).await.map_err(IntoResponse::into_response)?;
     Ok(Json(json!({ "user": user, "session": stored })).into_response())
-}
-
-/// Is it this user? The place for what guards against guessing: it sees every attempt, and decides what a refusal says.
-async fn authenticate(_user: &str, password: &str) -> Result<(), Response> {
-    if password == PASSWORD {
-        Ok(())
-    } else {
-        Err((StatusCode::UNAUTHORIZED, "wrong user or password").into_response())
-    }
 }
 
 /// A session of the user's own: whatever the client had before ends here, also when it cannot be judged right now.

@@ -5,6 +5,8 @@ use std::{io::IsTerminal, net::SocketAddr, path::PathBuf};
 use evenkeel::{
     Error,
     config::{RedisConfig, var, var_with},
+    layer::rate_limit::TrustedProxies,
+    store::rate::Quota,
     telemetry::Metrics,
 };
 use tracing_subscriber::EnvFilter;
@@ -14,8 +16,14 @@ pub(crate) struct Settings {
     pub(crate) listen_addr: SocketAddr,
     /// `DATABASE_PATH`
     pub(crate) database_path: PathBuf,
+    /// `RATE_LIMIT`
+    pub(crate) rate_limit: Quota,
+    /// `TRUSTED_PROXIES`
+    pub(crate) trusted_proxies: TrustedProxies,
     /// `SESSION_COOKIES`; by default on a loopback address, where nothing but this machine listens and clients speak no TLS.
     pub(crate) insecure_cookies: bool,
+    /// `SESSION_KEYS`, as they stand there; tokens are signed with keys that are derived from them.
+    pub(crate) session_keys: Option<String>,
     /// `METRICS`; the handle of Redis has them, too.
     pub(crate) metrics: Option<Metrics>,
     pub(crate) redis: RedisConfig,
@@ -41,6 +49,14 @@ impl Settings {
                 .unwrap_or_else(|| listen_addr.ip().is_loopback()),
             database_path: var("DATABASE_PATH", "the path of a file, or :memory:")?
                 .unwrap_or_else(|| std::env::temp_dir().join("gateway.sqlite3")),
+            rate_limit: var("RATE_LIMIT", "count/period, as 100/60s")?
+                .unwrap_or(Quota::per_minute(100)),
+            trusted_proxies: var(
+                "TRUSTED_PROXIES",
+                "networks and addresses separated by commas, as 10.0.0.0/8,192.0.2.7",
+            )?
+            .unwrap_or_default(),
+            session_keys: var("SESSION_KEYS", "text")?,
             metrics,
             redis,
             log: var_with(

@@ -1,6 +1,6 @@
 //! A tonic server with the layers, and nothing that needs protoc: `cargo run --release --example grpc`.
 //!
-//! `evenkeel.example.Greeter` says whether Redis is there, `evenkeel.example.StrictGreeter` needs it, and `grpc.health.v1`
+//! `evenkeel.example.Greeter` says whether Redis is there (`RATE_LIMIT` times, by default 100 a minute), `evenkeel.example.StrictGreeter` needs it, and `grpc.health.v1`
 //! tells of both. `cargo run --example grpc -- hello NAME` and `… -- strict NAME` are clients of the running server.
 //! `LISTEN_ADDR` (default `127.0.0.1:3002`) and the settings of Redis come from the environment.
 
@@ -9,20 +9,33 @@
 mod client;
 mod greeter;
 
-use std::{error::Error, io::IsTerminal, net::SocketAddr, process::ExitCode};
+use std::{
+    error::Error,
+    io::IsTerminal,
+    net::{IpAddr, SocketAddr},
+    process::ExitCode,
+};
 
 use evenkeel::{
     config::{RedisConfig, var},
     grpc_health::follow_redis,
-    layer::{CheckRedisLayer, RequireRedisLayer},
+    layer::{
+        CheckRedisLayer, RequireRedisLayer,
+        rate_limit::{Key, RateLimitLayer},
+    },
     redis::Redis,
+    store::rate::Quota,
 };
 use greeter::{Greeter, StrictGreeter};
 use tokio::{net::TcpListener, signal};
 use tonic::{
+    codegen::http::Extensions,
     server::NamedService,
     service::LayerExt,
-    transport::{Server, server::TcpIncoming},
+    transport::{
+        Server,
+        server::{TcpConnectInfo, TcpIncoming},
+    },
 };
 
 #[tokio::main]
@@ -32,9 +45,11 @@ async fn main() -> ExitCode {
     let settings = RedisConfig::from_env().and_then(|redis| {
         let form = "an address and a port, as 127.0.0.1:3002";
         let default = SocketAddr::from(([127, 0, 0, 1], 3002));
-        Ok((redis, var("LISTEN_ADDR", form)?.unwrap_or(default)))
+        let address = var("LISTEN_ADDR", form)?.unwrap_or(default);
+        let quota = var("RATE_LIMIT", "count/period, as 100/60s")?;
+        Ok((redis, address, quota.unwrap_or(Quota::per_minute(100))))
     });
-    let (redis, address) = match settings {
+    let (redis, address, quota) = match settings {
         Ok(settings) => settings,
         Err(error) => {
             eprintln!("grpc: {error}");
@@ -43,7 +58,7 @@ async fn main() -> ExitCode {
     };
     let words: Vec<String> = std::env::args().skip(1).collect();
     let done = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => serve(redis, address).await,
+        [] => serve(redis, address, quota).await,
         ["hello", name] => client::hello::<Greeter>(address, name).await,
         ["strict", name] => client::hello::<StrictGreeter>(address, name).await,
         _ => Err("usage: grpc, grpc hello NAME, or grpc strict NAME".into()),
@@ -57,12 +72,18 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(redis: RedisConfig, address: SocketAddr) -> Result<(), Box<dyn Error>> {
+async fn serve(
+    redis: RedisConfig,
+    address: SocketAddr,
+    quota: Quota,
+) -> Result<(), Box<dyn Error>> {
     let redis = Redis::new(redis)?;
     let monitor = redis.monitor();
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<Greeter>().await;
     tokio::spawn(follow_redis(monitor, reporter, ["redis", StrictGreeter::NAME]));
+
+    let limit = RateLimitLayer::new(&redis, quota).with_key(Key::peer().with_peer(peer));
 
     let listener = TcpListener::bind(address).await?;
     println!("gRPC on {} (Ctrl-C stops it). Try, in another terminal:", listener.local_addr()?);
@@ -72,13 +93,18 @@ async fn serve(redis: RedisConfig, address: SocketAddr) -> Result<(), Box<dyn Er
     Server::builder()
         .layer(CheckRedisLayer::new(monitor))
         .add_service(health)
-        .add_service(Greeter)
+        .add_service(limit.named_layer(Greeter))
         .add_service(RequireRedisLayer::new(monitor).named_layer(StrictGreeter))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener), asked_to_stop())
         .await?;
     redis.monitor().shutdown().await;
     println!("stopped");
     Ok(())
+}
+
+/// Where tonic leaves the address of the client.
+fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<TcpConnectInfo>()?.remote_addr().map(|peer| peer.ip())
 }
 
 async fn asked_to_stop() {

@@ -70,6 +70,8 @@ impl Fault {
     pub const HANG: Self = Self::new(FaultClass::Hang, "");
     /// Answers come too late to be of use.
     pub const SLOW: Self = Self::new(FaultClass::Slow, "");
+    /// A write goes unanswered while reads are answered (`CLIENT PAUSE WRITE`, as in a failover).
+    pub const WRITES_HANG: Self = Self::new(FaultClass::WritesGone, "hang");
     /// Taken away by hand.
     pub const FORCED: Self = Self::new(FaultClass::Forced, "");
 

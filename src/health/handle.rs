@@ -5,7 +5,7 @@ use std::{
     future::Future,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -52,8 +52,8 @@ pub(super) struct Shared {
     pub(super) steps: Arc<Steps>,
     pub(super) demanded: AtomicBool,
     pub(super) demand: Notify,
-    /// Answers that were given without, by every feature together.
-    pub(super) fallbacks: AtomicU64,
+    /// Answers were given without, by some feature.
+    pub(super) fallbacks: AtomicBool,
     pub(super) meter: HealthMeter,
     /// A verdict older than this is no verdict.
     pub(super) stale_after: Duration,
@@ -75,7 +75,7 @@ pub(super) struct Shared {
 #[derive(Clone)]
 pub struct HealthMonitor {
     pub(super) shared: Arc<Shared>,
-    pub(super) messages: mpsc::Sender<Message>,
+    pub(super) messages: mpsc::UnboundedSender<Message>,
 }
 
 /// What was known when something was begun; needed to report how it ended.
@@ -221,7 +221,7 @@ impl HealthMonitor {
     /// Ends the monitor's task; from then on nothing is available. Returns when it has ended.
     pub async fn shutdown(&self) {
         let (done, ended) = oneshot::channel();
-        if self.messages.send(Message::Shutdown(done)).await.is_ok() {
+        if self.messages.send(Message::Shutdown(done)).is_ok() {
             let _ = ended.await;
         }
     }
@@ -257,18 +257,22 @@ impl HealthMonitor {
         }
     }
 
-    /// An answer was given without: counts, and asks for a probe.
+    /// An answer was given without: takes note of it, and asks for a probe.
     pub fn fell_back(&self) {
-        self.shared.fallbacks.fetch_add(1, Ordering::Relaxed);
+        // Written once: many threads pass here.
+        if !self.shared.fallbacks.load(Ordering::Relaxed) {
+            self.shared.fallbacks.store(true, Ordering::Relaxed);
+        }
         self.demand();
     }
 
     /// Answers are being given without.
     pub fn uses_fallback(&self) -> bool {
-        !self.is_available() && self.shared.fallbacks.load(Ordering::Relaxed) > 0
+        !self.is_available() && self.shared.fallbacks.load(Ordering::Relaxed)
     }
 
     /// The error for something that was not even tried.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
     pub(crate) fn unavailable(&self) -> Error {
         let message = match self.state() {
             State::Connecting | State::Failed => "not reached yet",
@@ -278,22 +282,24 @@ impl HealthMonitor {
         Error::new(ErrorKind::Unavailable, message)
     }
 
-    /// Sends to the task. The channel holds more than can be under way: of evidence, there is at most one report a
-    /// generation, and the task makes the generations.
+    /// Sends to the task. Nothing may be lost: each message goes with a word that was set. Nothing piles up either: of
+    /// evidence there is at most one report a generation, and the task makes the generations; the rest is by hand.
     fn send(&self, message: Message) {
-        if self.messages.try_send(message).is_err() {
+        if self.messages.send(message).is_err() {
             tracing::debug!(dependency = self.shared.name, "the monitor has ended");
         }
     }
 }
 
 /// A handle that does not keep the monitor alive.
+#[cfg_attr(not(feature = "redis"), allow(dead_code))]
 #[derive(Clone)]
 pub(crate) struct WeakMonitor {
     shared: Weak<Shared>,
-    messages: mpsc::WeakSender<Message>,
+    messages: mpsc::WeakUnboundedSender<Message>,
 }
 
+#[cfg_attr(not(feature = "redis"), allow(dead_code))]
 impl WeakMonitor {
     pub(crate) fn upgrade(&self) -> Option<HealthMonitor> {
         Some(HealthMonitor { shared: self.shared.upgrade()?, messages: self.messages.upgrade()? })
@@ -301,6 +307,7 @@ impl WeakMonitor {
 }
 
 impl HealthMonitor {
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
     pub(crate) fn downgrade(&self) -> WeakMonitor {
         WeakMonitor { shared: Arc::downgrade(&self.shared), messages: self.messages.downgrade() }
     }

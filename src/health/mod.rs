@@ -29,5 +29,6 @@ pub use schedule::Backoff;
 pub use status::{State, Status, Transition};
 pub use transitions::Transitions;
 
+#[cfg(feature = "redis")]
 pub(crate) use handle::WeakMonitor;
 pub(crate) use policy::Rules;

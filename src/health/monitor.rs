@@ -25,9 +25,6 @@ use super::{
 };
 use crate::{Error, config::HealthConfig, telemetry::Metrics};
 
-/// More than can be under way at once: of evidence there is one report a generation.
-const MESSAGES: usize = 64;
-
 impl HealthMonitor {
     /// Watches `probe`, from now on.
     ///
@@ -66,7 +63,7 @@ impl HealthMonitor {
         config: &HealthConfig,
         metrics: &Metrics,
         start: Instant,
-    ) -> (Self, mpsc::Receiver<Message>) {
+    ) -> (Self, mpsc::UnboundedReceiver<Message>) {
         let status = Status {
             state: State::Connecting,
             reads: false,
@@ -83,7 +80,7 @@ impl HealthMonitor {
             degraded: Duration::ZERO,
             next_attempt: start,
         };
-        let (sender, messages) = mpsc::channel(MESSAGES);
+        let (sender, messages) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             name: config.name(),
             started: start,
@@ -94,7 +91,7 @@ impl HealthMonitor {
             steps: Arc::default(),
             demanded: false.into(),
             demand: tokio::sync::Notify::new(),
-            fallbacks: 0.into(),
+            fallbacks: false.into(),
             meter: HealthMeter::new(metrics),
             stale_after: config.stale_after(),
         });
@@ -152,7 +149,7 @@ impl Drop for LastWord {
 }
 
 impl Monitor {
-    async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
+    async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
         let _last_word = LastWord(Arc::clone(&self.shared));
         let mut work: Option<Work> = None;
         loop {
@@ -182,11 +179,9 @@ impl Monitor {
                     return;
                 }
                 Event::Message(Some(message)) => self.hear(message, now),
-                Event::Demand => {
-                    // Requests would wake the task one by one: those that come before the probe is sent do not.
-                    let is_due = self.policy.demand(now);
-                    self.shared.demanded.store(is_due, Ordering::Relaxed);
-                }
+                // The demand stands until a probe is under way: the next requests need not say it again, which would
+                // keep this task busy for as long as there are any.
+                Event::Demand => self.policy.demand(now),
                 Event::Outcome(outcome) => {
                     work = None;
                     self.conclude(outcome, now);
@@ -245,6 +240,10 @@ impl Monitor {
             }
             Outcome::Recovered => self.policy.recovered(now),
             Outcome::RecoveryFailed(fault) => self.policy.recovery_failed(fault, now),
+        }
+        // Meanwhile it may have been of no use.
+        if self.shared.demanded.load(Ordering::Relaxed) {
+            self.policy.demand(now);
         }
     }
 
@@ -329,8 +328,9 @@ async fn maybe<F: Future + Unpin>(future: Option<F>) -> F::Output {
 /// One probe, cut off at its deadline; a panic in it is a failure of it.
 fn ask_once(probe: Arc<dyn DynProbe>, ask: Ask) -> Work {
     async move {
-        let answer = AssertUnwindSafe(timeout(ask.deadline, probe.probe(ask))).catch_unwind();
-        Outcome::Probed(match answer.await {
+        // In a block of its own: the call may panic before there is a future.
+        let answer = timeout(ask.deadline, async { probe.probe(ask).await });
+        Outcome::Probed(match AssertUnwindSafe(answer).catch_unwind().await {
             Ok(Ok(result)) => result,
             Ok(Err(_elapsed)) => Err(Fault::HANG),
             Err(_panic) => Err(Fault::new(FaultClass::Transport, "panic")),
@@ -343,8 +343,8 @@ fn ask_once(probe: Arc<dyn DynProbe>, ask: Ask) -> Work {
 fn recover(shared: Arc<Shared>, recovery: Recovery, step_timeout: Duration) -> Work {
     async move {
         for step in shared.steps.all() {
-            let run = AssertUnwindSafe(timeout(step_timeout, step.run(recovery.clone())));
-            match run.catch_unwind().await {
+            let run = timeout(step_timeout, async { step.run(recovery.clone()).await });
+            match AssertUnwindSafe(run).catch_unwind().await {
                 Ok(Ok(Ok(()))) => {}
                 Ok(Ok(Err(error))) => match error.fault() {
                     Some(fault) => return Outcome::RecoveryFailed(fault),
@@ -357,7 +357,12 @@ fn recover(shared: Arc<Shared>, recovery: Recovery, step_timeout: Duration) -> W
                 Err(_panic) => tracing::error!(step = step.name, "a recovery step panicked"),
             }
         }
+        recovery.finish();
         Outcome::Recovered
     }
     .boxed()
 }
+
+#[cfg(test)]
+#[path = "monitor_tests/mod.rs"]
+mod tests;

@@ -17,8 +17,9 @@ const CONFIRM_EVERY: Duration = Duration::from_millis(50);
 /// Between attempts that only ask a server that is there.
 const PATIENT: Duration = Duration::from_secs(1);
 /// Between two probes that requests ask for: over half a second, so that thousands of requests make few probes; under
-/// one, so that they have Redis back within a second; and far enough apart that many instances do not come back together.
-const DEMAND_EVERY: Range<f64> = 0.65..0.9;
+/// one, so that they have Redis back within a second; and as near to that as can be: the longer the interval, the fewer of
+/// many instances ask in the same instant.
+const DEMAND_EVERY: Range<f64> = 0.85..0.95;
 /// A relapse is an outage that begins this soon after the last one ended.
 const RELAPSE_WITHIN: Duration = Duration::from_secs(60);
 /// The most successes that are ever asked for.
@@ -69,8 +70,11 @@ pub(crate) struct Policy {
     attempts: u32,
     reconnect_attempts: u64,
     late: u8,
+    /// A write went unanswered once: asked again before it is believed.
+    silent: bool,
     successes: u32,
     successes_needed: u32,
+    /// When the last outage ended.
     up_since: Option<Duration>,
     outages: u64,
     outage_since: Option<Duration>,
@@ -103,6 +107,7 @@ impl Policy {
             attempts: 0,
             reconnect_attempts: 0,
             late: 0,
+            silent: false,
             successes: 0,
             successes_needed: 1,
             up_since: None,
@@ -189,18 +194,22 @@ impl Policy {
         };
         Ask {
             via: self.via,
-            write: self.state != State::Connected || !self.writes || self.probes % 2 == 1,
+            write: self.state != State::Connected
+                || !self.writes
+                || self.silent
+                || self.probes % 2 == 1,
             late_after,
             deadline: self.deadline(),
         }
     }
 
     /// A connection that is idle is given no longer than a command would have; with the verification that
-    /// follows it, that makes one probe timeout. A new connection may take as long again to be made.
+    /// follows it, that makes one probe timeout. While writes are gone, the one to try them on may have to be made. New
+    /// connections for all may take as long again to be made.
     fn deadline(&self) -> Duration {
         let Rules { op_timeout, probe_timeout, .. } = self.rules;
         match (self.state, self.via) {
-            (State::Connected, Via::Kept) => op_timeout.min(probe_timeout),
+            (State::Connected, Via::Kept) if self.writes => op_timeout.min(probe_timeout),
             (State::Suspect, _) => probe_timeout.saturating_sub(op_timeout).max(op_timeout),
             (_, Via::Renew) => probe_timeout * 2,
             _ => probe_timeout,
@@ -222,8 +231,8 @@ impl Policy {
         }
     }
 
-    /// A request had to go without. Whether that has made a probe due: until that is sent, others need not ask.
-    pub(crate) fn demand(&mut self, now: Duration) -> bool {
+    /// A request had to go without.
+    pub(crate) fn demand(&mut self, now: Duration) {
         let may = match self.state {
             State::Connecting | State::Disconnected | State::Failed => {
                 self.cause.map(Fault::class) != Some(FaultClass::Credentials)
@@ -234,7 +243,6 @@ impl Policy {
         if may {
             self.next_probe = self.next_probe.min(self.next_demand.max(now));
         }
-        may
     }
 
     /// A request met a fault.
@@ -278,7 +286,6 @@ impl Policy {
         }
         if self.state != State::Connected {
             self.end_outage(now);
-            self.up_since = Some(now);
             self.reached = true;
         }
         self.enter_connected(now);
@@ -291,14 +298,21 @@ impl Policy {
         }
         let without_writes =
             matches!(fault.class(), FaultClass::WritesGone | FaultClass::WrongNode);
+        let for_want_of_writes = !self.pending_writes && fault.class() == FaultClass::Hang;
         if self.state == State::Connected {
             self.recovering = false;
-            self.evidence(fault, now);
+            self.note(fault, now);
+            match fault.class() {
+                FaultClass::Recovery => self.lose_writes(fault, now),
+                _ => self.evidence(fault, now),
+            }
         } else if without_writes {
             self.note(fault, now);
             self.pending_writes = false;
             self.recovered(now);
             self.cause = Some(fault);
+        } else if for_want_of_writes {
+            self.recovered(now);
         } else {
             self.recovering = false;
             self.note(fault, now);
@@ -352,7 +366,8 @@ impl Policy {
         self.cause = Some(fault);
         self.asked = None;
         self.via = via_for(fault);
-        self.next_probe = now + jittered(PATIENT, &mut self.rng);
+        let chance = self.part(now);
+        self.next_probe = now + PATIENT.mul_f64(2.0 * chance);
     }
 
     fn good_answer(&mut self, ask: Ask, answer: Answer, now: Duration) {
@@ -360,8 +375,18 @@ impl Policy {
         self.response_time = Some(answer.latency);
         self.late = 0;
         match self.state {
+            // It went and came back between two looks: what it lost is made good before it is used.
+            State::Connected | State::Suspect if answer.restarted && self.writes => {
+                self.begin_outage(now);
+                self.begin_recovery(answer.writes, now);
+            }
+            State::Connected if self.is_first_silence(answer.writes) => {
+                self.silent = true;
+                self.next_probe = now;
+            }
             State::Connected | State::Suspect => {
                 self.state = State::Connected;
+                self.silent = false;
                 self.judge_writes(ask, answer.writes, now);
                 self.schedule_idle(now);
             }
@@ -372,20 +397,29 @@ impl Policy {
                     self.next_probe = now + CONFIRM_EVERY;
                     return;
                 }
-                self.successes = 0;
-                self.recovering = true;
-                self.pending_writes = !matches!(answer.writes, Writes::Gone(_));
-                if let Writes::Gone(fault) = answer.writes {
-                    self.cause = Some(fault);
-                    self.note(fault, now);
-                } else {
-                    self.cause = None;
-                }
-                if self.state != State::Connecting {
-                    self.enter(State::Recovering, now);
-                }
+                self.begin_recovery(answer.writes, now);
             }
         }
+    }
+
+    fn begin_recovery(&mut self, writes: Writes, now: Duration) {
+        self.successes = 0;
+        self.silent = false;
+        self.recovering = true;
+        self.pending_writes = !matches!(writes, Writes::Gone(_));
+        self.cause = None;
+        if let Writes::Gone(fault) = writes {
+            self.cause = Some(fault);
+            self.note(fault, now);
+        }
+        if self.state != State::Connecting {
+            self.enter(State::Recovering, now);
+        }
+    }
+
+    /// One write that is late may have had bad luck.
+    fn is_first_silence(&self, writes: Writes) -> bool {
+        self.writes && !self.silent && writes == Writes::Gone(Fault::WRITES_HANG)
     }
 
     /// Writes that come back are announced after the recovery steps: what could not be written
@@ -463,17 +497,25 @@ impl Policy {
         self.attempts = 0;
         self.successes = 0;
         self.late = 0;
+        self.silent = false;
         self.via = via_for(fault);
-        self.next_demand =
-            now + Duration::from_secs_f64(self.rng.random_range(0.0..DEMAND_EVERY.end));
+        let chance = self.part(now);
         let wait = match fault.class() {
             FaultClass::NotServing | FaultClass::Slow | FaultClass::WrongNode => {
                 jittered(PATIENT, &mut self.rng)
             }
             FaultClass::Credentials => jittered(self.rules.backoff.last(), &mut self.rng),
-            _ => self.rules.backoff.parting(&mut self.rng),
+            _ => self.rules.backoff.parting(chance),
         };
         self.next_probe = now + wait;
+    }
+
+    /// Many instances meet the same fault in the same instant: here they part. One draw for what is scheduled and for what
+    /// requests ask for, because the lesser of two would come too early too often.
+    fn part(&mut self, now: Duration) -> f64 {
+        let chance = self.rng.random();
+        self.next_demand = now + Duration::from_secs_f64(DEMAND_EVERY.end * chance);
+        chance
     }
 
     fn failed_attempt(&mut self, fault: Fault, now: Duration) {
@@ -543,6 +585,7 @@ impl Policy {
     fn end_outage(&mut self, now: Duration) {
         if let Some(began) = self.outage_since.take() {
             self.degraded += now.saturating_sub(began);
+            self.up_since = Some(now);
         }
     }
 }
@@ -577,3 +620,7 @@ pub(crate) struct Facts {
     pub(crate) degraded: Duration,
     pub(crate) next_probe: Duration,
 }
+
+#[cfg(test)]
+#[path = "policy_tests/mod.rs"]
+mod tests;

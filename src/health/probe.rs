@@ -52,18 +52,27 @@ pub struct Answer {
     pub latency: Duration,
     /// What it says about writes.
     pub writes: Writes,
+    /// It is another process than the one that was recovered last: it went and came back unseen, and data may be missing.
+    pub restarted: bool,
 }
 
 impl Answer {
     /// An answer after this time, which says nothing about writes.
     pub const fn new(latency: Duration) -> Self {
-        Self { latency, writes: Writes::Unknown }
+        Self { latency, writes: Writes::Unknown, restarted: false }
     }
 
     /// The same, with what was learned about writes.
     #[must_use]
     pub const fn with_writes(mut self, writes: Writes) -> Self {
         self.writes = writes;
+        self
+    }
+
+    /// The same, from another process than before: the recovery steps run before it is used.
+    #[must_use]
+    pub const fn with_restarted(mut self, restarted: bool) -> Self {
+        self.restarted = restarted;
         self
     }
 }

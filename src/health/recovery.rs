@@ -4,7 +4,10 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -40,17 +43,44 @@ pub enum Continuity {
     Lost,
 }
 
+impl Continuity {
+    /// The one of two that leaves less.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
+    pub(crate) fn or_worse(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Lost, _) | (_, Self::Lost) => Self::Lost,
+            (Self::KeptUntil(one), Self::KeptUntil(other)) => Self::KeptUntil(one.min(other)),
+            (Self::KeptUntil(at), Self::Kept) | (Self::Kept, Self::KeptUntil(at)) => {
+                Self::KeptUntil(at)
+            }
+            (Self::Kept, Self::Kept) => Self::Kept,
+        }
+    }
+}
+
 /// What a step is told.
 #[derive(Debug, Clone)]
 pub struct Recovery {
     first: bool,
     outage: Duration,
     continuity: Arc<OnceLock<Continuity>>,
+    finished: Arc<AtomicBool>,
 }
 
 impl Recovery {
     pub(crate) fn new(first: bool, outage: Duration) -> Self {
-        Self { first, outage, continuity: Arc::default() }
+        Self { first, outage, continuity: Arc::default(), finished: Arc::default() }
+    }
+
+    /// Every step is done.
+    pub(crate) fn finish(&self) {
+        self.finished.store(true, Ordering::Release);
+    }
+
+    /// Every step was done: what this recovery was about is settled.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
     }
 
     /// The first connection since the start.

@@ -7,6 +7,9 @@
 //! | --- | --- |
 //! | [`CheckRedisLayer`] | tells the handler, who decides |
 //! | [`RequireRedisLayer`] | refuses: 503 |
+//! | `RateLimitLayer` (feature `redis`) | decides in memory, on this instance's share of the limit |
+//! | `SessionLayer` (feature `session`) | continues sessions from a sealed cookie |
+//! | `RevocationLayer` (feature `redis`) | refuses what is known to be revoked, and what cannot be judged unless told otherwise |
 //!
 //! ```
 //! use evenkeel::{
@@ -25,18 +28,26 @@
 //!
 //! # When Redis is down
 //!
-//! Nothing here does I/O: a request is passed on, or refused, after one atomic load. Both layers give each request one
+//! No layer does I/O while the outage is known. Each gives the request one
 //! [budget](crate::health::RequestBudget): however many stores it uses further in, it waits for Redis once.
 
 mod check_redis;
+#[cfg(feature = "redis")]
+pub mod rate_limit;
 mod require_redis;
+#[cfg(feature = "redis")]
+pub mod revocation;
 #[cfg(feature = "session")]
 mod session;
 
 #[cfg(feature = "axum")]
 pub use check_redis::RedisStatusMissing;
 pub use check_redis::{CheckRedis, CheckRedisLayer, RedisStatus};
+#[cfg(feature = "redis")]
+pub use rate_limit::{RateLimit, RateLimitLayer};
 pub use require_redis::{RequireRedis, RequireRedisFuture, RequireRedisLayer};
+#[cfg(feature = "redis")]
+pub use revocation::RevocationLayer;
 #[cfg(all(feature = "session", feature = "axum"))]
 pub use session::SessionMissing;
 #[cfg(feature = "session")]

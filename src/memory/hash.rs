@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 /// 10^15 tried, the chance that any two of them ever meet is below 10^-17. So the subjects themselves need
 /// not be compared, nor fetched from memory, on the hot path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Id(pub(super) [u64; 2]);
+pub(crate) struct Id(pub(super) [u64; 2]);
 
 impl Id {
     /// The bits that choose the shard.
@@ -30,11 +30,11 @@ impl Id {
 /// standard library's `HashMap`. Two side by side rather than one of twice the length: they do not wait
 /// for each other, so the second is nearly free.
 #[derive(Clone)]
-pub struct IdHasher([[u64; 2]; 2]);
+pub(crate) struct IdHasher([[u64; 2]; 2]);
 
 impl IdHasher {
     /// A hasher with random keys, from the standard library's own source of hash keys.
-    pub fn random() -> Self {
+    pub(crate) fn random() -> Self {
         let random = RandomState::new();
         let key = |n: u8| [random.hash_one(n), random.hash_one(n + 1)];
         Self([key(0), key(2)])
@@ -43,7 +43,7 @@ impl IdHasher {
     /// The name of `bytes` in the space `space` (a policy): the same bytes in another space are another
     /// subject. What is added after a keyed hash does not change how likely a collision is.
     #[inline]
-    pub fn id(&self, space: u64, bytes: &[u8]) -> Id {
+    pub(crate) fn id(&self, space: u64, bytes: &[u8]) -> Id {
         let [one, two] = siphash::<1, 3>(self.0, bytes);
         Id([one ^ space, two])
     }

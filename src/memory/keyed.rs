@@ -17,7 +17,7 @@ const TIDY: usize = 4;
 
 /// The newcomer was not kept: the table is at its bound, and all that could make room are held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+pub(crate) struct Full;
 
 /// A table of at most `bound` values, for many threads.
 ///
@@ -38,7 +38,7 @@ pub struct Full;
 ///
 /// Shards start empty and grow (and shrink) with what they hold: about 45 bytes for each value of 16 bytes,
 /// and 64 bytes for every 512 of the bound.
-pub struct Keyed<V> {
+pub(crate) struct Keyed<V> {
     shards: Box<[Lane<V>]>,
     len: AtomicUsize,
     bound: usize,
@@ -51,7 +51,7 @@ struct Lane<V>(RwLock<Shard<V>>);
 
 impl<V: Owing> Keyed<V> {
     /// An empty table for at most `bound` values (at least 1).
-    pub fn new(bound: usize) -> Self {
+    pub(crate) fn new(bound: usize) -> Self {
         let bound = bound.max(1);
         let shards = (bound / PER_SHARD).clamp(1, 1 << 20).next_power_of_two();
         let shards = (0..shards).map(|_| Lane(RwLock::new(Shard::default()))).collect();
@@ -60,7 +60,7 @@ impl<V: Owing> Keyed<V> {
 
     /// Looks at the value of `id`, if there is one.
     #[inline]
-    pub fn with<R>(&self, id: Id, look: impl FnOnce(&V) -> R) -> Option<R> {
+    pub(crate) fn with<R>(&self, id: Id, look: impl FnOnce(&V) -> R) -> Option<R> {
         read(&self.lane(id).0).get(id).map(look)
     }
 
@@ -70,7 +70,7 @@ impl<V: Owing> Keyed<V> {
     /// # Errors
     ///
     /// [`Full`] when there was none and the new one could not be kept.
-    pub fn keep<R>(
+    pub(crate) fn keep<R>(
         &self,
         id: Id,
         now: u64,
@@ -128,7 +128,7 @@ impl<V: Owing> Keyed<V> {
 
     /// Visits all values of one shard; `None` when there is no such shard. For passes over the whole table
     /// that stop nobody for long.
-    pub fn visit<R>(
+    pub(crate) fn visit<R>(
         &self,
         shard: usize,
         visit: impl FnOnce(&mut dyn Iterator<Item = &V>) -> R,
@@ -138,17 +138,17 @@ impl<V: Owing> Keyed<V> {
     }
 
     /// How many values there are, counting those that owe nothing but are not forgotten yet.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The most there can be.
-    pub fn bound(&self) -> usize {
+    pub(crate) fn bound(&self) -> usize {
         self.bound
     }
 }

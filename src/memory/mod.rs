@@ -12,8 +12,8 @@ mod keyed;
 mod recent;
 mod shard;
 
-pub use hash::{Id, IdHasher};
-pub use keyed::{Full, Keyed};
+pub(crate) use hash::{Id, IdHasher};
+pub(crate) use keyed::{Full, Keyed};
 #[cfg(feature = "session")]
 pub(crate) use recent::Recent;
-pub use shard::Owing;
+pub(crate) use shard::Owing;

@@ -6,7 +6,7 @@ use super::hash::Id;
 const SAMPLE: usize = 64;
 
 /// A value that owes something for a while.
-pub trait Owing {
+pub(crate) trait Owing {
     /// When nothing is owed any more, in the microseconds of the caller's clock: from then on the value may be
     /// forgotten without a trace.
     fn clear_at(&self) -> u64;

@@ -61,10 +61,10 @@ impl Plan {
                 Self { command, nature, repeatable: nature == Nature::Read }
             }
             Request::Pipeline(pipeline, ..) => {
-                let reads = pipeline
-                    .cmd_iter()
-                    .all(|cmd| commands::nature(Command::of(cmd), cmd) == Nature::Read);
-                let nature = if reads { Nature::Read } else { Nature::Write };
+                let natures =
+                    pipeline.cmd_iter().map(|cmd| commands::nature(Command::of(cmd), cmd));
+                let nature = natures.reduce(Nature::with).unwrap_or(Nature::Read);
+                let reads = nature == Nature::Read;
                 Self { command: Command::PIPELINE, nature, repeatable: reads }
             }
         }
@@ -132,7 +132,7 @@ impl Connection {
 
     async fn send(&mut self, request: Request<'_>, deadline: Instant) -> Sent {
         let Some(Bound { lane, conn }) = self.bound() else { return Sent::NoLane };
-        let mut released = pin!(lane.released.notified());
+        let mut released = pin!(lane.released());
         tokio::select! {
             biased;
             answer = conn.send(request) => Sent::Answered(answer),
@@ -160,6 +160,10 @@ impl Connection {
                 return;
             }
             RequestBudget::spend();
+            // Who waits for less than the settings say has not seen a hang.
+            if self.deadline < self.redis.op_timeout {
+                return;
+            }
         }
         self.redis.monitor.report(admission, fault, began);
     }
@@ -172,11 +176,14 @@ impl Connection {
         let monitor = &self.redis.monitor;
         let mut watch = monitor.watch();
         let settled = watch.wait_for(|_| monitor.state() != State::Suspect);
-        let settled = tokio::time::timeout_at(deadline, settled).await;
-        if !matches!(settled, Ok(Ok(_))) {
-            return None;
+        match tokio::time::timeout_at(deadline, settled).await {
+            Ok(Ok(_)) => self.admit(plan).ok(),
+            Ok(Err(_ended)) => None,
+            Err(_elapsed) => {
+                RequestBudget::spend();
+                None
+            }
         }
-        self.admit(plan).ok()
     }
 
     fn count(&self, plan: Plan, outcome: Outcome, began: Instant) {

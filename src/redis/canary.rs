@@ -9,7 +9,7 @@ use std::{
 };
 
 use deadpool_redis::redis::{FromRedisValue, Pipeline, Value};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     classify,
@@ -41,6 +41,8 @@ struct Known {
     last: Option<(u64, Instant)>,
     gap: Option<Gap>,
     run_id: Option<String>,
+    /// The run id at the last recovery, as far as it was said.
+    settled: Option<Option<String>>,
 }
 
 impl Beats {
@@ -48,22 +50,37 @@ impl Beats {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was found over all changes of connections since [`forget_gap`](Self::forget_gap).
+    /// What was found over all changes of connections since [`settle`](Self::settle).
     pub(super) fn gap(&self) -> Option<Gap> {
         self.known().gap
     }
 
-    pub(super) fn forget_gap(&self) {
-        self.known().gap = None;
-    }
-
-    /// The server process that answered when a connection was last made.
-    pub(super) fn run_id(&self) -> Option<String> {
-        self.known().run_id.clone()
-    }
-
+    /// The server process that the connections lead to, if it said.
     pub(super) fn set_run_id(&self, run_id: Option<String>) {
         self.known().run_id = run_id;
+    }
+
+    /// The server process is the one that was there at the last [`settle`](Self::settle).
+    pub(super) fn is_same_process(&self) -> bool {
+        let known = self.known();
+        known.run_id.is_some() && known.settled == Some(known.run_id.clone())
+    }
+
+    /// It is another one, or has lost data: the recovery steps have to run. `false` before they ever did.
+    pub(super) fn is_restarted(&self) -> bool {
+        let known = self.known();
+        match (&known.settled, &known.run_id) {
+            (None, _) => false,
+            (Some(Some(before)), Some(now)) => before != now,
+            _ => known.gap == Some(Gap::Lost),
+        }
+    }
+
+    /// What became of the data is known and told.
+    pub(super) fn settle(&self) {
+        let mut known = self.known();
+        known.settled = Some(known.run_id.clone());
+        known.gap = None;
     }
 
     fn confirmed(&self, beat: u64) {
@@ -83,13 +100,21 @@ impl Beats {
     }
 }
 
+/// The canary's connection.
+#[derive(Clone)]
+struct Held {
+    conn: Conn,
+    /// Was the beat that it found compared with the last one written?
+    compared: bool,
+}
+
 /// Writes the beats. A write that hangs blocks its connection, so that is never one that others share.
 pub(super) struct Canary {
     source: Arc<Source>,
     key: String,
     beats: Arc<Beats>,
     next: AtomicU64,
-    conn: Mutex<Option<Conn>>,
+    held: Mutex<Option<Held>>,
 }
 
 impl Canary {
@@ -99,7 +124,7 @@ impl Canary {
             key: format!("{namespace}:canary:{instance}"),
             beats: Arc::default(),
             next: 1.into(),
-            conn: Mutex::default(),
+            held: Mutex::default(),
         }
     }
 
@@ -116,52 +141,69 @@ impl Canary {
         self.held().take();
     }
 
-    fn held(&self) -> MutexGuard<'_, Option<Conn>> {
-        self.conn.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, Option<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tries a write. A connection that was lost since the last beat says nothing: it is made anew, once.
+    /// Tries a write. A connection that was lost since the last beat, or is silent, says nothing: it is made anew, once.
+    ///
+    /// The connection stays in its place meanwhile: a probe whose read fails gives this up half way.
     pub(super) async fn beat(&self, ask: Ask) -> Writes {
-        let held = self.held().take();
-        if let Some(conn) = held
-            && let Some(writes) = self.write(conn, ask, false).await
-        {
-            return writes;
+        // The probe that this belongs to is cut off at its deadline: a silence is to be told before.
+        let end = Instant::now() + ask.deadline.mul_f64(0.8);
+        let held = self.held().clone();
+        if let Some(held) = held {
+            let enough = end.saturating_duration_since(Instant::now()) > ask.late_after * 2;
+            match self.write(held, ask, end).await {
+                // It may be this connection that is dead, as others are.
+                Some(Writes::Gone(Fault::WRITES_HANG)) if enough => {}
+                Some(writes) => return writes,
+                None => {}
+            }
         }
         match timeout(ask.deadline / 2, self.source.connect()).await {
-            Ok(Ok(conn)) => self.write(conn, ask, true).await.unwrap_or(Writes::Unknown),
+            Ok(Ok(conn)) => {
+                let held = Held { conn, compared: false };
+                *self.held() = Some(held.clone());
+                self.write(held, ask, end).await.unwrap_or(Writes::Unknown)
+            }
             Ok(Err(_)) | Err(_) => Writes::Unknown,
         }
     }
 
     /// `None`: the connection was lost.
-    async fn write(&self, mut conn: Conn, ask: Ask, is_new: bool) -> Option<Writes> {
+    async fn write(&self, mut held: Held, ask: Ask, end: Instant) -> Option<Writes> {
         let beat = self.next.fetch_add(1, Ordering::Relaxed);
         let request = self.look_and_set(beat);
-        let sending = conn.send(Request::Pipeline(&request, 0, 2));
-        let answers = match timeout(ask.late_after, sending).await {
+        let sending = held.conn.send(Request::Pipeline(&request, 0, 2));
+        let end = end.min(Instant::now() + ask.late_after);
+        let answers = match timeout_at(end, sending).await {
             Ok(Ok(Reply::Many(answers))) => answers,
-            Ok(Ok(Reply::One(_)) | Err(_)) => return None,
-            Err(_elapsed) => return Some(Writes::Gone(Fault::HANG)),
+            Ok(Ok(Reply::One(_)) | Err(_)) => {
+                self.close();
+                return None;
+            }
+            Err(_elapsed) => {
+                self.close();
+                return Some(Writes::Gone(Fault::WRITES_HANG));
+            }
         };
-        let [held, answer] = answers.as_slice() else { return None };
-        if is_new && !matches!(held, Value::ServerError(_)) {
-            self.beats.found(u64::from_redis_value_ref(held).ok());
+        let [found, answer] = answers.as_slice() else { return None };
+        if !held.compared && !matches!(found, Value::ServerError(_)) {
+            self.beats.found(u64::from_redis_value_ref(found).ok());
+            held.compared = true;
+            *self.held() = Some(held);
         }
         let Value::ServerError(error) = answer else {
             self.beats.confirmed(beat);
-            *self.held() = Some(conn);
             return Some(Writes::Work);
         };
         let fault = classify::of_server(error.code(), error.details());
-        // After WrongNode the name may lead elsewhere: this connection never will.
-        if fault.is_none_or(|fault| fault.class() != FaultClass::WrongNode) {
-            *self.held() = Some(conn);
-        }
         Some(match fault {
-            Some(fault)
-                if matches!(fault.class(), FaultClass::WritesGone | FaultClass::WrongNode) =>
-            {
+            Some(fault) if fault.class() == FaultClass::WritesGone => Writes::Gone(fault),
+            Some(fault) if fault.class() == FaultClass::WrongNode => {
+                // The name may lead elsewhere by now: this connection never will.
+                self.close();
                 Writes::Gone(fault)
             }
             // Not allowed to, or about more than writes: the reads that are asked beside say so.

@@ -87,6 +87,10 @@ pub(super) fn of_error(error: &RedisError) -> Option<Fault> {
 
 /// As [`of_error`], for a connection that was just to be made: nothing is about a command then.
 pub(super) fn of_connecting(error: &RedisError) -> Fault {
+    // Nobody refused: nobody answered.
+    if error.is_timeout() {
+        return Fault::HANG;
+    }
     if let Some(fault) = credentials(error).or_else(|| of_error(error)) {
         return fault;
     }

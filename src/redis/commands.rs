@@ -3,7 +3,7 @@
 use deadpool_redis::redis::{Arg, Cmd};
 
 /// What a command needs of Redis, and of its connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Nature {
     Read,
     Write,
@@ -11,6 +11,13 @@ pub(super) enum Nature {
     Blocks,
     /// Changes the connection for whoever comes after: needs a connection of its own.
     Binds,
+}
+
+impl Nature {
+    /// What both together need: the most that one of them does.
+    pub(super) fn with(self, other: Self) -> Self {
+        self.max(other)
+    }
 }
 
 /// A command by its place in the table; the last place is for those that are not in it.
@@ -184,8 +191,31 @@ pub(super) fn nature(command: Command, cmd: &Cmd) -> Nature {
     nature
 }
 
-/// Longer than any name in the table.
-const LONGEST: usize = 24;
+/// The names as numbers in the same order: to find one takes a few comparisons of integers.
+static NUMBERS: [u128; TABLE.len()] = {
+    let mut numbers = [0; TABLE.len()];
+    let mut at = 0;
+    while at < TABLE.len() {
+        numbers[at] = number(TABLE[at].0.as_bytes());
+        at += 1;
+    }
+    numbers
+};
+
+/// No name in the table is longer.
+const LONGEST: usize = 16;
+
+/// A name in upper case as a number that sorts as it does.
+const fn number(name: &[u8]) -> u128 {
+    let mut number = 0;
+    let mut at = 0;
+    while at < LONGEST {
+        let letter = if at < name.len() { name[at].to_ascii_uppercase() } else { 0 };
+        number = number << 8 | letter as u128;
+        at += 1;
+    }
+    number
+}
 
 impl Command {
     pub(super) const PIPELINE: Self = Self(TABLE.len());
@@ -194,12 +224,10 @@ impl Command {
     pub(super) const COUNT: usize = TABLE.len() + 2;
 
     pub(super) fn named(name: &[u8]) -> Self {
-        let mut upper = [0; LONGEST];
-        let Some(upper) = upper.get_mut(..name.len()) else { return Self::OTHER };
-        upper.copy_from_slice(name);
-        upper.make_ascii_uppercase();
-        let found = TABLE.binary_search_by(|(name, _)| name.as_bytes().cmp(upper));
-        found.map_or(Self::OTHER, Self)
+        if name.len() > LONGEST {
+            return Self::OTHER;
+        }
+        NUMBERS.binary_search(&number(name)).map_or(Self::OTHER, Self)
     }
 
     /// The command's place in the table.
@@ -233,8 +261,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_sorted_and_short_names_fit() {
-        assert!(TABLE.is_sorted_by(|(a, _), (b, _)| a < b));
+    fn the_table_is_sorted_and_its_names_fit() {
+        assert!(NUMBERS.is_sorted_by(|a, b| a < b));
         assert!(TABLE.iter().all(|(name, _)| name.len() <= LONGEST));
     }
 

@@ -62,7 +62,8 @@ impl Bound {
 }
 
 impl Connection {
-    /// The longest wait for one command, in place of the one in the settings.
+    /// The longest wait for one command, in place of the one in the settings. A command that is not answered within a
+    /// shorter one says nothing about Redis; within a longer one, it does.
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;

@@ -19,10 +19,19 @@ use crate::{
 /// KEYS: the epoch. ARGV: the epoch to begin when there is none, or when `rotate` is the one that stands. Returns the one that stands.
 const SCRIPT: &str = include_str!("epoch.lua");
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 struct Known {
     epoch: Option<String>,
-    run_id: Option<String>,
+    /// What it was told.
+    last: Option<Recovery>,
+}
+
+impl Known {
+    /// What an attempt found that never came to its end: the steps after this one may not know of it.
+    fn unsettled(&self) -> Continuity {
+        let last = self.last.as_ref().filter(|last| !last.is_finished());
+        last.map_or(Continuity::Kept, Recovery::continuity)
+    }
 }
 
 #[derive(Clone)]
@@ -50,9 +59,8 @@ impl Epoch {
         recovery: Recovery,
     ) -> Result<(), Error> {
         let before = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let run_id = self.beats.run_id();
         let mut epoch = self.stands(&mut connection, "").await?;
-        let same_process = run_id.is_some() && run_id == before.run_id;
+        let same_process = self.beats.is_same_process();
         let continuity = match (&before.epoch, self.beats.gap()) {
             (None, _) => Continuity::Kept,
             (Some(known), _) if *known != epoch => Continuity::Lost,
@@ -63,13 +71,14 @@ impl Epoch {
                 Continuity::Lost
             }
         };
+        let continuity = continuity.or_worse(before.unsettled());
         recovery.set_continuity(continuity);
         if continuity == Continuity::Lost {
             tracing::warn!("Redis has lost data, or came back older: what guards is pushed again");
         }
-        self.beats.forget_gap();
+        self.beats.settle();
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
-            Known { epoch: Some(epoch), run_id };
+            Known { epoch: Some(epoch), last: Some(recovery) };
         Ok(())
     }
 

@@ -68,8 +68,9 @@ pub(super) struct Inner {
     service: String,
     instance: String,
     metrics: Metrics,
-    op_timeout: Duration,
+    pub(super) op_timeout: Duration,
     probe_timeout: Duration,
+    probe_interval: Duration,
 }
 
 impl Redis {
@@ -133,6 +134,7 @@ impl Redis {
             metrics: config.metrics,
             op_timeout: config.health.op_timeout(),
             probe_timeout: config.health.probe_timeout(),
+            probe_interval: config.health.probe_interval(),
         });
         let epoch = register(&inner, Stage::Epoch, "epoch", move |connection, recovery| {
             epoch.clone().establish(connection, recovery)
@@ -249,6 +251,11 @@ impl Redis {
     /// The name of this process, as in the metrics and in Redis.
     pub fn instance_id(&self) -> &str {
         &self.inner.instance
+    }
+
+    /// Between probes while all is well.
+    pub(crate) fn probe_interval(&self) -> Duration {
+        self.inner.probe_interval
     }
 
     /// Where things are counted.

@@ -8,11 +8,10 @@ use std::sync::{
 use arc_swap::ArcSwap;
 #[cfg(feature = "cluster")]
 use deadpool_redis::cluster::ClusterConnection;
-use deadpool_redis::redis::{
-    Cmd, Pipeline, RedisResult, Value,
-    aio::{ConnectionLike, MultiplexedConnection},
-};
-use tokio::sync::Notify;
+#[cfg(feature = "cluster")]
+use deadpool_redis::redis::aio::ConnectionLike;
+use deadpool_redis::redis::{Cmd, Pipeline, RedisResult, Value, aio::MultiplexedConnection};
+use tokio::sync::{Notify, futures::Notified};
 
 /// A connection that any number of callers use at once.
 #[derive(Clone)]
@@ -57,17 +56,23 @@ impl Conn {
     }
 }
 
+/// So many places to wait for a release, so that threads do not wait for each other to wait.
+const PLACES: usize = 8;
+
+#[derive(Default)]
+#[repr(align(128))]
+struct Place(Notify);
+
 /// One connection that is kept.
 pub(super) struct Lane {
     pub(super) conn: Conn,
-    /// Wakes whoever waits for an answer that will not come.
-    pub(super) released: Notify,
+    places: [Place; PLACES],
     retired: AtomicBool,
 }
 
 impl Lane {
     pub(super) fn new(conn: Conn) -> Arc<Self> {
-        Arc::new(Self { conn, released: Notify::new(), retired: false.into() })
+        Arc::new(Self { conn, places: Default::default(), retired: false.into() })
     }
 
     /// Nothing new is to be sent on it.
@@ -75,12 +80,24 @@ impl Lane {
         self.retired.load(Ordering::Acquire)
     }
 
+    /// Ends when the answer that is waited for will not come.
+    pub(super) fn released(&self) -> Notified<'_> {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            static PLACE: usize = THREADS.fetch_add(1, Ordering::Relaxed) % PLACES;
+        }
+        let place = PLACE.try_with(|place| *place).unwrap_or_default();
+        self.places.get(place).unwrap_or(&self.places[0]).0.notified()
+    }
+
     fn retire(&self) {
         self.retired.store(true, Ordering::Release);
     }
 
     fn release(&self) {
-        self.released.notify_waiters();
+        for place in &self.places {
+            place.0.notify_waiters();
+        }
     }
 }
 

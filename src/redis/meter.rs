@@ -94,12 +94,12 @@ impl Meter {
     }
 
     pub(super) fn usage(&self) -> Usage {
-        let mut usage = Usage::default();
-        usage.hits = self.hits.load(Relaxed);
-        usage.misses = self.misses.load(Relaxed);
-        usage.sets = self.sets.load(Relaxed);
-        usage.deletes = self.deletes.load(Relaxed);
-        usage.errors = self.errors.load(Relaxed);
-        usage
+        Usage {
+            hits: self.hits.load(Relaxed),
+            misses: self.misses.load(Relaxed),
+            sets: self.sets.load(Relaxed),
+            deletes: self.deletes.load(Relaxed),
+            errors: self.errors.load(Relaxed),
+        }
     }
 }

@@ -43,6 +43,14 @@ impl Seen {
     }
 }
 
+/// Connections that were made just now.
+struct Opened {
+    conns: Vec<Conn>,
+    seen: Seen,
+    /// The server process that they lead to, if it said.
+    run_id: Option<String>,
+}
+
 pub(super) struct RedisProbe {
     source: Arc<Source>,
     lanes: Arc<Lanes>,
@@ -78,7 +86,7 @@ impl RedisProbe {
     async fn read(&self, ask: Ask) -> Result<Seen, Fault> {
         match ask.via {
             Via::Kept => self.kept().await,
-            Via::Fresh => self.open(1).await.map(|(_, seen)| seen),
+            Via::Fresh => self.open(1).await.map(|opened| opened.seen),
             Via::Both => self.both(ask).await,
             Via::Renew => self.renew().await,
         }
@@ -94,8 +102,9 @@ impl RedisProbe {
     }
 
     async fn renew(&self) -> Result<Seen, Fault> {
-        let (conns, seen) = self.open(self.wanted).await?;
+        let Opened { conns, seen, run_id } = self.open(self.wanted).await?;
         self.lanes.install(conns.into_iter().map(Lane::new).collect(), &[]);
+        self.canary.beats().set_run_id(run_id);
         Ok(seen)
     }
 
@@ -137,7 +146,7 @@ impl RedisProbe {
         &self,
         before: &[Arc<Lane>],
         alive: Vec<(Arc<Lane>, Seen)>,
-        opened: Option<Result<(Vec<Conn>, Seen), Fault>>,
+        opened: Option<Result<Opened, Fault>>,
         fault: Option<Fault>,
     ) -> Result<Seen, Fault> {
         let seen = alive.iter().map(|(_, seen)| *seen).reduce(Seen::worse);
@@ -148,10 +157,11 @@ impl RedisProbe {
         let is_dead = |lane: &&Arc<Lane>| !lanes.iter().any(|alive| Arc::ptr_eq(alive, lane));
         let dead: Vec<_> = before.iter().filter(is_dead).cloned().collect();
         let answer = match opened {
-            Some(Ok((conns, fresh))) => {
+            Some(Ok(opened)) => {
                 let missing = self.wanted.saturating_sub(lanes.len());
-                lanes.extend(conns.into_iter().take(missing).map(Lane::new));
-                Ok(seen.map_or(fresh, |seen| seen.worse(fresh)))
+                lanes.extend(opened.conns.into_iter().take(missing).map(Lane::new));
+                self.canary.beats().set_run_id(opened.run_id);
+                Ok(seen.map_or(opened.seen, |seen| seen.worse(opened.seen)))
             }
             Some(Err(refused)) => seen.ok_or(refused),
             None => seen.or(None).ok_or(fault.unwrap_or(Fault::HANG)),
@@ -163,24 +173,28 @@ impl RedisProbe {
     }
 
     /// Opens this many connections, and asks over each. One that serves is enough.
-    async fn open(&self, count: usize) -> Result<(Vec<Conn>, Seen), Fault> {
-        let opened = join_all((0..count).map(|_| self.open_one())).await;
+    async fn open(&self, count: usize) -> Result<Opened, Fault> {
+        let each = join_all((0..count).map(|_| self.open_one())).await;
         let mut conns = Vec::with_capacity(count);
         let mut answers = Vec::with_capacity(count);
-        let mut fault = Fault::HANG;
-        for result in opened {
+        let (mut run_id, mut fault) = (None, Fault::HANG);
+        for result in each {
             match result {
-                Ok((conn, seen)) => {
+                Ok((conn, seen, told)) => {
                     conns.push(conn);
                     answers.push(Ok(seen));
+                    run_id = told;
                 }
                 Err(met) => fault = met,
             }
         }
-        if conns.is_empty() { Err(fault) } else { Ok((conns, worst(answers)?)) }
+        if conns.is_empty() {
+            return Err(fault);
+        }
+        Ok(Opened { conns, seen: worst(answers)?, run_id })
     }
 
-    async fn open_one(&self) -> Result<(Conn, Seen), Fault> {
+    async fn open_one(&self) -> Result<(Conn, Seen, Option<String>), Fault> {
         let connected = self.source.connect().await;
         match &connected {
             Ok(_) => self.meter.connected.add(1),
@@ -190,8 +204,8 @@ impl RedisProbe {
             }
         }
         let conn = connected.map_err(|error| classify::of_connecting(&error))?;
-        let (seen, ()) = join(self.look(conn.clone()), self.learn(conn.clone())).await;
-        Ok((conn, seen?))
+        let (seen, run_id) = join(self.look(conn.clone()), self.learn(conn.clone())).await;
+        Ok((conn, seen?, run_id))
     }
 
     /// Asks over one connection. PING hides much: see the table in `docs/health.md`.
@@ -218,17 +232,16 @@ impl RedisProbe {
         }
     }
 
-    /// Which server is it? Not being told is no fault.
-    async fn learn(&self, mut conn: Conn) {
+    /// Which server process is it? Not being told is no fault.
+    async fn learn(&self, mut conn: Conn) -> Option<String> {
         let mut info = cmd("INFO");
         info.arg("server");
-        let answer = conn.send(Request::Command(&info)).await;
-        let Ok(Reply::One(value)) = answer else { return };
-        let Ok(info) = InfoDict::from_redis_value(value) else { return };
+        let Ok(Reply::One(value)) = conn.send(Request::Command(&info)).await else { return None };
+        let info = InfoDict::from_redis_value(value).ok()?;
         if let Some(version) = info.get::<String>("redis_version") {
             *self.version.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
         }
-        self.canary.beats().set_run_id(info.get("run_id"));
+        info.get("run_id")
     }
 }
 
@@ -255,17 +268,17 @@ impl Probe for RedisProbe {
             async { Ok(if ask.write { self.canary.beat(ask).await } else { Writes::Unknown }) };
         let (seen, tried) = try_join(self.read(ask), write).await?;
         let writes = seen.writes_gone.map_or(tried, Writes::Gone);
-        Ok(Answer::new(seen.latency).with_writes(writes))
+        let restarted = self.canary.beats().is_restarted();
+        Ok(Answer::new(seen.latency).with_writes(writes).with_restarted(restarted))
     }
 
     fn details(&self) -> Details {
-        let mut details = Details::default();
-        details.url = Some(self.url.clone());
-        details.server_version =
-            self.version.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        details.topology = Some(self.source.topology().as_str());
-        details.usage = self.meter.usage();
-        details
+        Details {
+            url: Some(self.url.clone()),
+            server_version: self.version.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            topology: Some(self.source.topology().as_str()),
+            usage: self.meter.usage(),
+        }
     }
 
     fn outage(&self, keep: bool) {

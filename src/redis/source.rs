@@ -18,7 +18,7 @@ use deadpool_redis::{
     Manager,
     redis::{
         AsyncConnectionConfig, ConnectionInfo, ErrorKind, ProtocolVersion, PushInfo, PushKind,
-        RedisError, RedisResult, aio::MultiplexedConnection, io::tcp::TcpSettings,
+        RedisError, RedisResult, io::tcp::TcpSettings,
     },
 };
 use tokio::time::Instant;
@@ -91,19 +91,23 @@ impl Pool {
 
     async fn connect(&self) -> RedisResult<Conn> {
         match self {
-            Self::Standalone(pool) => shared(pool.manager().create().await),
+            Self::Standalone(pool) => pool.manager().create().await.map(Conn::Multiplexed),
             #[cfg(feature = "sentinel")]
-            Self::Sentinel(pool) => shared(pool.manager().create().await),
+            Self::Sentinel(pool) => pool.manager().create().await.map(Conn::Multiplexed),
             #[cfg(feature = "cluster")]
             Self::Cluster(pool) => pool.manager().create().await.map(Conn::Cluster),
         }
     }
 }
 
-fn shared(made: RedisResult<MultiplexedConnection>) -> RedisResult<Conn> {
-    let mut connection = made?;
-    connection.set_response_timeout(NEVER);
-    Ok(Conn::Multiplexed(connection))
+/// The client's own timeouts give way to ours.
+fn without_timeout(mut conn: Conn) -> Conn {
+    match &mut conn {
+        Conn::Multiplexed(connection) => connection.set_response_timeout(NEVER),
+        #[cfg(feature = "cluster")]
+        Conn::Cluster(_) => {}
+    }
+    conn
 }
 
 /// Makes connections.
@@ -177,7 +181,9 @@ impl Source {
 
     /// A new connection. Takes as long as it takes: the caller has the deadline.
     pub(super) async fn connect(&self) -> RedisResult<Conn> {
-        let Some(resp2) = &self.resp2 else { return self.pool.connect().await };
+        let Some(resp2) = &self.resp2 else {
+            return self.pool.connect().await.map(without_timeout);
+        };
         if self.old_server.load(Ordering::Relaxed) {
             return resp2.connect().await;
         }

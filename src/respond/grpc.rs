@@ -34,6 +34,8 @@ pub(super) fn trailers_only(refusal: Refusal, content_type: HeaderValue) -> Resp
     let code = match refusal.kind() {
         RefusalKind::Unavailable { .. } => 14,
         RefusalKind::RateLimited => 8,
+        RefusalKind::NoKey => 3,
+        RefusalKind::Revoked => 16,
     };
     let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();

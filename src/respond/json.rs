@@ -5,6 +5,9 @@ use crate::health::State;
 
 pub(super) const TYPE: &str = "application/json";
 pub(super) const PROBLEM_TYPE: &str = "application/problem+json";
+const REDUCED_CAPACITY: &str =
+    "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
 /// One of the four words for a Redis that is not there. Where reads go on and only the writes that
 /// a request needs are gone, that request has met a Redis that is not there, too.
@@ -17,8 +20,8 @@ const fn word(state: State) -> &'static str {
 
 pub(super) fn plain(refusal: Refusal) -> String {
     let status = match refusal.kind() {
-        RefusalKind::Unavailable { state } => format!(r#""status":"{}","#, word(state)),
-        RefusalKind::RateLimited => String::new(),
+        RefusalKind::Unavailable { state } => format!(r#","status":"{}""#, word(state)),
+        RefusalKind::RateLimited | RefusalKind::NoKey | RefusalKind::Revoked => String::new(),
     };
     format!("{{{}}}", members(refusal, &status))
 }
@@ -29,17 +32,20 @@ pub(super) fn plain(refusal: Refusal) -> String {
 pub(super) fn problem(refusal: Refusal) -> String {
     let (kind, title) = match refusal.kind() {
         RefusalKind::Unavailable { .. } => (
-            "temporary-reduced-capacity",
+            REDUCED_CAPACITY,
             "Request cannot be satisfied due to temporary server capacity constraints",
         ),
         RefusalKind::RateLimited => {
-            ("quota-exceeded", "Request cannot be satisfied as assigned quota has been exceeded")
+            (QUOTA_EXCEEDED, "Request cannot be satisfied as assigned quota has been exceeded")
         }
+        // RFC 9457: a problem that says no more than its status.
+        RefusalKind::NoKey => ("about:blank", "Bad Request"),
+        RefusalKind::Revoked => ("about:blank", "Unauthorized"),
     };
     format!(
-        r#"{{"type":"https://iana.org/assignments/http-problem-types#{kind}","title":"{title}","detail":"{}",{}}}"#,
+        r#"{{"type":"{kind}","title":"{title}","detail":"{}",{}}}"#,
         refusal.message(),
-        members(refusal, &format!(r#""status":{},"#, refusal.status().as_u16())),
+        members(refusal, &format!(r#","status":{}"#, refusal.status().as_u16())),
     )
 }
 
@@ -47,19 +53,20 @@ fn members(refusal: Refusal, status: &str) -> String {
     let error = match refusal.kind() {
         RefusalKind::Unavailable { .. } => "Service Temporarily Unavailable",
         RefusalKind::RateLimited => "Too Many Requests",
+        RefusalKind::NoKey => "Bad Request",
+        RefusalKind::Revoked => "Unauthorized",
     };
-    let retry_after = match refusal.retry_after() {
-        Some(seconds) => seconds.to_string(),
-        None => "null".to_owned(),
+    let retry_after = match (refusal.retry_after(), refusal.kind()) {
+        (Some(seconds), _) => format!(r#","retryAfter":{seconds}"#),
+        (None, RefusalKind::Revoked) => String::new(),
+        (None, _) => r#","retryAfter":null"#.to_owned(),
     };
     let details = match refusal.kind() {
         RefusalKind::Unavailable { state } => {
             format!(r#","details":{{"connectionState":"{}","retrying":true}}"#, word(state))
         }
-        RefusalKind::RateLimited => String::new(),
+        RefusalKind::RateLimited | RefusalKind::NoKey | RefusalKind::Revoked => String::new(),
     };
     let message = refusal.message();
-    format!(
-        r#""error":"{error}","message":"{message}",{status}"retryAfter":{retry_after}{details}"#
-    )
+    format!(r#""error":"{error}","message":"{message}"{status}{retry_after}{details}"#)
 }

@@ -23,6 +23,10 @@ pub enum RefusalKind {
     },
     /// Too many requests: 429, or gRPC's `RESOURCE_EXHAUSTED`.
     RateLimited,
+    /// The request does not say whom it is to be counted for, and has to: 400, or gRPC's `INVALID_ARGUMENT`.
+    NoKey,
+    /// The token has been revoked: 401, or gRPC's `UNAUTHENTICATED`.
+    Revoked,
 }
 
 /// A refusal: why, and when to come back.
@@ -48,6 +52,17 @@ impl Refusal {
         Self { kind: RefusalKind::RateLimited, retry_after: wait.map(whole_seconds_up) }
     }
 
+    /// The request does not say whom it is to be counted for. No wait mends that.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
+    pub(crate) const fn no_key() -> Self {
+        Self { kind: RefusalKind::NoKey, retry_after: None }
+    }
+
+    /// The token of this request has been revoked: another one is needed, and no wait will do.
+    pub const fn revoked() -> Self {
+        Self { kind: RefusalKind::Revoked, retry_after: None }
+    }
+
     /// Why.
     pub const fn kind(self) -> RefusalKind {
         self.kind
@@ -58,11 +73,13 @@ impl Refusal {
         self.retry_after
     }
 
-    /// The HTTP status: 503 or 429. (A gRPC client gets 200 and its own status.)
+    /// The HTTP status: 503, 429, 401 or 400. (A gRPC client gets 200 and its own status.)
     pub const fn status(self) -> StatusCode {
         match self.kind {
             RefusalKind::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             RefusalKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            RefusalKind::NoKey => StatusCode::BAD_REQUEST,
+            RefusalKind::Revoked => StatusCode::UNAUTHORIZED,
         }
     }
 
@@ -76,6 +93,8 @@ impl Refusal {
             (RefusalKind::RateLimited, None) => {
                 "This request costs more than is ever admitted at once."
             }
+            (RefusalKind::NoKey, _) => "The request does not say who is asking.",
+            (RefusalKind::Revoked, _) => "This token has been revoked.",
         }
     }
 
@@ -114,6 +133,10 @@ impl Refusal {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.kind == RefusalKind::Revoked {
+            let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
         response
     }
 }

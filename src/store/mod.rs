@@ -3,7 +3,17 @@
 //! Nothing here knows http or tower. Each store has a law (a pure function), a form of it in Redis (a script), and a
 //! form in memory that takes over.
 
+pub mod lockout;
 pub mod rate;
+pub mod revocation;
 #[cfg(feature = "session")]
 pub mod session;
+mod sink;
 mod switch;
+
+pub use sink::{Note, Sink};
+
+/// The guide, so that its examples are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guards.md")]
+struct GuardsGuide;

@@ -65,7 +65,7 @@ async fn a_refusal_leaves_the_readiness_where_it_is() {
 async fn the_strict_service_is_strict() {
     let mut strict = Strict::new(service_fn(done));
     strict.ready().await.unwrap();
-    let _ = strict.clone().call(Request::default());
+    drop(strict.clone().call(Request::default()));
 }
 
 /// An error of its own, from readiness and from the call, goes through as it is.

@@ -1,9 +1,13 @@
 //! The routes of `examples/gateway`, and a client that keeps cookies while Redis is stopped, hung, emptied and restarted.
 
+use std::path::Path;
+
 use axum::middleware::map_response;
 use evenkeel::layer::SessionLayer;
 use http::{StatusCode, header};
 use serde_json::json;
+
+use crate::{database::Database, login_guard::LoginGuard};
 
 use super::{
     app::{Instance, PATIENCE, keys},
@@ -21,13 +25,17 @@ const ALICE: &str = r#"{"user":"alice","password":"correct-horse"}"#;
 
 async fn gateway(server: &RedisServer) -> Instance {
     let mut layer = None;
+    let mut guarded = None;
+    let database = Database::open(Path::new(":memory:")).await.unwrap();
     let instance = Instance::with(server, |redis| {
+        guarded = Some(redis.clone());
         let sessions =
             SessionLayer::new(redis, keys()).with_stateless_keys(sessions::STATELESS_KEYS);
         layer.insert(sessions).clone()
     })
     .await;
-    let router = sessions::routes().layer(layer.unwrap()).layer(map_response(errors::as_json));
+    let guard = LoginGuard::new(&guarded.unwrap(), &database).await.unwrap();
+    let router = sessions::routes(guard).layer(layer.unwrap()).layer(map_response(errors::as_json));
     Instance { router, ..instance }
 }
 
@@ -131,4 +139,28 @@ async fn bad_input_is_a_4xx_that_says_what_is_wrong() {
     assert!(stored.is_empty(), "{stored:?}");
     let known = eventually(PATIENCE, || async { on.monitor().is_available() });
     assert!(known.await);
+}
+
+#[tokio::test]
+async fn five_wrong_passwords_lock_a_user_out_also_while_redis_is_away() {
+    const WRONG: &str = r#"{"user":"alice","password":"tr0ub4dor"}"#;
+    let server = RedisServer::start().await;
+    let on = gateway(&server).await;
+    let mut client = Client::default();
+    assert!(eventually(PATIENCE, || async { on.monitor().is_available() }).await);
+    for _ in 0..3 {
+        assert_eq!(client.post(&on, "/login", WRONG).await.status, StatusCode::UNAUTHORIZED);
+    }
+    server.kill();
+    for _ in 0..2 {
+        assert_eq!(client.post(&on, "/login", WRONG).await.status, StatusCode::UNAUTHORIZED);
+    }
+    let locked = client.post(&on, "/login", ALICE).await;
+    assert_eq!(locked.status, StatusCode::LOCKED);
+    assert!(locked.headers.contains_key(header::RETRY_AFTER));
+    let other = r#"{"user":"bob","password":"correct-horse"}"#;
+    assert_eq!(client.post(&on, "/login", other).await.status, StatusCode::OK);
+    server.restart_empty().await;
+    assert!(eventually(PATIENCE, || async { on.monitor().is_available() }).await);
+    assert_eq!(client.post(&on, "/login", ALICE).await.status, StatusCode::LOCKED);
 }

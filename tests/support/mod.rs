@@ -2,6 +2,7 @@
 //!
 //! Each integration test includes it with `mod support;` and uses the part that it needs.
 #![allow(dead_code, unused_imports, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![forbid(unsafe_code)]
 
 mod cluster;

@@ -43,7 +43,7 @@ pub enum ForwardedHeader {
 /// # Examples
 ///
 /// ```
-/// use evenkeel::layer::rate_limit::forwarded::TrustedProxies;
+/// use evenkeel::layer::rate_limit::TrustedProxies;
 /// use http::HeaderMap;
 ///
 /// let proxies: TrustedProxies = "10.0.0.0/8, 2001:db8::/32".parse()?;
@@ -51,7 +51,7 @@ pub enum ForwardedHeader {
 /// headers.insert("x-forwarded-for", "6.6.6.6, 203.0.113.9, 10.0.0.2".parse().unwrap());
 /// let client = proxies.client("10.0.0.1".parse().unwrap(), &headers);
 /// assert_eq!(client.to_string(), "203.0.113.9", "6.6.6.6 is what the client claims");
-/// # Ok::<(), evenkeel::layer::rate_limit::forwarded::ProxiesError>(())
+/// # Ok::<(), evenkeel::layer::rate_limit::ProxiesError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies {
@@ -60,8 +60,7 @@ pub struct TrustedProxies {
 }
 
 impl TrustedProxies {
-    /// Trusts the proxies in these networks.
-    pub fn new(nets: impl IntoIterator<Item = IpNet>) -> Self {
+    fn new(nets: impl IntoIterator<Item = IpNet>) -> Self {
         Self { nets: nets.into_iter().map(fold_net).collect(), header: ForwardedHeader::Either }
     }
 

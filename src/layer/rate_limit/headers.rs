@@ -1,9 +1,12 @@
 //! What a limited route tells its clients: the `RateLimit` headers.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::store::rate::{Decision, Policy};
+use crate::time::whole_seconds_up;
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STATE: HeaderName = HeaderName::from_static("ratelimit");
@@ -28,75 +31,47 @@ pub enum HeaderStyle {
     None,
 }
 
-/// Writes the headers of one policy. Made once for each policy: what does not change is rendered then.
-#[derive(Clone, Debug)]
-pub struct RateLimitHeaders {
-    style: HeaderStyle,
-    policy: HeaderValue,
-    /// For each window `"name";r=`.
-    prefixes: Box<[Box<[u8]>]>,
-    /// Enough room for the whole `RateLimit` value.
-    room: usize,
-}
-
-impl RateLimitHeaders {
-    /// The headers of `policy` in this style. For the share of an instance these are the share's numbers: what is
-    /// in force.
-    pub fn new(style: HeaderStyle, policy: &Policy) -> Self {
-        let mut line = Vec::new();
-        let mut prefixes: Vec<Box<[u8]>> = Vec::new();
-        for label in policy.labels() {
-            if !line.is_empty() {
-                line.extend_from_slice(b", ");
-            }
-            // Names are visible ASCII without quotes and backslashes, so they need no escapes.
-            let name = [b"\"", label.name.as_bytes(), b"\";"].concat();
-            line.extend_from_slice(&name);
-            line.extend_from_slice(b"q=");
-            push_number(&mut line, u64::from(label.count));
-            line.extend_from_slice(b";w=");
-            push_number(&mut line, label.seconds);
-            prefixes.push([&name, &b"r="[..]].concat().into());
+impl HeaderStyle {
+    /// Puts the headers for this decision, one on this policy, in place of any that an inner service has set. For the
+    /// share of an instance these are the share's numbers: what is in force.
+    pub(crate) fn apply(self, policy: &Policy, decision: &Decision, headers: &mut HeaderMap) {
+        if matches!(self, Self::Draft | Self::Both) {
+            headers.insert(POLICY, value(policy.labels().line.clone()));
+            headers.insert(STATE, state(policy, decision));
         }
-        let room = prefixes.iter().map(|prefix| prefix.len() + 2 + 10 + 3 + 20).sum();
-        Self { style, policy: value(line), prefixes: prefixes.into(), room }
-    }
-
-    /// Puts the headers for this decision, one on the policy that these were made for, in place of any that an
-    /// inner service has set.
-    pub fn apply(&self, policy: &Policy, decision: &Decision, headers: &mut HeaderMap) {
-        if matches!(self.style, HeaderStyle::Draft | HeaderStyle::Both) {
-            headers.insert(POLICY, self.policy.clone());
-            headers.insert(STATE, self.state(policy, decision));
-        }
-        if matches!(self.style, HeaderStyle::XRateLimit | HeaderStyle::Both) {
+        if matches!(self, Self::XRateLimit | Self::Both) {
             let tightest = policy.levels(decision).nth(decision.tightest());
             let (limit, reset) =
-                tightest.map_or((0, 0), |level| (level.limit, whole_seconds(level.reset_after)));
+                tightest.map_or((0, 0), |level| (level.limit, seconds(level.reset_after)));
             headers.insert(X_LIMIT, number(u64::from(limit)));
             headers.insert(X_REMAINING, number(u64::from(decision.remaining())));
             headers.insert(X_RESET, number(reset));
         }
     }
-
-    fn state(&self, policy: &Policy, decision: &Decision) -> HeaderValue {
-        let mut line = Vec::with_capacity(self.room);
-        for (prefix, level) in self.prefixes.iter().zip(policy.levels(decision)) {
-            if !line.is_empty() {
-                line.extend_from_slice(b", ");
-            }
-            line.extend_from_slice(prefix);
-            push_number(&mut line, u64::from(level.remaining));
-            line.extend_from_slice(b";t=");
-            push_number(&mut line, whole_seconds(level.next_after));
-        }
-        value(line)
-    }
 }
 
-/// Rounded up: who waits that long has waited long enough.
-fn whole_seconds(wait: std::time::Duration) -> u64 {
-    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))
+/// Room for one item beyond its prefix: two numbers and what is between them.
+const ITEM: usize = 10 + 3 + 20 + 2;
+
+fn state(policy: &Policy, decision: &Decision) -> HeaderValue {
+    let labels = &policy.labels().each;
+    let room = labels.iter().map(|label| label.prefix.len() + ITEM).sum();
+    let mut line = Vec::with_capacity(room);
+    for (label, level) in labels.iter().zip(policy.levels(decision)) {
+        if !line.is_empty() {
+            line.extend_from_slice(b", ");
+        }
+        line.extend_from_slice(label.prefix.as_bytes());
+        push_number(&mut line, u64::from(level.remaining));
+        line.extend_from_slice(b";t=");
+        push_number(&mut line, seconds(level.next_after));
+    }
+    value(line.into())
+}
+
+/// Unlike a wait that a client is told to wait, this may be nothing: all is there.
+fn seconds(wait: Duration) -> u64 {
+    if wait.is_zero() { 0 } else { whole_seconds_up(wait) }
 }
 
 fn number(number: u64) -> HeaderValue {
@@ -105,8 +80,8 @@ fn number(number: u64) -> HeaderValue {
 
 /// All that is written here is visible ASCII; were it not, the header would be empty rather than the answer
 /// lost.
-fn value(line: Vec<u8>) -> HeaderValue {
-    HeaderValue::from_maybe_shared(Bytes::from(line)).unwrap_or(HeaderValue::from_static(""))
+fn value(line: Bytes) -> HeaderValue {
+    HeaderValue::from_maybe_shared(line).unwrap_or(HeaderValue::from_static(""))
 }
 
 fn push_number(line: &mut Vec<u8>, mut number: u64) {
@@ -134,7 +109,7 @@ mod tests {
         let decision = RateMemory::new(1).decide(policy, &Subject::text("a"), 0, cost);
         let mut headers = HeaderMap::new();
         headers.insert(STATE, HeaderValue::from_static("an inner service's"));
-        RateLimitHeaders::new(style, policy).apply(policy, &decision, &mut headers);
+        style.apply(policy, &decision, &mut headers);
         let mut lines: Vec<String> = headers
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().expect("ASCII")))
@@ -196,8 +171,8 @@ mod tests {
         #[test]
         fn any_name_makes_a_header(name in "\\PC{0,80}") {
             let policy = Policy::from([Quota::per_second(1).with_name(name.clone()), Quota::per_day(1).with_name(name)]);
-            let headers = RateLimitHeaders::new(HeaderStyle::Draft, &policy);
-            prop_assert_eq!(headers.policy.as_bytes().iter().filter(|byte| **byte == b'"').count(), 4);
+            let line = value(policy.labels().line.clone());
+            prop_assert_eq!(line.as_bytes().iter().filter(|byte| **byte == b'"').count(), 4);
         }
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+#[cfg(feature = "axum")]
+use axum::extract::ConnectInfo;
 use http::header::HeaderName;
 use http::{Extensions, HeaderMap, Method, Request, Uri};
 
@@ -15,7 +17,8 @@ use crate::store::rate::Subject;
 pub const IPV6_PREFIX: u8 = 64;
 
 /// The peer's address, in a request's extensions. Whoever accepts connections puts it there; a plain
-/// [`SocketAddr`] is found as well.
+/// [`SocketAddr`] is found as well, and (feature `axum`) what axum's `into_make_service_with_connect_info::<SocketAddr>`
+/// puts there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
 
@@ -55,7 +58,7 @@ type SubjectFn = dyn Fn(&RequestView<'_>) -> Option<Subject> + Send + Sync;
 /// The API key where there is one, else the client's address behind our proxies:
 ///
 /// ```
-/// use evenkeel::layer::rate_limit::key::{Key, PeerAddr, RequestView};
+/// use evenkeel::layer::rate_limit::{Key, PeerAddr, RequestView};
 /// use http::{HeaderName, Request};
 ///
 /// let key = Key::header(HeaderName::from_static("x-api-key")).or(Key::client("10.0.0.0/8".parse()?));
@@ -64,7 +67,7 @@ type SubjectFn = dyn Fn(&RequestView<'_>) -> Option<Subject> + Send + Sync;
 /// let request = Request::builder().extension(peer).body(()).unwrap();
 /// let subject = key.subject(&RequestView::new(&request)).unwrap();
 /// assert_eq!(subject.redis_form(), "203.0.113.9");
-/// # Ok::<(), evenkeel::layer::rate_limit::forwarded::ProxiesError>(())
+/// # Ok::<(), evenkeel::layer::rate_limit::ProxiesError>(())
 /// ```
 ///
 /// A key that a client can choose freely (a header that nobody checks) gives it a fresh budget with every new
@@ -111,7 +114,7 @@ impl Key {
     }
 
     /// For keys by address: where to find the peer's, when the server leaves it somewhere of its own.
-    /// Default: [`PeerAddr`] or [`SocketAddr`] in the extensions.
+    /// Default: [`PeerAddr`] or [`SocketAddr`] in the extensions, or axum's `ConnectInfo<SocketAddr>`.
     #[must_use]
     pub fn with_peer(mut self, find: fn(&Extensions) -> Option<IpAddr>) -> Self {
         if let Kind::Client { peer, .. } = &mut self.0 {
@@ -182,6 +185,8 @@ impl Key {
 
 fn peer_of(extensions: &Extensions) -> Option<IpAddr> {
     let own = extensions.get::<PeerAddr>().map(|peer| peer.0);
+    #[cfg(feature = "axum")]
+    let own = own.or_else(|| extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0));
     own.or_else(|| extensions.get::<SocketAddr>().copied()).map(|peer| peer.ip())
 }
 

@@ -45,18 +45,38 @@ pub(crate) struct Charge {
     pub(crate) floor: [u64; MAX_WINDOWS],
 }
 
-/// Splits what a subject owes here into what was spent here and what Redis knew of.
-///
-/// `debts` is what is owed in each window of this instance's share (one of `share` instances), `known` what would
-/// be owed by now if only Redis had been spending. A cell costs `share` times as much time here as in the whole limit.
-pub(crate) fn owed(share: u32, debts: &[u64], known: &[u64]) -> Charge {
+/// What a subject owes Redis: `unpaid` was spent here, on one of `share` shares, and not charged yet; `known` is what is
+/// left of what Redis said. A cell costs `share` times as much time here as in the whole limit.
+pub(crate) fn owed(share: u32, unpaid: &[u64], known: &[u64]) -> Charge {
     let mut charge = Charge { add: [0; MAX_WINDOWS], floor: [0; MAX_WINDOWS] };
     let each = charge.add.iter_mut().zip(&mut charge.floor);
-    for ((add, floor), (debt, known)) in each.zip(debts.iter().zip(known)) {
-        *add = debt.saturating_sub(*known).div_ceil(u64::from(share.max(1)));
+    for ((add, floor), (unpaid, known)) in each.zip(unpaid.iter().zip(known)) {
+        *add = unpaid.div_ceil(u64::from(share.max(1)));
         *floor = *known;
     }
     charge
+}
+
+impl Charge {
+    /// What is left of it after `elapsed` microseconds: what Redis knew of decays first, as it does there.
+    pub(crate) fn after(&self, elapsed: u64) -> Self {
+        let mut left = *self;
+        for (add, floor) in left.add.iter_mut().zip(&mut left.floor) {
+            *add = add.saturating_sub(elapsed.saturating_sub(*floor));
+            *floor = floor.saturating_sub(elapsed);
+        }
+        left
+    }
+
+    /// Whether anything was spent.
+    pub(crate) fn is_due(&self) -> bool {
+        self.add != [0; MAX_WINDOWS]
+    }
+
+    /// Whether Redis was known to hold anything.
+    pub(crate) fn is_known(&self) -> bool {
+        self.floor != [0; MAX_WINDOWS]
+    }
 }
 
 /// Lays a charge on what Redis holds; never beyond the tolerance, so nobody is shut out for longer than a
@@ -82,11 +102,18 @@ mod tests {
 
     #[test]
     fn what_was_spent_is_told_from_what_redis_knew() {
-        let both = owed(5, &[800], &[300]);
+        let both = owed(5, &[500], &[300]);
         assert_eq!((both.add[0], both.floor[0]), (100, 300));
-        assert_eq!(owed(5, &[0], &[0]).add[0], 0, "an outage longer than the window owes nothing");
-        let clamped = owed(5, &[200], &[300]);
-        assert_eq!((clamped.add[0], clamped.floor[0]), (0, 300));
+        assert!(!owed(5, &[0], &[300]).is_due());
+        assert!(!owed(5, &[500], &[0]).is_known());
+    }
+
+    #[test]
+    fn a_charge_that_waits_decays() {
+        let charge = owed(1, &[100], &[300]);
+        let left = |elapsed| (charge.after(elapsed).add[0], charge.after(elapsed).floor[0]);
+        assert_eq!((left(0), left(200), left(350)), ((100, 300), (100, 100), (50, 0)));
+        assert_eq!(left(400), (0, 0), "an outage longer than the window owes nothing");
     }
 
     #[test]

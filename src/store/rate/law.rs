@@ -215,12 +215,25 @@ impl Decision {
         Self { wait, tightest, free, emission, debts }
     }
 
+    /// Admitted already; this is what is owed since.
+    pub(crate) fn admitted(windows: &[Window], debts: Debts) -> Self {
+        Self::new(windows, 0, debts)
+    }
+
     /// The decision that Redis took: `allowed`, and the debts (microseconds) as the script left them.
     pub(crate) fn from_redis(windows: &[Window], allowed: bool, debts: &[u64], cost: u32) -> Self {
         let debts = Debts::read(windows, debts, 0);
         // A refusal that the numbers do not explain (another policy's windows) still gets a wait.
         let wait = if allowed { 0 } else { debts.wait(windows, cost.max(1)).max(1) };
         Self::new(windows, wait, debts)
+    }
+
+    /// Refused for this much longer, in microseconds.
+    pub(crate) const fn longer(mut self, by: u64) -> Self {
+        if self.wait != 0 && self.wait != NEVER {
+            self.wait = self.wait.saturating_add(by);
+        }
+        self
     }
 
     /// Whether the request may pass.

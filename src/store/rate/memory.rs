@@ -1,5 +1,6 @@
 //! The limit in this process: what decides while Redis is away, and the deny cache while it is there.
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Mutex;
 
@@ -73,9 +74,16 @@ pub(crate) struct Owed {
     pub(crate) subject: Subject,
     pub(crate) policy: Policy,
     pub(crate) charge: Charge,
-    /// What was owed here when this was drawn up, for [`RateMemory::settle`].
-    debts: [u64; MAX_WINDOWS],
+    /// What was unpaid here when this was drawn up, for [`RateMemory::settle`].
+    unpaid: [u64; MAX_WINDOWS],
     at: u64,
+}
+
+impl Owed {
+    /// What is left to be charged at `now`.
+    pub(crate) fn charge_at(&self, now: u64) -> Charge {
+        self.charge.after(now.saturating_sub(self.at))
+    }
 }
 
 impl RateMemory {
@@ -153,30 +161,33 @@ impl RateMemory {
                     return None;
                 }
             }
-            let (_, known) = entry.debts(now);
-            let decision = law::decide(policy.whole(), &known, 0, cost);
-            (!decision.allowed()).then_some(decision)
+            let known = entry.tats().map(|tats| tats.known);
+            let decision = law::decide(policy.whole(), &known, now, cost);
+            (!decision.allowed()).then(|| decision.longer(entry.late()))
         };
         self.table.with(self.id(policy, subject), look).flatten()
     }
 
-    /// Takes note of what Redis decided, so that the deny cache knows and an outage starts from there.
-    ///
-    /// `now` is when Redis was *asked*: then nobody is refused here for longer than there. Answers may overtake
-    /// each other; the larger debt is the later one.
+    /// Takes note of what Redis decided, so that the deny cache knows and an outage starts from there. Answers may
+    /// overtake each other; the larger debt is the later one.
     pub fn seed(&self, policy: &Policy, subject: &Subject, now: u64, decision: &Decision) {
+        self.learn(policy, subject, (now, now), decision);
+    }
+
+    /// [`seed`](Self::seed) with when Redis was asked and when it had answered. Nobody is refused here for longer than
+    /// there, and nobody is told to come back earlier than there.
+    pub(crate) fn learn(
+        &self,
+        policy: &Policy,
+        subject: &Subject,
+        (asked, answered): (u64, u64),
+        decision: &Decision,
+    ) {
         if decision.debts().iter().all(|debt| *debt == 0) {
             return;
         }
-        let id = self.id(policy, subject);
-        let raise = |entry: &Entry| {
-            entry.change(|tats| {
-                for (tat, debt) in tats.iter_mut().zip(decision.debts()) {
-                    tat.known = tat.known.max(now + debt);
-                    tat.here = tat.here.max(tat.known);
-                }
-            });
-        };
+        let (id, now) = (self.id(policy, subject), asked);
+        let raise = |entry: &Entry| entry.learn(asked, answered, decision.debts());
         if self.table.with(id, raise).is_none() {
             let make = || {
                 let entry = Entry::new(policy, subject.clone());
@@ -191,22 +202,31 @@ impl RateMemory {
 
     /// What the subjects in one part of the table owe Redis, when the limit was divided among `instances`; `None`
     /// after the last part. Parts are numbered from 0 and small, so that a recovery can pace itself and
-    /// stops no request for long.
-    pub(crate) fn owed(&self, part: usize, now: u64, instances: NonZeroU32) -> Option<Vec<Owed>> {
+    /// stops no request for long. With `lost`, Redis may have forgotten what it told us: those who owe only that are
+    /// named as well.
+    pub(crate) fn owed(
+        &self,
+        part: usize,
+        now: u64,
+        instances: NonZeroU32,
+        lost: bool,
+    ) -> Option<Vec<Owed>> {
         self.table.visit(part, |entries| {
             let owing = entries.filter(|entry| entry.clear_at() > now);
             let owed = owing.filter_map(|entry| {
-                let (debts, known) = entry.debts(now);
-                let charge = debt::owed(instances.get(), &debts, &known);
+                let tats = entry.tats();
+                let unpaid = tats.map(|tats| tats.unpaid(now));
+                let known = tats.map(|tats| tats.known.saturating_sub(now));
+                let charge = debt::owed(instances.get(), &unpaid, &known);
                 let Rest { subject, policy, .. } = &*entry.rest;
-                let owed = Owed {
+                let due = charge.is_due() || lost && charge.is_known();
+                due.then(|| Owed {
                     subject: subject.clone(),
                     policy: policy.clone(),
                     charge,
-                    debts,
+                    unpaid,
                     at: now,
-                };
-                (charge.add != [0; MAX_WINDOWS]).then_some(owed)
+                })
             });
             owed.collect()
         })
@@ -217,13 +237,20 @@ impl RateMemory {
     pub(crate) fn settle(&self, owed: &Owed, now: u64, debts: &[u64]) {
         let id = self.id(&owed.policy, &owed.subject);
         self.table.with(id, |entry| {
-            let elapsed = now.saturating_sub(owed.at);
             entry.change(|tats| {
-                for ((tat, debt), before) in tats.iter_mut().zip(debts).zip(&owed.debts) {
-                    let left = before.saturating_sub(elapsed);
-                    let meanwhile = tat.here.saturating_sub(now).saturating_sub(left);
-                    tat.known = now + debt;
-                    tat.here = tat.known + meanwhile;
+                for ((tats, debt), charged) in tats.iter_mut().zip(debts).zip(&owed.unpaid) {
+                    tats.settle(owed.at, *charged, now, *debt);
+                }
+            });
+        });
+    }
+
+    /// Redis has taken back `cells` that it had handed out `age` microseconds before.
+    pub(crate) fn given_back(&self, policy: &Policy, subject: &Subject, cells: u32, age: u64) {
+        self.table.with(self.id(policy, subject), |entry| {
+            entry.change(|tats| {
+                for (tats, window) in tats.iter_mut().zip(policy.whole()) {
+                    tats.lower((u64::from(cells) * window.emission).saturating_sub(age));
                 }
             });
         });
@@ -254,6 +281,13 @@ impl RateMemory {
     #[inline]
     fn id(&self, policy: &Policy, subject: &Subject) -> Id {
         self.hasher.id(policy.space(), subject.bytes())
+    }
+}
+
+impl fmt::Debug for RateMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("RateMemory");
+        debug.field("len", &self.len()).field("bound", &self.bound()).finish()
     }
 }
 

@@ -76,6 +76,22 @@ fn the_deny_cache_refuses_until_the_announced_instant() {
 }
 
 #[test]
+fn what_took_long_to_be_answered_is_announced_later() {
+    let memory = RateMemory::new(100);
+    let policy = minute(100);
+    let refused = law::decide(policy.whole(), &[60_000_000], 0, 1);
+    memory.learn(&policy, &who(1), (0, 2_000), &refused);
+    let wait = |now| memory.denied(&policy, &who(1), now, 1).and_then(|denied| denied.retry());
+    assert_eq!(wait(2_000), Some(Retry::After(Duration::from_millis(600))));
+    assert!(wait(599_999).is_some());
+    assert_eq!(wait(600_000), None, "Redis may admit it by now");
+    let local = |now| memory.decide(&policy, &who(1), now, 1).allowed();
+    assert_eq!((local(601_999), local(602_000)), (false, true), "without it, it may not yet");
+    let never = memory.denied(&policy, &who(1), 2_000, 101).and_then(|denied| denied.retry());
+    assert_eq!(never, Some(Retry::Never));
+}
+
+#[test]
 fn local_debts_are_not_taken_for_redis_answers() {
     let memory = RateMemory::new(100);
     let policy = minute(100);
@@ -87,7 +103,7 @@ fn local_debts_are_not_taken_for_redis_answers() {
 
 fn all(memory: &RateMemory, now: u64, instances: u32) -> Vec<Owed> {
     let instances = NonZeroU32::new(instances).expect("not zero");
-    (0..).map_while(|part| memory.owed(part, now, instances)).flatten().collect()
+    (0..).map_while(|part| memory.owed(part, now, instances, false)).flatten().collect()
 }
 
 #[test]
@@ -123,6 +139,49 @@ fn what_is_admitted_while_settling_is_still_owed() {
         let rest = all(&memory, 2_000, 1);
         assert_eq!((rest[0].charge.add[0], rest[0].charge.floor[0]), (1_200_000, 1_800_000));
     }
+}
+
+#[test]
+fn settling_does_not_hand_out_the_share_again() {
+    for policy in [minute(100), Policy::from([Quota::per_minute(100), Quota::per_hour(1_000)])] {
+        let memory = RateMemory::new(10);
+        let share = policy.share(NonZeroU32::new(4).expect("four"));
+        let spent =
+            |now| (0..99).take_while(|_| memory.decide(&share, &who(1), now, 1).allowed()).count();
+        assert_eq!(spent(0), 25);
+        let owed = all(&memory, 0, 4);
+        memory.settle(&owed[0], 1_000, &owed[0].charge.add);
+        assert_eq!(spent(2_000), 0, "Redis was told of 25 of 100, and the share is still used up");
+        assert!(memory.denied(&policy, &who(1), 2_000, 1).is_none(), "Redis has more");
+        assert_eq!(all(&memory, 2_000, 4).len(), 0, "charged once");
+        assert_eq!(spent(2_400_000), 1);
+        let again = &all(&memory, 2_400_000, 4)[0];
+        assert_eq!(again.charge.add[0], 600_000);
+    }
+}
+
+#[test]
+fn what_redis_says_while_something_is_unpaid_comes_beneath_it() {
+    let memory = RateMemory::new(10);
+    let policy = minute(100);
+    memory.decide(&policy, &who(1), 0, 10);
+    memory.seed(&policy, &who(1), 0, &law::decide(policy.whole(), &[30_000_000], 0, 0));
+    let owed = &all(&memory, 0, 1)[0];
+    assert_eq!((owed.charge.add[0], owed.charge.floor[0]), (6_000_000, 30_000_000));
+    assert_eq!(memory.decide(&policy, &who(1), 0, 0).remaining(), 40);
+}
+
+#[test]
+fn what_a_lost_redis_knew_is_named_as_well() {
+    let memory = RateMemory::new(10);
+    let policy = minute(100);
+    memory.seed(&policy, &who(1), 0, &law::decide(policy.whole(), &[], 0, 100));
+    assert_eq!(all(&memory, 0, 4).len(), 0);
+    let one = NonZeroU32::MIN;
+    let lost: Vec<Owed> =
+        (0..).map_while(|part| memory.owed(part, 1_000_000, one, true)).flatten().collect();
+    assert_eq!((lost[0].charge.add[0], lost[0].charge.floor[0]), (0, 59_000_000));
+    assert_eq!(lost[0].charge_at(60_000_000).floor[0], 0);
 }
 
 #[test]

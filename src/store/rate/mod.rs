@@ -7,7 +7,11 @@
 //! | `quota`, `policy` | how much, in one window or several at once |
 //! | `subject` | for whom |
 //! | `memory` | the limit while Redis is away, and the deny cache while it is there |
-//! | `gcra.lua`, `charge.lua` | the same law inside Redis |
+//! | `redis`, `gcra.lua`, `charge.lua` | the same law inside Redis |
+//! | `limiter`, `inner` | Redis or memory |
+//! | `lease`, `leases` | many decisions for one trip |
+//! | `recovery` | settling up afterwards |
+//! | `instances`, `keeper` | who shares the limit, and the task that says so |
 //!
 //! # Several windows
 //!
@@ -17,21 +21,39 @@
 //! # When Redis is down
 //!
 //! Each instance goes on by itself in [`RateMemory`]: from where Redis left off for every subject seen
-//! lately, on its share of the limit ([`Policy::share`]). What it admits is charged to Redis afterwards.
+//! lately, on its share of the limit ([`Policy::share`]). What it admits is charged to Redis afterwards. See
+//! [`RateLimiter`].
 
 mod debt;
 mod entry;
+mod inner;
+mod instances;
+mod keeper;
+mod label;
 mod law;
+mod lease;
+mod leases;
+mod limiter;
 mod memory;
 mod policy;
 mod quota;
+mod recovery;
+mod redis;
 mod subject;
+mod tally;
+mod verdict;
 
 pub use law::{Decision, MAX_WINDOWS, Retry};
+pub use limiter::RateLimiter;
 pub use memory::RateMemory;
 pub use policy::{Level, Policy};
 pub use quota::{Quota, QuotaError};
 pub use subject::Subject;
+pub use verdict::{DecisionSource, Verdict};
+
+pub(crate) use tally::Tally;
 
 #[cfg(test)]
 mod script_tests;
+#[cfg(test)]
+mod simulation;

@@ -7,6 +7,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
+
+use super::label::{self, Labels};
 use super::law::{Decision, MAX_WINDOWS, Window};
 use super::quota::{Quota, QuotaError, clean, shorten};
 
@@ -48,18 +51,12 @@ struct Inner {
     whole: Box<[Window]>,
     /// What is in force: `whole`, or the share of one instance.
     windows: Box<[Window]>,
-    labels: Box<[Label]>,
+    labels: Labels,
+    /// Name and version, as they stand in keys.
+    stem: Box<str>,
     share: u32,
-}
-
-/// What the headers say of one window.
-#[derive(Debug)]
-pub(crate) struct Label {
-    pub(crate) name: Box<str>,
-    /// Requests…
-    pub(crate) count: u32,
-    /// …in so many whole seconds, rounded up.
-    pub(crate) seconds: u64,
+    /// The share that was asked for last: it hardly ever changes, and making one costs several allocations.
+    shared: ArcSwapOption<Policy>,
 }
 
 impl Policy {
@@ -97,40 +94,41 @@ impl Policy {
         Self::build(Some(self.0.name.clone()), self.0.quotas.clone(), share)
     }
 
+    /// [`share`](Self::share) for the hot path: hands out the one that was made last.
+    #[inline]
+    pub(crate) fn with_share<R>(&self, instances: NonZeroU32, look: impl FnOnce(&Self) -> R) -> R {
+        if instances.get() == self.0.share {
+            return look(self);
+        }
+        if let Some(share) = &*self.0.shared.load()
+            && share.0.share == instances.get()
+        {
+            return look(share);
+        }
+        let share = Arc::new(self.share(instances));
+        self.0.shared.store(Some(Arc::clone(&share)));
+        look(&share)
+    }
+
     fn build(name: Option<Cow<'static, str>>, quotas: Box<[Quota]>, share: u32) -> Self {
         let own = if let [only] = &*quotas { only.name() } else { None };
         let name = name
             .unwrap_or_else(|| own.map_or(Cow::Borrowed("default"), |own| Cow::Owned(own.into())));
         let whole: Box<[Window]> = quotas.iter().map(Quota::window).collect();
         let windows: Box<[Window]> = whole.iter().map(|window| window.share(share)).collect();
-        let mut labels: Vec<Label> = Vec::with_capacity(quotas.len());
-        for (index, (quota, window)) in quotas.iter().zip(&windows).enumerate() {
-            let mut label = match (quota.name(), quotas.len()) {
-                (Some(name), _) => name.to_owned(),
-                (None, 1) => name.to_string(),
-                (None, _) => format!("{name}-{}", span(quota.period())),
-            };
-            if labels.iter().any(|other| *other.name == *label) {
-                label = format!("{label}-{}", index + 1);
-            }
-            // The rate as declared, over the time in which the burst comes back: with the default burst
-            // exactly count and period.
-            let micros = quota.period().as_micros() * u128::from(window.burst) * u128::from(share);
-            let seconds = micros.div_ceil(u128::from(quota.count()) * 1_000_000);
-            let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
-            labels.push(Label { name: label.into(), count: window.burst, seconds });
-        }
+        let labels = label::all(&name, &quotas, &windows, share);
         let version = version(&quotas);
-        let space = fnv(version, name.bytes());
         Self(Arc::new(Inner {
+            space: fnv(version, name.bytes()),
+            stem: format!("{name}:{version:016x}").into(),
             name,
             version,
-            space,
             quotas,
             whole,
             windows,
-            labels: labels.into(),
+            labels,
             share,
+            shared: ArcSwapOption::empty(),
         }))
     }
 
@@ -158,7 +156,7 @@ impl Policy {
 
     /// What is left in each window after `decision`, which must be one on this policy.
     pub fn levels<'a>(&'a self, decision: &'a Decision) -> impl Iterator<Item = Level<'a>> + 'a {
-        let windows = self.0.windows.iter().zip(&self.0.labels);
+        let windows = self.0.windows.iter().zip(&*self.0.labels.each);
         windows.zip(decision.debts()).map(|((window, label), &debt)| Level {
             name: &label.name,
             limit: window.burst,
@@ -178,7 +176,12 @@ impl Policy {
         &self.0.whole
     }
 
-    pub(crate) fn labels(&self) -> &[Label] {
+    /// Name and version, as they stand in keys.
+    pub(crate) fn stem(&self) -> &str {
+        &self.0.stem
+    }
+
+    pub(crate) fn labels(&self) -> &Labels {
         &self.0.labels
     }
 
@@ -251,26 +254,13 @@ fn fnv(from: u64, bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(from, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-fn span(period: Duration) -> String {
-    let micros = period.as_micros();
-    let units = [
-        ("d", 86_400_000_000),
-        ("h", 3_600_000_000),
-        ("m", 60_000_000),
-        ("s", 1_000_000),
-        ("ms", 1_000),
-    ];
-    let unit = units.into_iter().find(|(_, size)| micros.is_multiple_of(*size));
-    let (unit, size) = unit.unwrap_or(("us", 1));
-    format!("{}{unit}", micros / size)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn labels(policy: &Policy) -> Vec<(&str, u32, u64)> {
-        policy.labels().iter().map(|label| (&*label.name, label.count, label.seconds)).collect()
+        let each = policy.labels().each.iter();
+        each.map(|label| (&*label.name, label.count, label.seconds)).collect()
     }
 
     fn of(instances: u32) -> NonZeroU32 {

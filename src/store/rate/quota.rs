@@ -112,6 +112,7 @@ impl Quota {
     ///
     /// When `burst` is 0, or so large that it would take more than ten years to come back.
     #[must_use]
+    #[allow(clippy::panic, reason = "while the service is being built, as documented")]
     pub const fn with_burst(self, burst: u32) -> Self {
         if let Some(fault) = Self::fault(self.count, self.period, burst) {
             panic!("{}", fault);
@@ -175,6 +176,7 @@ impl Quota {
         period.div_ceil(count as u64)
     }
 
+    #[allow(clippy::panic, reason = "while the service is being built, as documented")]
     const fn literal(count: u32, period: u64) -> Self {
         if let Some(fault) = Self::fault(count, period, count) {
             panic!("{}", fault);

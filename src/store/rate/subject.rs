@@ -120,15 +120,19 @@ impl Subject {
     /// separators of ours in user text; at most a few dozen characters for each part.
     pub fn redis_form(&self) -> String {
         let mut out = String::with_capacity(40);
-        let mut rest = self.bytes();
+        self.write_form(&mut out);
+        out
+    }
+
+    pub(crate) fn write_form(&self, out: &mut String) {
+        let (mut rest, from) = (self.bytes(), out.len());
         while let Some((part, after)) = Part::read(rest) {
-            if !out.is_empty() {
+            if out.len() > from {
                 out.push(',');
             }
-            part.write(&mut out);
+            part.write(out);
             rest = after;
         }
-        out
     }
 
     #[inline]

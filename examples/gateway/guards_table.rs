@@ -1,0 +1,53 @@
+//! What guards, on disk: revocations and locks that have to outlive the process.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use evenkeel::{
+    Error, ErrorKind,
+    store::{Note, Sink},
+};
+use tokio_rusqlite::rusqlite::{self, params};
+
+use crate::database::Database;
+
+pub(crate) const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS guards (
+    feature TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, until INTEGER NOT NULL,
+    PRIMARY KEY (feature, key)
+) WITHOUT ROWID";
+
+impl Sink for Database {
+    async fn save(&self, note: Note) -> Result<(), Error> {
+        let until = seconds(note.until);
+        let saved = self.call(move |connection| {
+            connection.execute("DELETE FROM guards WHERE until < ?1", [seconds(SystemTime::now())])?;
+            connection.execute(
+                "INSERT OR REPLACE INTO guards (feature, key, value, until) VALUES (?1, ?2, ?3, ?4)",
+                params![note.feature, note.key, note.value, until],
+            )?;
+            Ok(())
+        });
+        saved.await.map_err(unusable)
+    }
+
+    async fn load(&self, feature: &'static str) -> Result<Vec<Note>, Error> {
+        let loaded = self.call(move |connection| {
+            let select = "SELECT key, value, until FROM guards WHERE feature = ?1 AND until >= ?2";
+            let mut select = connection.prepare(select)?;
+            let notes = select.query_map(params![feature, seconds(SystemTime::now())], |row| {
+                let until = UNIX_EPOCH + Duration::from_secs(row.get::<_, u32>(2)?.into());
+                Ok(Note::new(feature, row.get::<_, String>(0)?, row.get::<_, String>(1)?, until))
+            })?;
+            notes.collect::<Result<Vec<_>, rusqlite::Error>>()
+        });
+        loaded.await.map_err(unusable)
+    }
+}
+
+fn seconds(at: SystemTime) -> u32 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    u32::try_from(since).unwrap_or(u32::MAX)
+}
+
+fn unusable(error: tokio_rusqlite::Error<rusqlite::Error>) -> Error {
+    Error::new(ErrorKind::Command, format!("the database does not serve: {error}"))
+}

@@ -1,0 +1,197 @@
+//! The layer, and what it can be told.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::{Response, request::Parts};
+use tower::Layer;
+
+use super::headers::HeaderStyle;
+use super::key::{Key, RequestView};
+use super::options::{MissingKey, OutagePolicy};
+use super::rules::{Limit, Rules};
+use super::service::RateLimit;
+use crate::redis::Redis;
+use crate::respond::{Refusal, StandardRefusal};
+use crate::store::rate::{Policy, RateLimiter};
+
+/// Limits how much each client may ask, over all instances.
+///
+/// Clones, and the services that it makes, share their state. The order of layers matters: what stands outside of this
+/// one (a body limit, say) runs for refused requests as well; what stands inside runs for admitted ones only.
+///
+/// ```no_run
+/// use evenkeel::{layer::rate_limit::RateLimitLayer, redis::Redis, store::rate::Quota};
+/// use tower::ServiceBuilder;
+///
+/// # fn demo<S>(redis: &Redis, handler: S) {
+/// let service = ServiceBuilder::new()
+///     .layer(RateLimitLayer::new(redis, Quota::per_minute(100)))
+///     .service(handler);
+/// # }
+/// ```
+///
+/// # When Redis is down
+///
+/// The limit goes on in memory ([`with_outage_policy`](Self::with_outage_policy) for other choices), without I/O and
+/// without a boxed future. The first request that finds out waits for at most the `op_timeout`.
+pub struct RateLimitLayer<R = StandardRefusal> {
+    rules: Rules<R>,
+}
+
+impl RateLimitLayer {
+    /// Limits each client, by the address of its end of the connection, to this [`Quota`](crate::store::rate::Quota) or
+    /// [`Policy`]. Behind a proxy, see [`with_key`](Self::with_key).
+    ///
+    /// Two layers with the same policy name and the same key share their budgets in Redis. In memory they do not: a limit
+    /// that several layers share is best given one limiter, see [`with_limiter`](Self::with_limiter).
+    pub fn new(redis: &Redis, policy: impl Into<Policy>) -> Self {
+        Self::with_limiter(&RateLimiter::new(redis), policy)
+    }
+
+    /// The same, over a limiter that the application has already, with settings of its own or shared with others.
+    pub fn with_limiter(limiter: &RateLimiter, policy: impl Into<Policy>) -> Self {
+        let rules = Rules {
+            limit: Limit::new(limiter, policy.into()),
+            limiter: limiter.clone(),
+            limit_for: None,
+            key: Key::peer(),
+            cost: 1,
+            cost_for: None,
+            exempt: None,
+            missing_key: MissingKey::default(),
+            outage: OutagePolicy::default(),
+            headers: HeaderStyle::default(),
+            shadow: false,
+            extensions: true,
+            refusal: Arc::new(StandardRefusal),
+            warned: Arc::default(),
+        };
+        Self { rules }
+    }
+}
+
+impl<R> RateLimitLayer<R> {
+    /// Whom a request is counted for. Default: [`Key::peer`], the address of the other end of the connection.
+    #[must_use]
+    pub fn with_key(mut self, key: Key) -> Self {
+        self.rules.key = key;
+        self
+    }
+
+    /// What becomes of a request without a key. Default: [`MissingKey::Shared`].
+    #[must_use]
+    pub fn with_missing_key(mut self, choice: MissingKey) -> Self {
+        self.rules.missing_key = choice;
+        self
+    }
+
+    /// Chooses the policy for each request: tiers. Make the policies once and hand out clones; give them
+    /// different names. Default: the one policy for all.
+    ///
+    /// ```no_run
+    /// # use evenkeel::{layer::rate_limit::RateLimitLayer, redis::Redis, store::rate::{Policy, Quota}};
+    /// # fn demo(redis: &Redis) {
+    /// let free = Policy::from(Quota::per_minute(10).with_name("free"));
+    /// let paid = Policy::from(Quota::per_minute(1_000).with_name("paid"));
+    /// let layer = RateLimitLayer::new(redis, free.clone()).with_policy_for(move |request| {
+    ///     if request.headers.contains_key("x-plan") { paid.clone() } else { free.clone() }
+    /// });
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_policy_for(
+        mut self,
+        policy: impl Fn(&RequestView<'_>) -> Policy + Send + Sync + 'static,
+    ) -> Self {
+        self.rules.limit_for = Some(Arc::new(policy));
+        self
+    }
+
+    /// What each request costs. Default: 1. With 0 nothing is spent, and nobody refused.
+    #[must_use]
+    pub fn with_cost(mut self, cost: u32) -> Self {
+        self.rules.cost = cost;
+        self
+    }
+
+    /// What this request costs. Default: the same for all.
+    #[must_use]
+    pub fn with_cost_for(
+        mut self,
+        cost: impl Fn(&RequestView<'_>) -> u32 + Send + Sync + 'static,
+    ) -> Self {
+        self.rules.cost_for = Some(Arc::new(cost));
+        self
+    }
+
+    /// Requests for which this is true are not limited, not counted, and show no headers. Default: none.
+    #[must_use]
+    pub fn with_exemption(
+        mut self,
+        exempt: impl Fn(&RequestView<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.rules.exempt = Some(Arc::new(exempt));
+        self
+    }
+
+    /// What decides while Redis is away. Default: [`OutagePolicy::Local`].
+    #[must_use]
+    pub fn with_outage_policy(mut self, outage: OutagePolicy) -> Self {
+        self.rules.outage = outage;
+        self
+    }
+
+    /// Which headers clients see. Default: [`HeaderStyle::Draft`].
+    #[must_use]
+    pub fn with_headers(mut self, headers: HeaderStyle) -> Self {
+        self.rules.headers = headers;
+        self
+    }
+
+    /// Decides and counts (`shadow_limited`), but refuses nobody and shows no headers: to try a limit before it is in
+    /// force. The handler sees the [`Verdict`](crate::store::rate::Verdict).
+    #[must_use]
+    pub fn with_shadow_mode(mut self) -> Self {
+        self.rules.shadow = true;
+        self
+    }
+
+    /// Leaves the [`Verdict`](crate::store::rate::Verdict) out of the extensions of requests and responses, which saves
+    /// a few small allocations where nobody reads it. Default: it is there.
+    #[must_use]
+    pub fn without_extensions(mut self) -> Self {
+        self.rules.extensions = false;
+        self
+    }
+
+    /// Answers refused requests with what `refusal` returns, whatever the reason ([`Refusal::kind`]). The headers are added,
+    /// and the refusal is in the extensions, all the same. Default: [`StandardRefusal`].
+    #[must_use]
+    pub fn with_refusal<F, B>(self, refusal: F) -> RateLimitLayer<F>
+    where
+        F: Fn(&Parts, Refusal) -> Response<B>,
+    {
+        RateLimitLayer { rules: self.rules.with_refusal(Arc::new(refusal)) }
+    }
+}
+
+impl<R> Clone for RateLimitLayer<R> {
+    fn clone(&self) -> Self {
+        Self { rules: self.rules.clone() }
+    }
+}
+
+impl<R> fmt::Debug for RateLimitLayer<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimitLayer").field("rules", &self.rules).finish()
+    }
+}
+
+impl<S, R> Layer<S> for RateLimitLayer<R> {
+    type Service = RateLimit<S, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RateLimit::new(inner, Arc::new(self.rules.clone()))
+    }
+}

@@ -1,0 +1,48 @@
+//! Limits how much each client may ask, over all instances, with Redis or without.
+//!
+//! ```no_run
+//! use evenkeel::{
+//!     layer::rate_limit::{Key, RateLimitLayer},
+//!     redis::Redis,
+//!     store::rate::{Policy, Quota},
+//! };
+//! use axum::{Router, routing::get};
+//!
+//! # fn demo(redis: &Redis) -> Result<Router, Box<dyn std::error::Error>> {
+//! let by_client = Key::header("x-api-key".parse()?).or(Key::client("10.0.0.0/8".parse()?));
+//! let limits = Policy::from([Quota::per_second(10), Quota::per_hour(1_000)]).with_name("search");
+//! let app = Router::new()
+//!     .route("/search", get(|| async { "found" }))
+//!     .layer(RateLimitLayer::new(redis, limits).with_key(by_client));
+//! # Ok(app)
+//! # }
+//! ```
+//!
+//! # What is decided, and what the handler sees
+//!
+//! A request is admitted or refused (429, see [`respond`](crate::respond)) before the inner service is called. The
+//! [`Verdict`](crate::store::rate::Verdict) is in the extensions of the request and of the response: what is left, when it is
+//! full again, and whether Redis or memory said so.
+//!
+//! # When Redis is down
+//!
+//! By default the limit goes on in memory, on this instance's share, as [`RateLimiter`](crate::store::rate::RateLimiter)
+//! describes; [`OutagePolicy`] has the alternatives. No request waits for Redis longer than its
+//! [budget](crate::health::RequestBudget).
+
+mod forwarded;
+mod future;
+mod headers;
+mod key;
+mod layer;
+mod options;
+mod rules;
+mod service;
+
+pub use forwarded::{ForwardedHeader, MOST_BYTES, MOST_HOPS, ProxiesError, TrustedProxies};
+pub use future::RateLimitFuture;
+pub use headers::HeaderStyle;
+pub use key::{IPV6_PREFIX, Key, PeerAddr, RequestView};
+pub use layer::RateLimitLayer;
+pub use options::{MissingKey, OutagePolicy};
+pub use service::RateLimit;

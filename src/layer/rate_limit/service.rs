@@ -1,0 +1,82 @@
+//! The service round another.
+
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tower::Service;
+
+use super::future::{Course, RateLimitFuture, Waiting};
+use super::rules::{Rules, Step};
+use crate::respond::{RefusalResponse, ResponseBody, StandardRefusal};
+
+/// The service of [`RateLimitLayer`](super::RateLimitLayer).
+///
+/// The inner service must be [`Clone`]: while Redis is asked about one request, the next can come.
+pub struct RateLimit<S, R = StandardRefusal> {
+    inner: S,
+    rules: Arc<Rules<R>>,
+}
+
+impl<S, R> RateLimit<S, R> {
+    pub(super) fn new(inner: S, rules: Arc<Rules<R>>) -> Self {
+        Self { inner, rules }
+    }
+
+    /// The inner service.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S: Clone, R> Clone for RateLimit<S, R> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), rules: Arc::clone(&self.rules) }
+    }
+}
+
+impl<S: fmt::Debug, R> fmt::Debug for RateLimit<S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimit").field("inner", &self.inner).field("rules", &self.rules).finish()
+    }
+}
+
+impl<S, R, ReqBody, ResBody> Service<Request<ReqBody>> for RateLimit<S, R>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
+    R: RefusalResponse<ResBody>,
+{
+    type Response = Response<ResponseBody<ResBody>>;
+    type Error = S::Error;
+    type Future = RateLimitFuture<S, ReqBody, ResBody, R>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        RateLimitFuture::new(match self.rules.begin(&request) {
+            Step::Decided(fate) => Course::of(fate, &mut self.inner, request, &self.rules),
+            Step::Ask(answer, limit) => {
+                // The one that is ready serves this request; the next one is served by its clone.
+                let clone = self.inner.clone();
+                let inner = mem::replace(&mut self.inner, clone);
+                Course::asking(answer, Waiting { limit, inner, request, rules: self.rules.clone() })
+            }
+        })
+    }
+}

@@ -1,0 +1,52 @@
+//! Lockout: so many failed attempts within a window lock for a time, over all instances.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use evenkeel::store::{lockout::{Lockout, LockoutPolicy, Verdict}, rate::Subject};
+//!
+//! # fn is_right(password: &str) -> bool { password == "correct-horse" }
+//! # async fn run(redis: evenkeel::redis::Redis, user: &str, password: &str) -> Result<(), evenkeel::Error> {
+//! let policy = LockoutPolicy::new(5, Duration::from_secs(15 * 60))?;
+//! let lockout = Lockout::new(&redis, "login", policy)?;
+//!
+//! match lockout.attempt(&Subject::secret(user)).await?.value {
+//!     Verdict::Refused(standing) => println!("423, again in {:?}", standing.retry_after()),
+//!     Verdict::Admitted(attempt) if is_right(password) => {
+//!         lockout.succeed(attempt).await?;
+//!     }
+//!     Verdict::Admitted(attempt) => {
+//!         let standing = lockout.fail(attempt).await?;
+//!         println!("401, {} attempts left", standing.attempts_left());
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How it works
+//!
+//! An attempt takes its place before the password is judged, so 200 guesses at once are not 200 guesses judged: places are
+//! counted and given away by one script in one round trip. A success clears the counter, not the lock.
+//!
+//! Write the user as a [`Subject::secret`](super::rate::Subject::secret), so that no name stands in Redis, in the form that your login compares (lower case, say);
+//! count addresses by a [`Lockout`] of their own with a higher threshold, and [`cancel`](Lockout::cancel) the one where the other refuses.
+//!
+//! # When Redis is down
+//!
+//! Memory goes on from the failed attempts and locks that this instance has seen, under the same law. Afterwards Redis is told, before it counts as
+//! available: raised, never lowered; what both know counts once. What other instances count during an outage cannot be known
+//! here: against n instances an attacker has n times the threshold at most.
+
+mod answer;
+mod law;
+mod memory;
+mod meter;
+mod notes;
+mod policy;
+mod recovery;
+mod redis;
+mod store;
+
+pub use answer::{Attempt, Standing, Verdict};
+pub use policy::LockoutPolicy;
+pub use store::Lockout;

@@ -1,0 +1,248 @@
+//! The limit over all instances: Redis decides, and memory where Redis does not.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use super::inner::{Inner, Settings};
+use super::policy::Policy;
+use super::subject::Subject;
+use super::tally::Tally;
+use super::verdict::{DecisionSource, Verdict};
+use crate::Error;
+use crate::health::HealthMonitor;
+use crate::redis::Redis;
+
+/// Subjects that are held in memory, unless set.
+const MAX_SUBJECTS: usize = 100_000;
+
+/// A rate limit over all instances of a service. Cheap to clone; clones share their state.
+///
+/// While Redis serves, it decides, in one round trip; what it would refuse anyway is refused here without asking (the
+/// deny cache). One limiter serves any number of [policies](Policy), and of
+/// [layers](crate::layer::rate_limit::RateLimitLayer).
+///
+/// # When Redis is down
+///
+/// - Decisions come from memory, in well under a microsecond. The first that finds out waits for at most the `op_timeout`.
+/// - Each subject goes on from where Redis left off, as far as this instance has seen it lately, on this instance's
+///   share of the limit: the limit divided by the number of live instances, rounded down, at least 1. Who is alive is known from
+///   heartbeats in Redis, one a probe interval; three missed ones and an instance no longer counts (see
+///   [`with_instances`](Self::with_instances)).
+/// - When Redis is back, and before it is used again, what was admitted without it is charged to it, once, as far as it
+///   has not decayed by then. Should it have come back empty or older, what it told this instance before is restored.
+/// - Flapping hands out nothing twice: what an instance has used of its share stays used until time gives it back.
+///
+/// # Exact and bounded
+///
+/// While Redis serves, the limit is exact, to the microsecond, over all instances. Without it, all instances together admit at
+/// most the limit plus one for each of them, provided that they know of each other. What is not known then: instances that were
+/// started within the last heartbeat, and spending that went through other instances lately.
+///
+/// # Examples
+///
+/// ```no_run
+/// use evenkeel::{redis::Redis, store::rate::{Policy, Quota, RateLimiter, Subject}};
+///
+/// # async fn run(redis: Redis) {
+/// let limiter = RateLimiter::new(&redis);
+/// let mails = Policy::from(Quota::per_hour(20).with_name("mails"));
+/// let verdict = limiter.decide(&mails, &Subject::text("user 7"), 1).await;
+/// if verdict.allowed() {
+///     println!("{} left, says {}", verdict.remaining(), verdict.source().as_str());
+/// }
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RateLimiter(Arc<Inner>);
+
+impl RateLimiter {
+    /// A limiter with the defaults. Never waits for Redis.
+    pub fn new(redis: &Redis) -> Self {
+        let expected = NonZeroU32::MIN;
+        Self::start(
+            redis,
+            Settings { max_subjects: MAX_SUBJECTS, expected, fixed: None, lease: None },
+        )
+    }
+
+    /// How many subjects are held in memory at most: for the deny cache, and while Redis is away. What is beyond shares a
+    /// bucket, see [`RateMemory`](super::RateMemory). Default: 100 000, at least 1.
+    ///
+    /// To be called before the limiter is shared, as all `with_*` methods: it starts afresh.
+    #[must_use]
+    pub fn with_max_subjects(self, max_subjects: usize) -> Self {
+        Self::start(&self.0.redis, Settings { max_subjects, ..self.0.settings })
+    }
+
+    /// Divides the limit by this number while Redis is away, whatever the heartbeats say: for a fleet of a known size, or with a
+    /// load balancer that sends a client always to the same instance (then 1). Default: as many as are alive.
+    #[must_use]
+    pub fn with_instances(self, instances: NonZeroU32) -> Self {
+        let settings = Settings { fixed: Some(instances), ..self.0.settings };
+        Self::start(&self.0.redis, settings)
+    }
+
+    /// How many instances to reckon with until Redis has been reached for the first time. Default: 1, this one alone.
+    #[must_use]
+    pub fn with_expected_instances(self, instances: NonZeroU32) -> Self {
+        let settings = Settings { expected: instances, ..self.0.settings };
+        Self::start(&self.0.redis, settings)
+    }
+
+    /// Takes up to this many cells of a subject from Redis in one trip and spends them here: many decisions for one
+    /// round trip, for subjects that ask very often. Default: none, each decision asks Redis.
+    ///
+    /// Never admits more than the limit, in any span of time. What it costs: an instance may hold cells that another one could use.
+    /// What is not spent goes back after half a second, and leases get smaller as the limit comes near (at most what is left,
+    /// divided by twice the number of instances). Cells that are held wear off at the rate of the limit, so a
+    /// lease serves a client well that asks at a good part of that rate, and is of no use to others.
+    #[must_use]
+    pub fn with_leases(self, cells: NonZeroU32) -> Self {
+        Self::start(&self.0.redis, Settings { lease: Some(cells), ..self.0.settings })
+    }
+
+    fn start(redis: &Redis, settings: Settings) -> Self {
+        let limiter = Self(Inner::new(redis, settings));
+        limiter.0.keep();
+        limiter
+    }
+
+    /// May `subject` spend `cost`? A cost of 0 asks without spending. Always answers; while Redis is away, from
+    /// memory.
+    pub async fn decide(&self, policy: &Policy, subject: &Subject, cost: u32) -> Verdict {
+        let now = self.now();
+        let verdict = if let Some(verdict) = self.at_hand(policy, subject, now, cost) {
+            verdict
+        } else if !self.is_up() {
+            self.local(policy, subject, now, cost)
+        } else if let Some(verdict) = self.ask(policy, subject, now, cost).await {
+            verdict
+        } else {
+            self.local(policy, subject, self.now(), cost)
+        };
+        self.tally(policy).count(&verdict, false);
+        verdict
+    }
+
+    /// Forgets what a subject owes: an operator's pardon. In this process at once, also when Redis is away. What other
+    /// instances know lasts for one full burst at most.
+    ///
+    /// # Errors
+    ///
+    /// What Redis says, [unavailable](Error::is_unavailable) included: then the pardon holds in this process until Redis is
+    /// asked again.
+    pub async fn forgive(&self, policy: &Policy, subject: &Subject) -> Result<(), Error> {
+        self.0.memory.forget(policy, subject);
+        self.0.remote.forget(&mut self.0.redis.connection(), policy, subject).await
+    }
+
+    /// Among how many instances the limit would be divided now.
+    pub fn instances(&self) -> NonZeroU32 {
+        self.0.instances()
+    }
+
+    /// How many subjects are held in memory.
+    pub fn subjects(&self) -> usize {
+        self.0.memory.len()
+    }
+
+    /// Reads and writes work: Redis is to be asked.
+    #[inline]
+    pub(crate) fn is_up(&self) -> bool {
+        self.0.is_up()
+    }
+
+    pub(crate) fn monitor(&self) -> &HealthMonitor {
+        self.0.redis.monitor()
+    }
+
+    /// The time of all decisions here, in microseconds.
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        self.0.now()
+    }
+
+    /// What is decided without asking anybody: a lease is spent, or it is known that Redis would refuse.
+    #[inline]
+    pub(crate) fn at_hand(
+        &self,
+        policy: &Policy,
+        subject: &Subject,
+        now: u64,
+        cost: u32,
+    ) -> Option<Verdict> {
+        if let Some(leases) = &self.0.leases
+            && cost > 0
+            && let Some(decision) = leases.spend(policy, subject, now, cost)
+        {
+            return Some(Verdict::whole(decision, DecisionSource::Redis));
+        }
+        if !self.is_up() {
+            return None;
+        }
+        let decision = self.0.memory.denied(policy, subject, now, cost)?;
+        Some(Verdict::whole(decision, DecisionSource::DenyCache))
+    }
+
+    /// What Redis says; `None` when it does not.
+    pub(crate) async fn ask(
+        &self,
+        policy: &Policy,
+        subject: &Subject,
+        asked: u64,
+        cost: u32,
+    ) -> Option<Verdict> {
+        self.0.keep();
+        if let Some(leases) = &self.0.leases
+            && cost > 0
+            && let Some(answer) = self.0.ask_for_lease(leases, policy, subject, cost).await
+        {
+            return self.answered(answer);
+        }
+        let mut connection = self.0.redis.connection();
+        let answer = self.0.remote.decide(&mut connection, policy, subject, cost).await;
+        self.answered(answer.map(|decision| {
+            self.0.memory.learn(policy, subject, (asked, self.now()), &decision);
+            Verdict::whole(decision, DecisionSource::Redis)
+        }))
+    }
+
+    /// An error about the command is told once in a while; memory decides all the same.
+    fn answered(&self, answer: Result<Verdict, Error>) -> Option<Verdict> {
+        if let Err(error) = &answer
+            && !error.is_unavailable()
+            && self.0.told.note()
+        {
+            tracing::warn!(%error, "Redis does not decide on rate limits: memory does");
+        }
+        answer.ok()
+    }
+
+    /// What memory says, on this instance's share.
+    #[inline]
+    pub(crate) fn local(&self, policy: &Policy, subject: &Subject, now: u64, cost: u32) -> Verdict {
+        let instances = self.0.instances();
+        let decision =
+            policy.with_share(instances, |share| self.0.memory.decide(share, subject, now, cost));
+        if decision.allowed() && cost > 0 {
+            self.0.owing.note();
+        }
+        self.0.switch.without(Verdict::share(decision, instances)).value
+    }
+
+    /// The counters of a policy.
+    pub(crate) fn tally(&self, policy: &Policy) -> Arc<Tally> {
+        self.0.tallies.of(self.0.redis.metrics(), policy)
+    }
+}
+
+impl fmt::Debug for RateLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimiter")
+            .field("subjects", &self.subjects())
+            .field("instances", &self.instances())
+            .field("redis", &self.0.redis)
+            .finish()
+    }
+}

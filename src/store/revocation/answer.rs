@@ -1,0 +1,42 @@
+//! What is told.
+
+use super::{Policy, Verdict};
+use crate::Source;
+
+/// Who knows of a revocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[must_use = "it may only be noted here"]
+pub enum Propagation {
+    /// Redis, and so every instance.
+    Propagated,
+    /// This instance, and its [`Sink`](crate::store::Sink) if it has one. It is pushed to Redis before Redis counts as available again.
+    Pending,
+}
+
+impl Propagation {
+    /// Redis knows.
+    pub const fn is_propagated(self) -> bool {
+        matches!(self, Self::Propagated)
+    }
+}
+
+/// What became of one check, with the policy applied. The layer puts it into the request's extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Decision {
+    /// What is known of the token.
+    pub verdict: Verdict,
+    /// Who said so: Redis, or this instance's memory.
+    pub source: Source,
+    pub(super) policy: Policy,
+}
+
+impl Decision {
+    /// The token may be used: it is clear, or nobody can tell and the policy is [`Policy::Open`].
+    pub fn is_admitted(self) -> bool {
+        match self.verdict {
+            Verdict::Revoked => false,
+            Verdict::Clear => true,
+            Verdict::Unknown => self.policy == Policy::Open,
+        }
+    }
+}

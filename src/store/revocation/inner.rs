@@ -1,0 +1,126 @@
+//! What the handle, the task and the recovery step share.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use tokio::sync::Notify;
+
+use super::{
+    Decision, Policy, Propagation, Token, Verdict,
+    clock::{Clock, Until, seconds_up},
+    law,
+    memory::{Kept, Table},
+    meter::Meter,
+    notes,
+    redis::{Cursor, Remote},
+    shard::{Entry, PENDING},
+    token::Digest,
+};
+use crate::{
+    Error, Source,
+    redis::Redis,
+    store::{sink::DynSink, switch::Switch},
+};
+
+pub(super) struct Inner {
+    pub(super) redis: Redis,
+    pub(super) table: Table,
+    pub(super) remote: Remote,
+    pub(super) meter: Meter,
+    pub(super) clock: Clock,
+    pub(super) wake: Notify,
+    /// The table in Redis that knows all that is known here; 0 for none.
+    pub(super) word: AtomicU64,
+    pub(super) cursor: Mutex<Option<Cursor>>,
+    /// What Redis knows is known here, or was when the outage began.
+    pub(super) in_step: AtomicBool,
+    pub(super) switch: Switch,
+    pub(super) sink: Option<Box<dyn DynSink>>,
+    pub(super) policy: Policy,
+    pub(super) token_life: Duration,
+}
+
+impl Inner {
+    pub(super) async fn revoke(
+        &self,
+        digest: Digest,
+        until: SystemTime,
+        cut_off: u64,
+    ) -> Result<Propagation, Error> {
+        // One that has passed counts from now: the grace is for those whose clock is behind.
+        let until = Until::from_unix(seconds_up(until).max(self.clock.now() / 1000));
+        let entry = Entry { digest, until, cut_off };
+        self.note(entry);
+        let (told, saved) = tokio::join!(self.tell(entry), self.save(entry));
+        match (told, saved) {
+            (Propagation::Propagated, Err(error)) => {
+                tracing::warn!(%error, "a revocation was not saved; Redis has it");
+                Ok(told)
+            }
+            (told, saved) => saved.map(|()| told),
+        }
+    }
+
+    pub(super) fn note(&self, entry: Entry) {
+        let now = self.clock.latest();
+        if self.table.note(entry, PENDING, now) == Kept::No {
+            tracing::error!(
+                "no room for a revocation that Redis does not know: all tokens issued until now are revoked"
+            );
+            self.table.raise_of_all(now + 1);
+        }
+    }
+
+    async fn tell(&self, entry: Entry) -> Propagation {
+        let tick = self.clock.tick();
+        match self.remote.note(&mut self.redis.connection(), &[entry], 0).await {
+            Ok((Some(head), _)) if head.word == self.word.load(Ordering::Acquire) => {
+                self.table.settle(&[entry], tick);
+                Propagation::Propagated
+            }
+            Ok(_) => {
+                self.wake.notify_one();
+                Propagation::Pending
+            }
+            Err(error) => {
+                if !error.is_unavailable() {
+                    tracing::warn!(%error, "Redis does not take a revocation");
+                }
+                self.redis.monitor().demand();
+                Propagation::Pending
+            }
+        }
+    }
+
+    async fn save(&self, entry: Entry) -> Result<(), Error> {
+        match &self.sink {
+            Some(sink) => sink.save(notes::write(entry)).await,
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn is_in_step(&self) -> bool {
+        self.in_step.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_in_step(&self, in_step: bool) {
+        self.in_step.store(in_step, Ordering::Release);
+    }
+
+    pub(super) fn without_redis(&self, token: &Token) -> Decision {
+        let verdict = law::without_redis(self.is_in_step(), self.table.horizon(), token.issued_at);
+        let served = self.switch.without(verdict);
+        self.decide(served.value, served.source)
+    }
+
+    #[inline]
+    pub(super) fn decide(&self, verdict: Verdict, source: Source) -> Decision {
+        self.meter.checked(verdict, self.policy);
+        Decision { verdict, source, policy: self.policy }
+    }
+}

@@ -1,0 +1,151 @@
+use super::super::clock::Until;
+use super::*;
+use proptest::prelude::*;
+
+const NOW: u64 = 1_800_000_000_000;
+const LATER: u64 = NOW / 1000 + 3600;
+
+fn digest(n: u32) -> Digest {
+    let mut bytes = [0; 16];
+    bytes[0] = n as u8;
+    bytes[8..12].copy_from_slice(&n.to_le_bytes());
+    Digest::from_bytes(bytes)
+}
+
+fn id(n: u32) -> Entry {
+    Entry { digest: digest(n), until: Until::from_unix(LATER), cut_off: 0 }
+}
+
+fn token(n: u32) -> Token {
+    Token { id: Some(digest(n)), subject: None, issued_at: Some(NOW - 1) }
+}
+
+fn pending(table: &Table) -> Vec<Entry> {
+    (0..SHARDS).filter_map(|shard| table.pending(shard)).flatten().collect()
+}
+
+#[test]
+fn what_is_noted_is_known_until_it_has_expired() {
+    let table = Table::new(10);
+    assert_eq!(table.note(id(1), PENDING, NOW), Kept::Yes);
+    assert!(table.known(&token(1)).listed);
+    assert!(!table.known(&token(2)).listed);
+    table.purge(LATER * 1000);
+    assert!(table.known(&token(1)).listed, "not before its expiry, and not at once after it");
+    table.purge(LATER * 1000 + 3_600_000);
+    assert!(!table.known(&token(1)).listed);
+    assert_eq!(table.len(), 0);
+}
+
+#[test]
+fn pending_is_what_redis_does_not_hold() {
+    let table = Table::new(10);
+    table.note(id(1), PENDING, NOW);
+    table.note(id(2), 7, NOW);
+    assert_eq!(pending(&table), [id(1)]);
+    table.settle(&[id(1)], 8);
+    assert_eq!(pending(&table), []);
+    let longer = Entry { until: Until::from_unix(LATER + 5), ..id(1) };
+    table.note(longer, PENDING, NOW);
+    table.settle(&[id(1)], 9);
+    assert_eq!(pending(&table), [longer], "Redis holds the shorter one only");
+    table.settle(&[longer], 9);
+    table.unsettle(8);
+    assert_eq!(pending(&table), [longer], "what Redis was told later may be lost");
+    table.unsettle(PENDING);
+    assert_eq!(pending(&table).len(), 2);
+}
+
+#[test]
+fn at_the_bound_redis_keeps_what_it_holds_and_the_horizon_says_so() {
+    let table = Table::new(3);
+    for n in 0..3 {
+        assert_eq!(table.note(id(n), 1, NOW), Kept::Yes);
+    }
+    assert_eq!(table.horizon(), 0);
+    assert_eq!(table.note(id(3), 1, NOW), Kept::OnlyByRedis);
+    assert_eq!((table.len(), table.horizon()), (3, NOW));
+    // What only we know makes room for itself, from another shard as well.
+    assert_eq!(table.note(id(4), PENDING, NOW), Kept::Yes);
+    assert!(table.known(&token(4)).listed);
+    assert_eq!(table.len(), 3);
+    assert_eq!(table.note(id(5), PENDING, NOW), Kept::Yes);
+    assert_eq!(table.note(id(6), PENDING, NOW), Kept::Yes);
+    assert_eq!(table.note(id(7), PENDING, NOW), Kept::No, "all are pending");
+    assert_eq!(table.note(id(6), PENDING, NOW), Kept::Yes, "it is there already");
+    assert_eq!(table.of_all(), 0);
+    // When Redis loses its data, what was dropped is in nobody's hands.
+    table.unsettle(PENDING);
+    assert_eq!(table.of_all(), NOW);
+}
+
+#[test]
+fn what_has_expired_makes_room_first() {
+    let table = Table::new(1);
+    let old = Entry { until: Until::from_unix(NOW / 1000 - 3600), ..id(256) };
+    table.note(old, PENDING, NOW);
+    assert_eq!(table.note(id(0), PENDING, NOW), Kept::Yes);
+    assert_eq!((table.len(), table.horizon()), (1, 0));
+}
+
+#[test]
+fn a_cut_off_of_everybody_waits_until_redis_has_it() {
+    let table = Table::new(1);
+    assert_eq!(table.pending_of_all(), None);
+    table.raise_of_all(NOW);
+    assert_eq!(table.pending_of_all(), Some(NOW));
+    assert_eq!(table.known(&token(1)).of_all, NOW);
+    table.redis_has_of_all(NOW);
+    assert_eq!(table.pending_of_all(), None);
+    table.redis_has_of_all(NOW - 1);
+    assert_eq!(table.of_all(), NOW, "never lowered");
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Note(u32, u64, bool),
+    Settle(u32, u64),
+    Unsettle,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        (0u32..12, 0u64..5, any::<bool>()).prop_map(|(n, more, told)| Step::Note(n, more, told)),
+        (0u32..12, 0u64..5).prop_map(|(n, more)| Step::Settle(n, more)),
+        Just(Step::Unsettle),
+    ];
+    proptest::collection::vec(step, 1..80)
+}
+
+proptest! {
+    /// Whatever happens, at any bound: what was noted is known, or older tokens are not judged by this table, or
+    /// the one who noted it was told to revoke everything.
+    #[test]
+    fn nothing_is_silently_forgotten(steps in steps(), bound in 1usize..10) {
+        let table = Table::new(bound);
+        let mut noted = std::collections::HashSet::new();
+        for step in steps {
+            match step {
+                Step::Note(n, more, told) => {
+                    let entry = Entry { until: Until::from_unix(LATER + more), ..id(n) };
+                    let kept = table.note(entry, u32::from(told), NOW);
+                    if kept != Kept::No {
+                        noted.insert(n);
+                    }
+                }
+                Step::Settle(n, more) if table.known(&token(n)).listed => {
+                    let entry = Entry { until: Until::from_unix(LATER + more), ..id(n) };
+                    table.settle(&[entry], 1);
+                }
+                Step::Settle(..) => {}
+                Step::Unsettle => table.unsettle(PENDING),
+            }
+            prop_assert!(table.len() <= bound);
+            for n in &noted {
+                prop_assert!(table.known(&token(*n)).listed || table.horizon() == NOW, "{}", n);
+            }
+            let held = (0..12).filter(|n| table.known(&token(*n)).listed).count();
+            prop_assert_eq!(held, table.len());
+        }
+    }
+}

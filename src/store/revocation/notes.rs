@@ -1,0 +1,60 @@
+//! Revocations as notes for the sink.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::{clock::Until, shard::Entry, token::Digest};
+use crate::store::Note;
+
+pub(super) const FEATURE: &str = "revocation";
+
+pub(super) fn write(entry: Entry) -> Note {
+    let key = format!("{:032x}", u128::from_be_bytes(*entry.digest.as_bytes()));
+    let until = entry.until.unix();
+    let value = format!("{until}:{}", entry.cut_off);
+    Note::new(FEATURE, key, value, UNIX_EPOCH + Duration::from_secs(until))
+}
+
+/// What is not readable is said, and left out.
+pub(super) fn read(notes: &[Note]) -> Vec<Entry> {
+    let entries: Vec<_> = notes.iter().filter_map(read_one).collect();
+    let unreadable = notes.len() - entries.len();
+    if unreadable > 0 {
+        tracing::error!(unreadable, "some saved revocations cannot be read");
+    }
+    entries
+}
+
+fn read_one(note: &Note) -> Option<Entry> {
+    let digest = u128::from_str_radix(&note.key, 16).ok()?.to_be_bytes();
+    let (until, cut_off) = note.value.split_once(':')?;
+    Some(Entry {
+        digest: Digest::from_bytes(digest),
+        until: Until::from_unix(until.parse().ok()?),
+        cut_off: cut_off.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_the_rest_left_out() {
+        let entries = [
+            Entry {
+                digest: Digest::from_bytes([0; 16]),
+                until: Until::from_unix(1_900_000_000),
+                cut_off: 0,
+            },
+            Entry {
+                digest: Digest::from_bytes([0xff; 16]),
+                until: Until::from_unix(1_900_000_001),
+                cut_off: 1_800_000_000_123,
+            },
+        ];
+        let mut notes: Vec<_> = entries.into_iter().map(write).collect();
+        notes.push(Note::new(FEATURE, "no digest", "1:2", UNIX_EPOCH));
+        notes.push(Note::new(FEATURE, "ff", "12", UNIX_EPOCH));
+        assert_eq!(read(&notes), entries);
+    }
+}

@@ -1,0 +1,261 @@
+//! The table of revocations as it stands in Redis.
+
+use deadpool_redis::redis::{Cmd, FromRedisValue, Value, cmd};
+
+use super::{
+    clock::Until,
+    law::Known,
+    shard::Entry,
+    token::{DIGEST, Digest, Token},
+};
+use crate::{
+    Error, ErrorKind,
+    redis::{Connection, Script},
+};
+
+/// Entries of the log that are kept: whoever has missed more reads the whole table.
+const LOG: usize = 100_000;
+/// Entries and fields that are read at once.
+pub(super) const PAGE: usize = 1_000;
+
+/// The head of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    /// Stands for this table: another word, another table. Never 0.
+    pub(super) word: u64,
+    /// The cut-off of everybody.
+    pub(super) of_all: u64,
+}
+
+/// How far the log has been read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cursor {
+    id: String,
+    number: u64,
+}
+
+/// A page of the log.
+pub(super) struct Page {
+    pub(super) entries: Vec<Entry>,
+    /// Where the next one begins; `None` when something is missing in between.
+    pub(super) next: Option<Cursor>,
+    /// There was no more.
+    pub(super) is_last: bool,
+}
+
+/// A field of the table and its value, as they stand there.
+type Raw = (Vec<u8>, Vec<u8>);
+
+/// A part of the table.
+pub(super) struct Part {
+    pub(super) next: u64,
+    pub(super) entries: Vec<Entry>,
+    pub(super) expired: Vec<Raw>,
+}
+
+pub(super) struct Remote {
+    table: String,
+    log: String,
+    open: Script,
+    note: Script,
+    drop: Script,
+}
+
+impl Remote {
+    pub(super) fn new(namespace: &str) -> Self {
+        Self {
+            table: format!("{namespace}:revocation:{{table}}"),
+            log: format!("{namespace}:revocation:{{table}}:log"),
+            open: Script::new(include_str!("open.lua")),
+            note: Script::new(include_str!("note.lua")),
+            drop: Script::new(include_str!("drop.lua")),
+        }
+    }
+
+    /// What Redis knows of a token: one command. `None`: there is no table.
+    pub(super) async fn ask(
+        &self,
+        connection: &mut Connection,
+        token: &Token,
+    ) -> Result<Option<(Head, Known)>, Error> {
+        let mut ask = Cmd::with_capacity(5, self.table.len() + 48);
+        ask.arg("HMGET").arg(&self.table).arg("*");
+        for digest in token.id.iter().chain(&token.subject) {
+            ask.arg(digest.as_bytes());
+        }
+        let answer: Vec<Option<Vec<u8>>> = connection.query(&ask).await?;
+        let mut answer = answer.into_iter();
+        let Some(head) = answer.next().flatten().and_then(|head| read_head(&head)) else {
+            return Ok(None);
+        };
+        let listed = token.id.is_none() || answer.next().flatten().is_some();
+        let of_subject = match answer.next().flatten() {
+            // What cannot be read was meant to revoke.
+            Some(value) => read_value(&value).map_or(u64::MAX, |(_, cut_off)| cut_off),
+            None => 0,
+        };
+        Ok(Some((head, Known { listed, of_subject, of_all: head.of_all })))
+    }
+
+    pub(super) async fn head(&self, connection: &mut Connection) -> Result<Option<Head>, Error> {
+        let mut get = cmd("HGET");
+        get.arg(&self.table).arg("*");
+        match connection.query::<Option<Vec<u8>>>(&get).await {
+            Ok(head) => Ok(head.and_then(|head| read_head(&head))),
+            // Something else stands in its place: there is no table.
+            Err(error) if error.kind() == ErrorKind::Command => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Begins a table, unless one stands that is not called `replaced`.
+    pub(super) async fn open(
+        &self,
+        connection: &mut Connection,
+        replaced: Option<u64>,
+    ) -> Result<Head, Error> {
+        let fresh = format!("{:016x}", rand::random_range(1..u64::MAX));
+        let replaced = replaced.map(|word| format!("{word:016x}")).unwrap_or_default();
+        let open = self.open.prepare(&[&self.table]).arg(fresh).arg(replaced);
+        let head: Vec<u8> = open.run(connection).await?;
+        read_head(&head).ok_or_else(unreadable)
+    }
+
+    /// Puts revocations in, and a cut-off of everybody (or 0). The head, if there is a table, and how many were new to it.
+    pub(super) async fn note(
+        &self,
+        connection: &mut Connection,
+        entries: &[Entry],
+        of_all: u64,
+    ) -> Result<(Option<Head>, usize), Error> {
+        let mut note = self.note.prepare(&[&self.table, &self.log]).arg(LOG).arg(of_all);
+        for entry in entries {
+            let Entry { digest, until, cut_off } = entry;
+            note = note.arg(digest.as_bytes()).arg(until.unix()).arg(*cut_off);
+        }
+        let (head, changed): (Vec<u8>, usize) = note.run(connection).await?;
+        Ok((read_head(&head), changed))
+    }
+
+    /// The end of the log.
+    pub(super) async fn end_of_log(&self, connection: &mut Connection) -> Result<Cursor, Error> {
+        let mut last = cmd("XREVRANGE");
+        last.arg(&self.log).arg("+").arg("-").arg("COUNT").arg(1);
+        let last: Value = connection.query(&last).await?;
+        let last = stream_entries(last).pop();
+        Ok(last.map_or(Cursor { id: "0-0".to_owned(), number: 0 }, |(id, number, _)| Cursor {
+            id,
+            number,
+        }))
+    }
+
+    /// What follows in the log; `block`: waits so many milliseconds for it.
+    pub(super) async fn read_log(
+        &self,
+        connection: &mut Connection,
+        from: &Cursor,
+        block: Option<u64>,
+    ) -> Result<Page, Error> {
+        let mut read = cmd("XREAD");
+        read.arg("COUNT").arg(PAGE);
+        if let Some(block) = block {
+            read.arg("BLOCK").arg(block);
+        }
+        read.arg("STREAMS").arg(&self.log).arg(&from.id);
+        let answer: Value = connection.query(&read).await?;
+        let read = stream_entries(one_stream(answer));
+        let is_last = read.len() < PAGE;
+        let mut next = Some(from.clone());
+        let mut entries = Vec::with_capacity(read.len());
+        for (id, number, entry) in read {
+            let follows = next.is_some_and(|last| last.number + 1 == number);
+            next = (follows && entry.is_some()).then_some(Cursor { id, number });
+            entries.extend(entry);
+        }
+        Ok(Page { entries, next, is_last })
+    }
+
+    /// A part of the whole table, from 0 on; the last part says 0 again.
+    pub(super) async fn part(
+        &self,
+        connection: &mut Connection,
+        cursor: u64,
+        now: u64,
+    ) -> Result<Part, Error> {
+        let mut scan = cmd("HSCAN");
+        scan.arg(&self.table).arg(cursor).arg("COUNT").arg(PAGE);
+        let (next, fields): (u64, Vec<Raw>) = connection.query(&scan).await?;
+        let (mut entries, mut expired) = (Vec::with_capacity(fields.len()), Vec::new());
+        for (field, value) in fields {
+            match read_entry(&field, &value) {
+                Some(entry) if entry.until.is_over(now) => expired.push((field, value)),
+                entry => entries.extend(entry),
+            }
+        }
+        Ok(Part { next, entries, expired })
+    }
+
+    pub(super) async fn drop_expired(
+        &self,
+        connection: &mut Connection,
+        expired: &[Raw],
+    ) -> Result<(), Error> {
+        let mut drop = self.drop.prepare(&[&self.table]);
+        for (field, value) in expired {
+            drop = drop.arg(field).arg(value);
+        }
+        drop.run(connection).await
+    }
+}
+
+fn unreadable() -> Error {
+    Error::new(ErrorKind::Command, "the table of revocations is not readable")
+}
+
+fn read_head(head: &[u8]) -> Option<Head> {
+    let (word, of_all) = std::str::from_utf8(head).ok()?.split_once(':')?;
+    let word = u64::from_str_radix(word, 16).ok().filter(|word| *word != 0)?;
+    Some(Head { word, of_all: of_all.parse().ok()? })
+}
+
+/// `<until>:<cut-off>`
+fn read_value(value: &[u8]) -> Option<(u64, u64)> {
+    let (until, cut_off) = std::str::from_utf8(value).ok()?.split_once(':')?;
+    Some((until.parse().ok()?, cut_off.parse().ok()?))
+}
+
+fn read_entry(digest: &[u8], value: &[u8]) -> Option<Entry> {
+    let digest: [u8; DIGEST] = digest.try_into().ok()?;
+    let (until, cut_off) = read_value(value)?;
+    Some(Entry { digest: Digest::from_bytes(digest), until: Until::from_unix(until), cut_off })
+}
+
+/// The entries of the one stream that was asked for: a list of pairs before RESP3, a map since.
+fn one_stream(answer: Value) -> Value {
+    match answer {
+        Value::Map(mut streams) => streams.pop().map_or(Value::Nil, |(_, entries)| entries),
+        Value::Array(mut streams) => match streams.pop() {
+            Some(Value::Array(mut pair)) => pair.pop().unwrap_or(Value::Nil),
+            _ => Value::Nil,
+        },
+        _ => Value::Nil,
+    }
+}
+
+/// Id, number and content of each; a number or content that is not ours reads as 0 or nothing.
+fn stream_entries(entries: Value) -> Vec<(String, u64, Option<Entry>)> {
+    let Value::Array(entries) = entries else { return Vec::new() };
+    let read = |entry: Value| {
+        let (id, fields): (String, Vec<(String, Vec<u8>)>) =
+            FromRedisValue::from_redis_value(entry).ok()?;
+        let field = |name| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value);
+        let number = field("n").and_then(|number| std::str::from_utf8(number).ok()?.parse().ok());
+        let content = field("e").and_then(|entry| {
+            let (digest, value) = entry.split_at_checked(DIGEST)?;
+            read_entry(digest, value)
+        });
+        Some((id, number.unwrap_or(0), content))
+    };
+    // What is no entry at all shows as a gap in the numbers.
+    entries.into_iter().filter_map(read).collect()
+}

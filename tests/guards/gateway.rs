@@ -1,0 +1,266 @@
+//! The gateway's token routes, as a client meets them, with Redis stopped, hung, emptied, rolled back and restarted.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::{
+    PATIENCE,
+    support::{RedisServer, eventually},
+};
+
+/// The example, built once by whoever comes first.
+fn program() -> &'static PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let build = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--all-features", "--example", "gateway"])
+            .status()
+            .unwrap();
+        assert!(build.success());
+        let deps = std::env::current_exe().unwrap();
+        deps.parent().unwrap().parent().unwrap().join("examples/gateway")
+    })
+}
+
+impl Answer {
+    /// What a client that keeps cookies sends next.
+    fn cookies(&self) -> String {
+        let set = self.head.lines().filter_map(|line| line.split_once(": "));
+        let set = set.filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
+        let pairs: Vec<&str> = set.filter_map(|(_, cookie)| cookie.split(';').next()).collect();
+        pairs.join("; ")
+    }
+}
+
+struct Gateway {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: Value,
+}
+
+impl Gateway {
+    async fn start(redis: &str, disk: &TempDir) -> Self {
+        let mut process = Command::new(program())
+            .env("LISTEN_ADDR", "127.0.0.1:0")
+            .env("REDIS_URL", redis)
+            .env("REDIS_OP_TIMEOUT", "500ms")
+            .env("REDIS_PROBE_INTERVAL", "200ms")
+            .env("REDIS_BACKOFF", "50ms..200ms")
+            .env("SESSION_KEYS", STANDARD.encode([7; 32]))
+            .env("DATABASE_PATH", disk.path().join("gateway.sqlite3"))
+            .env("RUST_LOG", "warn")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        let address = first.split("http://").nth(1).unwrap().split(' ').next().unwrap();
+        let address = address.parse().unwrap();
+        // Read on, so that the gateway never meets a closed pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { process, address }
+    }
+
+    async fn send(&self, method: &str, path: &str, headers: &str) -> Answer {
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: g\r\nconnection: close\r\n{headers}");
+        self.raw(format!("{head}\r\n").as_bytes()).await
+    }
+
+    async fn raw(&self, request: &[u8]) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let body = serde_json::from_str(body).unwrap_or(Value::Null);
+        Answer { status, head: head.to_owned(), body }
+    }
+
+    async fn login(&self, user: &str, password: &str) -> Answer {
+        let body = json!({ "user": user, "password": password }).to_string();
+        let length = body.len();
+        let request = format!(
+            "POST /login HTTP/1.1\r\nhost: g\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        self.raw(request.as_bytes()).await
+    }
+
+    /// A token for this user, who logs in for it.
+    async fn token(&self, user: &str) -> String {
+        let answer = self.login(user, "correct-horse").await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let answer =
+            self.send("POST", "/token", &format!("cookie: {}\r\n", answer.cookies())).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.body["expiresIn"], 3600);
+        assert!(answer.body["jti"].as_str().unwrap().len() >= 16);
+        answer.body["token"].as_str().unwrap().to_owned()
+    }
+
+    async fn check(&self, token: &str) -> Answer {
+        self.send("GET", "/token/check", &format!("authorization: Bearer {token}\r\n")).await
+    }
+
+    async fn revoke(&self, token: &str) -> Answer {
+        self.send("POST", "/token/revoke", &format!("authorization: Bearer {token}\r\n")).await
+    }
+
+    async fn redis_is(&self, available: bool) {
+        let so = eventually(PATIENCE, || async {
+            self.send("GET", "/soft", "").await.body == json!({ "redisAvailable": available })
+        });
+        assert!(so.await, "redisAvailable is not {available}");
+    }
+
+    /// A good token passes: this instance is in step.
+    async fn ready(self) -> Self {
+        self.redis_is(true).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        self
+    }
+}
+
+fn assert_refused(answer: &Answer) {
+    assert_eq!(answer.status, 401, "{}", answer.body);
+    assert_eq!(answer.body["error"], "Unauthorized");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_through_every_kind_of_outage() {
+    let server = RedisServer::builder().persistent(true).start().await;
+    let disk = TempDir::new().unwrap();
+    let other_disk = TempDir::new().unwrap();
+    let a = Gateway::start(&server.url(), &disk).await.ready().await;
+    let b = Gateway::start(&server.url(), &other_disk).await.ready().await;
+    let good = a.token("alice").await;
+    let (early, late) = (a.token("alice").await, b.token("bob").await);
+    assert_eq!(b.check(&good).await.body, json!({ "user": "alice" }));
+    let dump = server.save_dump().await;
+
+    let told = a.revoke(&early).await;
+    assert_eq!((told.status, told.body), (200, json!({ "revoked": true, "propagated": true })));
+    assert_refused(&b.check(&early).await);
+    assert_eq!(a.revoke(&early).await.status, 200, "again is no mistake");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+
+    // Stopped.
+    server.kill();
+    a.redis_is(false).await;
+    b.redis_is(false).await;
+    for gateway in [&a, &b] {
+        assert_refused(&gateway.check(&early).await);
+        assert_eq!(gateway.check(&good).await.status, 200);
+    }
+    let told = a.revoke(&late).await;
+    assert_eq!((told.status, told.body), (200, json!({ "revoked": true, "propagated": false })));
+    assert_refused(&a.check(&late).await);
+
+    // The process restarts in the middle of it: its disk knows what it had revoked, and the rest cannot be told.
+    drop(a);
+    let a = Gateway::start(&server.url(), &disk).await;
+    assert_refused(&a.check(&early).await);
+    assert_refused(&a.check(&late).await);
+    let unknown = a.check(&good).await;
+    assert_eq!(unknown.status, 503);
+    assert_eq!(unknown.body["error"], "Service Temporarily Unavailable");
+    assert!(unknown.head.to_lowercase().contains("retry-after:"), "{}", unknown.head);
+
+    // Restarted.
+    server.restart().await;
+    a.redis_is(true).await;
+    b.redis_is(true).await;
+    for gateway in [&a, &b] {
+        assert_refused(&gateway.check(&early).await);
+        assert_refused(&gateway.check(&late).await);
+        assert_eq!(gateway.check(&good).await.status, 200);
+    }
+    let b = b.ready().await;
+
+    // Hung.
+    server.freeze();
+    assert_refused(&b.check(&late).await);
+    assert_eq!(b.check(&good).await.status, 200);
+    server.thaw();
+    b.redis_is(true).await;
+    a.redis_is(true).await;
+    let (a, b) = (a.ready().await, b.ready().await);
+
+    // Emptied, then rolled back to before anything was revoked.
+    server.restart_empty().await;
+    a.redis_is(true).await;
+    b.redis_is(true).await;
+    let fresh = Gateway::start(&server.url(), &TempDir::new().unwrap()).await.ready().await;
+    server.restart_from(&dump).await;
+    for gateway in [&a, &b, &fresh] {
+        gateway.redis_is(true).await;
+    }
+    for gateway in [&a, &b, &fresh] {
+        assert_refused(&gateway.check(&early).await);
+        assert_refused(&gateway.check(&late).await);
+        assert_eq!(gateway.check(&good).await.status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_is_a_4xx_with_a_reason() {
+    let server = RedisServer::start().await;
+    let disk = TempDir::new().unwrap();
+    let gateway = Gateway::start(&server.url(), &disk).await.ready().await;
+    let token = gateway.token("alice").await;
+    let (head, signature) = token.rsplit_once('.').unwrap();
+    let last = if signature.ends_with('A') { "B" } else { "A" };
+    let forged = format!("{head}.{}{last}", &signature[..signature.len() - 1]);
+    let none = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiJhIiwianRpIjoiYiIsImlhdCI6MSwiZXhwIjo5OTk5OTk5OTk5fQ.";
+    let huge = "x".repeat(7_000);
+    for path in ["GET /token/check", "POST /token/revoke"] {
+        let (method, path) = path.split_once(' ').unwrap();
+        let bearers = ["", "x", "..", "a.b.c", "\u{1f980}", none, &forged, &huge, "Bearer"];
+        for bearer in bearers {
+            let headers = format!("authorization: Bearer {bearer}\r\n");
+            let answer = gateway.send(method, path, &headers).await;
+            assert_eq!(answer.status, 401, "{bearer} {}", answer.body);
+            assert!(answer.body["message"].is_string(), "{bearer}");
+        }
+        for headers in ["", "authorization: Basic YTpi\r\n", "authorization: \r\n"] {
+            assert_eq!(gateway.send(method, path, headers).await.status, 401, "{headers}");
+        }
+        let mut binary =
+            format!("{method} {path} HTTP/1.1\r\nhost: g\r\nconnection: close\r\n").into_bytes();
+        binary.extend(b"authorization: Bearer \xff\xfe\r\n\r\n");
+        assert_eq!(gateway.raw(&binary).await.status, 401);
+    }
+    assert_eq!(gateway.send("POST", "/token", "").await.status, 401);
+    assert_eq!(gateway.send("GET", "/token", "").await.status, 405);
+    assert_eq!(gateway.send("POST", "/token/check", "").await.status, 405);
+    assert_eq!(gateway.check(&token).await.status, 200);
+}

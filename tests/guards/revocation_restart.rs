@@ -1,0 +1,125 @@
+//! The process restarts in the middle of an outage, and the table is full.
+
+use std::time::{Duration, SystemTime};
+
+use evenkeel::store::revocation::{Propagation, RevocationConfig, Token, Verdict};
+
+use super::{Disk, Instance, in_an_hour, support::RedisServer};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_in_the_outage_with_the_sink_forgets_nothing() {
+    let server = RedisServer::builder().persistent(true).start().await;
+    let disk = Disk::default();
+    let a = Instance::with_sink(&server.url(), &disk).await.ready().await;
+    let b = Instance::at(&server.url()).ready().await;
+    let _ = a.revocations.revoke("before", in_an_hour()).await.unwrap();
+    server.kill();
+    a.away().await;
+    let told = a.revocations.revoke("during", in_an_hour()).await.unwrap();
+    assert_eq!(told, Propagation::Pending);
+    let told = a.revocations.revoke_subject("alice", SystemTime::now()).await.unwrap();
+    assert_eq!(told, Propagation::Pending);
+    a.stop().await;
+
+    let a = Instance::with_sink(&server.url(), &disk).await;
+    assert_eq!(a.verdict(&Token::new("before")).await, Verdict::Revoked);
+    assert_eq!(a.verdict(&Token::new("during")).await, Verdict::Revoked);
+    assert_eq!(a.verdict(&Token::new("hers").of("alice")).await, Verdict::Revoked);
+    assert_eq!(a.verdict(&Token::new("good")).await, Verdict::Unknown, "it was not in step");
+    server.restart().await;
+    a.available().await;
+    b.available().await;
+    assert_eq!(b.verdict(&Token::new("during")).await, Verdict::Revoked);
+    assert_eq!(b.verdict(&Token::new("hers").of("alice")).await, Verdict::Revoked);
+    assert_eq!(a.verdict(&Token::new("good")).await, Verdict::Clear);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_in_the_outage_without_a_sink_refuses_all_until_redis_is_back() {
+    let server = RedisServer::builder().persistent(true).start().await;
+    let a = Instance::at(&server.url()).ready().await;
+    let _ = a.revocations.revoke("before", in_an_hour()).await.unwrap();
+    server.kill();
+    a.away().await;
+    a.stop().await;
+
+    let a = Instance::at(&server.url());
+    for id in ["before", "good"] {
+        let decision = a.revocations.check(&Token::new(id)).await;
+        assert_eq!(decision.verdict, Verdict::Unknown);
+        assert!(!decision.is_admitted());
+    }
+    server.restart().await;
+    a.available().await;
+    assert_eq!(a.verdict(&Token::new("before")).await, Verdict::Revoked);
+    assert_eq!(a.verdict(&Token::new("good")).await, Verdict::Clear);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_sink_is_said_where_nothing_else_has_it() {
+    let server = RedisServer::start().await;
+    let disk = Disk::default();
+    let a = Instance::with_sink(&server.url(), &disk).await.ready().await;
+    disk.break_down();
+    let told = a.revocations.revoke("one", in_an_hour()).await.unwrap();
+    assert_eq!(told, Propagation::Propagated, "Redis has it");
+    server.kill();
+    a.away().await;
+    assert!(a.revocations.revoke("two", in_an_hour()).await.is_err());
+    assert_eq!(a.verdict(&Token::new("two")).await, Verdict::Revoked, "here at least");
+}
+
+fn issued(id: &str, ago: i64) -> Token {
+    let now = SystemTime::now();
+    let by = Duration::from_secs(ago.unsigned_abs());
+    Token::new(id).issued_at(if ago < 0 { now + by } else { now - by })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_more_than_the_table_holds_is_not_silently_accepted() {
+    let server = RedisServer::start().await;
+    let a = Instance::at(&server.url()).ready().await;
+    let small = RevocationConfig::default().with_bound(100);
+    let b = Instance::with(&server.url(), small.clone()).ready().await;
+    for n in 0..=100 {
+        let _ = a.revocations.revoke(format!("bad {n}"), in_an_hour()).await.unwrap();
+    }
+    b.knows(100).await;
+    // Healthy: Redis knows them all.
+    for n in 0..=100 {
+        assert_eq!(b.verdict(&issued(&format!("bad {n}"), 5)).await, Verdict::Revoked);
+    }
+    let again = async || b.verdict(&issued("good", 5)).await;
+    assert_eq!(again().await, Verdict::Clear);
+    a.in_step().await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.kill();
+    b.away().await;
+    // Outage: the one that found no room cannot be told from a good one. None passes.
+    for n in 0..=100 {
+        assert_ne!(b.verdict(&issued(&format!("bad {n}"), 5)).await, Verdict::Clear, "bad {n}");
+    }
+    assert_eq!(again().await, Verdict::Unknown);
+    assert_eq!(b.verdict(&issued("newer", -5)).await, Verdict::Clear, "issued after it was full");
+
+    // More than fits, and nobody else knows: everything issued until now is revoked, here and then everywhere.
+    let told = b.revocations.revoke("one more", in_an_hour()).await.unwrap();
+    assert_eq!(told, Propagation::Pending);
+    assert_eq!(b.verdict(&issued("one more", 5)).await, Verdict::Revoked);
+    let full = Instance::with(&server.url(), small);
+    for n in 0..=100 {
+        let _ = full.revocations.revoke(format!("worse {n}"), in_an_hour()).await.unwrap();
+    }
+    for n in 0..=100 {
+        assert_eq!(full.verdict(&issued(&format!("worse {n}"), 5)).await, Verdict::Revoked);
+    }
+    assert_eq!(full.verdict(&issued("newer", -5)).await, Verdict::Unknown, "fresh, in an outage");
+    server.restart().await;
+    full.available().await;
+    a.available().await;
+    for n in 0..=100 {
+        assert_eq!(a.verdict(&issued(&format!("worse {n}"), 5)).await, Verdict::Revoked);
+        assert_eq!(a.verdict(&issued(&format!("bad {n}"), 5)).await, Verdict::Revoked);
+    }
+    assert_eq!(a.verdict(&issued("newer", -5)).await, Verdict::Clear);
+}
