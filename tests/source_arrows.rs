@@ -11,12 +11,15 @@ use std::{
 const FORBIDDEN: &[(&str, &[&str])] = &[
     (
         "health",
-        &["crate::redis", "crate::store", "crate::layer", "crate::memory", "http::", "tower"],
+        &["crate::redis", "crate::store", "crate::layer", "crate::memory", "http::", "tower::"],
     ),
-    ("redis", &["crate::store", "crate::layer", "crate::memory", "crate::respond", "tower"]),
-    ("memory", &["crate::redis", "crate::store", "crate::layer", "crate::health", "tower"]),
-    ("store", &["crate::layer", "crate::respond", "crate::health_router", "http::", "tower"]),
-    ("layer", &["deadpool_redis", "redis::aio", "crate::redis"]),
+    ("redis", &["crate::store", "crate::layer", "crate::memory", "crate::respond", "tower::"]),
+    ("memory", &["crate::redis", "crate::store", "crate::layer", "crate::health", "tower::"]),
+    ("store", &["crate::layer", "crate::respond", "crate::health_router", "http::", "tower::"]),
+    (
+        "layer",
+        &["deadpool_redis", "redis::aio", "redis::client", "redis::Connection", "redis::Script"],
+    ),
     ("respond", &["crate::layer", "crate::store", "crate::redis"]),
     ("health_router", &["crate::layer", "crate::store", "crate::redis"]),
     ("telemetry", &["crate::redis", "crate::store", "crate::layer", "crate::health::"]),

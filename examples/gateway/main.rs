@@ -45,13 +45,13 @@ async fn main() -> ExitCode {
         Err(error) => return fail(BAD_SETTINGS, &error),
     };
     settings.start_log();
+    let database = match Database::open(&settings.database_path).await {
+        Ok(database) => database,
+        Err(error) => return fail(BAD_SETTINGS, &error),
+    };
     // After the log was started: that there are no keys is worth a line in it.
     let keys = match SessionKeys::from_env() {
         Ok(keys) => keys,
-        Err(error) => return fail(BAD_SETTINGS, &error),
-    };
-    let database = match Database::open(&settings.database_path).await {
-        Ok(database) => database,
         Err(error) => return fail(BAD_SETTINGS, &error),
     };
     match serve(settings, keys, database).await {

@@ -8,6 +8,7 @@
 //! | [`CheckRedisLayer`] | tells the handler, who decides |
 //! | [`RequireRedisLayer`] | refuses: 503 |
 //! | `RateLimitLayer` (feature `redis`) | decides in memory, on this instance's share of the limit |
+//! | `ConcurrencyLimitLayer` (feature `redis`) | counts in memory, on this instance's share of the limit |
 //! | `SessionLayer` (feature `session`) | continues sessions from a sealed cookie |
 //! | `RevocationLayer` (feature `redis`) | refuses what is known to be revoked, and what cannot be judged unless told otherwise |
 //!
@@ -33,6 +34,8 @@
 
 mod check_redis;
 #[cfg(feature = "redis")]
+pub mod concurrency_limit;
+#[cfg(feature = "redis")]
 pub mod rate_limit;
 mod require_redis;
 #[cfg(feature = "redis")]
@@ -43,6 +46,8 @@ mod session;
 #[cfg(feature = "axum")]
 pub use check_redis::RedisStatusMissing;
 pub use check_redis::{CheckRedis, CheckRedisLayer, RedisStatus};
+#[cfg(feature = "redis")]
+pub use concurrency_limit::{ConcurrencyLimit, ConcurrencyLimitLayer};
 #[cfg(feature = "redis")]
 pub use rate_limit::{RateLimit, RateLimitLayer};
 pub use require_redis::{RequireRedis, RequireRedisFuture, RequireRedisLayer};

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     classify,
+    hedge::hedged,
     lanes::{Conn, Reply, Request},
     source::Source,
 };
@@ -161,7 +162,7 @@ impl Canary {
                 None => {}
             }
         }
-        match timeout(ask.deadline / 2, self.source.connect()).await {
+        match timeout(ask.deadline / 2, hedged(|| self.source.connect())).await {
             Ok(Ok(conn)) => {
                 let held = Held { conn, compared: false };
                 *self.held() = Some(held.clone());

@@ -10,6 +10,7 @@ mod commands;
 mod connection;
 mod epoch;
 mod handle;
+mod hedge;
 mod lanes;
 mod meter;
 mod probe;
@@ -24,3 +25,6 @@ pub use source::Pool;
 /// The pool that connections come from, and with it the client (`deadpool_redis::redis`): commands, pipelines and
 /// types to use with a [`Connection`].
 pub use deadpool_redis;
+
+/// What stores need of the client to write their commands; they know it under this name only.
+pub(crate) use deadpool_redis::redis as client;

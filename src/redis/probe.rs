@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     canary::{Beats, Canary},
     classify,
+    hedge::hedged,
     lanes::{Conn, Lane, Lanes, Reply, Request},
     meter::Meter,
     source::Source,
@@ -174,7 +175,7 @@ impl RedisProbe {
 
     /// Opens this many connections, and asks over each. One that serves is enough.
     async fn open(&self, count: usize) -> Result<Opened, Fault> {
-        let each = join_all((0..count).map(|_| self.open_one())).await;
+        let each = join_all((0..count).map(|_| hedged(|| self.open_one()))).await;
         let mut conns = Vec::with_capacity(count);
         let mut answers = Vec::with_capacity(count);
         let (mut run_id, mut fault) = (None, Fault::HANG);

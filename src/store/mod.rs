@@ -3,6 +3,7 @@
 //! Nothing here knows http or tower. Each store has a law (a pure function), a form of it in Redis (a script), and a
 //! form in memory that takes over.
 
+pub mod concurrency;
 pub mod lockout;
 pub mod rate;
 pub mod revocation;

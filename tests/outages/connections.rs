@@ -169,3 +169,22 @@ async fn a_pool_that_the_application_has() {
     assert_eq!(redis.query::<i32>(cmd("GET").arg("key")).await.unwrap(), 7);
     assert_eq!(pool.status().size, 0, "the pool's own users are not touched");
 }
+
+/// As packets do that are lost for good: what was tried while the network was gone is never answered, what is tried
+/// afterwards is.
+#[tokio::test]
+async fn attempts_that_went_into_a_black_hole_do_not_hold_up_the_return() {
+    // So long that waiting for one attempt to be given up would show.
+    let health = crate::world::health().with_probe_timeout(Duration::from_secs(4));
+    let server = RedisServer::start().await;
+    let world = World::up_with(server, |config| config.with_health(health)).await;
+    let _traffic = Traffic::start(&world.app);
+    world.proxy.set(Fault::BlackHole).await;
+    world.becomes("disconnected", |monitor| monitor.state() == State::Disconnected).await;
+    // An attempt is under way by now.
+    tokio::time::sleep(Duration::from_millis(1_300)).await;
+    world.proxy.set(Fault::HoldExisting).await;
+    let began = std::time::Instant::now();
+    world.becomes("available again", |monitor| monitor.is_available()).await;
+    assert!(began.elapsed() < Duration::from_secs(1) + SLACK, "after {:?}", began.elapsed());
+}

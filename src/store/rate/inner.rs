@@ -138,20 +138,20 @@ impl Drop for Inner {
 
 /// Something that happened at least once. Written only when it changes, so that many threads may note it.
 #[derive(Default)]
-pub(super) struct Flag(AtomicBool);
+pub(crate) struct Flag(AtomicBool);
 
 impl Flag {
     /// Whether this was the first time.
     #[inline]
-    pub(super) fn note(&self) -> bool {
+    pub(crate) fn note(&self) -> bool {
         !self.0.load(Ordering::Relaxed) && !self.0.swap(true, Ordering::Relaxed)
     }
 
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.0.store(false, Ordering::Relaxed);
     }
 
-    pub(super) fn is_noted(&self) -> bool {
+    pub(crate) fn is_noted(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -153,6 +153,10 @@ impl RateLimiter {
         self.0.is_up()
     }
 
+    pub(crate) fn redis(&self) -> &Redis {
+        &self.0.redis
+    }
+
     pub(crate) fn monitor(&self) -> &HealthMonitor {
         self.0.redis.monitor()
     }

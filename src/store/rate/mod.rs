@@ -51,6 +51,8 @@ pub use quota::{Quota, QuotaError};
 pub use subject::Subject;
 pub use verdict::{DecisionSource, Verdict};
 
+pub(crate) use inner::Flag;
+pub(crate) use quota::clean as clean_name;
 pub(crate) use tally::Tally;
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ impl Quota {
     }
 
     /// The name in the headers and metrics. Default: `default`, or in a policy of several windows the
-    /// policy's name and the period. Anything but visible ASCII, and `"` and `\`, becomes `_`; what is
+    /// policy's name and the period. What is not visible ASCII, or one of `" \ : { }`, becomes `_`; what is
     /// longer than 64 characters is cut.
     #[must_use]
     pub fn with_name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
@@ -207,8 +207,8 @@ impl Quota {
 }
 
 /// A name that can stand in a header, a metric label and a Redis key.
-pub(super) fn clean(name: Cow<'static, str>) -> Cow<'static, str> {
-    let fits = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '{' | '}');
+pub(crate) fn clean(name: Cow<'static, str>) -> Cow<'static, str> {
+    let fits = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | ':' | '{' | '}');
     if !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(fits) {
         return name;
     }
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn names_are_made_to_fit() {
-        assert_eq!(Quota::per_second(1).with_name("größe {x} \"y\"").name(), Some("gr__e__x___y_"));
+        assert_eq!(Quota::per_second(1).with_name("größe {x}:\"y\"").name(), Some("gr__e__x___y_"));
         assert_eq!(Quota::per_second(1).with_name("").name(), Some("_"));
         assert_eq!(Quota::per_second(1).with_name("x".repeat(99)).name().map(str::len), Some(64));
     }

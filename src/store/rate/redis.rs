@@ -4,7 +4,7 @@ use super::debt::Charge;
 use super::law::{Decision, Window};
 use super::policy::Policy;
 use super::subject::Subject;
-use crate::redis::{Connection, Redis, Script, deadpool_redis::redis::cmd};
+use crate::redis::{Connection, Redis, Script, client::cmd};
 use crate::{Error, ErrorKind};
 
 /// How much longer than needed a mark stands, in milliseconds.

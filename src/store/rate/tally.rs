@@ -19,7 +19,7 @@ const MOST: usize = 1_000;
 pub(crate) struct Tally([[Counter; DECISIONS.len()]; SOURCES.len()]);
 
 impl Tally {
-    fn new(metrics: &Metrics, policy: &str) -> Self {
+    pub(crate) fn new(metrics: &Metrics, policy: &str) -> Self {
         Self(SOURCES.map(|source| {
             DECISIONS.map(|decision| {
                 let labels =
@@ -32,13 +32,18 @@ impl Tally {
     /// Counts one decision; with `shadow`, a refusal that was not carried out.
     #[inline]
     pub(crate) fn count(&self, verdict: &Verdict, shadow: bool) {
+        self.add(verdict.source(), verdict.allowed(), shadow);
+    }
+
+    #[inline]
+    pub(crate) fn add(&self, source: DecisionSource, is_allowed: bool, shadow: bool) {
         let [redis, memory, deny_cache] = &self.0;
-        let [allowed, limited, shadow_limited] = match verdict.source() {
+        let [allowed, limited, shadow_limited] = match source {
             DecisionSource::Redis => redis,
             DecisionSource::Memory => memory,
             DecisionSource::DenyCache => deny_cache,
         };
-        let counter = match (verdict.allowed(), shadow) {
+        let counter = match (is_allowed, shadow) {
             (true, _) => allowed,
             (false, false) => limited,
             (false, true) => shadow_limited,

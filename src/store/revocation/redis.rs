@@ -1,6 +1,6 @@
 //! The table of revocations as it stands in Redis.
 
-use deadpool_redis::redis::{Cmd, FromRedisValue, Value, cmd};
+use crate::redis::client::{Cmd, FromRedisValue, Value, cmd};
 
 use super::{
     clock::Until,

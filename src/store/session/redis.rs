@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use deadpool_redis::redis::{FromRedisValue, Value, cmd};
+use crate::redis::client::{FromRedisValue, Value, cmd};
 
 use super::{
     expiry::Times,

@@ -1,0 +1,110 @@
+//! What is seen, but for the answers to probes.
+
+use super::*;
+
+impl Policy {
+    /// A probe was sent.
+    pub(crate) fn asked(&mut self, ask: Ask, now: Duration) {
+        self.asked = Some(ask);
+        self.next_demand = now + Duration::from_secs_f64(self.rng.random_range(DEMAND_EVERY));
+        self.probes += 1;
+        if ask.via == Via::Fresh {
+            self.last_fresh = now;
+        }
+        if matches!(self.state, State::Connecting | State::Disconnected | State::Failed) {
+            self.reconnect_attempts += 1;
+        }
+    }
+
+    /// A request had to go without.
+    pub(crate) fn demand(&mut self, now: Duration) {
+        let may = match self.state {
+            State::Connecting | State::Disconnected | State::Failed => {
+                self.cause.map(Fault::class) != Some(FaultClass::Credentials)
+            }
+            State::Connected => !self.writes,
+            State::Suspect | State::Recovering => false,
+        };
+        if may {
+            self.next_probe = self.next_probe.min(self.next_demand.max(now));
+        }
+    }
+
+    /// A request met a fault.
+    pub(crate) fn evidence(&mut self, fault: Fault, now: Duration) {
+        if self.state != State::Connected {
+            return;
+        }
+        self.note(fault, now);
+        match fault.class() {
+            FaultClass::Transport | FaultClass::Hang | FaultClass::Slow => self.doubt(fault, now),
+            FaultClass::WrongNode | FaultClass::WritesGone => self.lose_writes(fault, now),
+            FaultClass::NotServing
+            | FaultClass::Credentials
+            | FaultClass::Forced
+            | FaultClass::Recovery => self.go_down(fault, now),
+        }
+    }
+
+    /// All recovery steps are done.
+    pub(crate) fn recovered(&mut self, now: Duration) {
+        if !self.recovering || self.forced() {
+            return;
+        }
+        self.recovering = false;
+        self.writes = self.pending_writes;
+        if self.writes {
+            self.cause = None;
+        }
+        if self.state != State::Connected {
+            self.end_outage(now);
+            self.reached = true;
+        }
+        self.enter_connected(now);
+    }
+
+    /// A recovery step met a fault: nothing has recovered.
+    pub(crate) fn recovery_failed(&mut self, fault: Fault, now: Duration) {
+        if !self.recovering || self.forced() {
+            return;
+        }
+        let without_writes =
+            matches!(fault.class(), FaultClass::WritesGone | FaultClass::WrongNode);
+        let for_want_of_writes = !self.pending_writes && fault.class() == FaultClass::Hang;
+        if self.state == State::Connected {
+            self.recovering = false;
+            self.note(fault, now);
+            match fault.class() {
+                FaultClass::Recovery => self.lose_writes(fault, now),
+                _ => self.evidence(fault, now),
+            }
+        } else if without_writes {
+            self.note(fault, now);
+            self.pending_writes = false;
+            self.recovered(now);
+            self.cause = Some(fault);
+        } else if for_want_of_writes {
+            self.recovered(now);
+        } else {
+            self.recovering = false;
+            self.note(fault, now);
+            self.failed_attempt(fault, now);
+        }
+    }
+
+    /// Taken away by hand.
+    pub(crate) fn force_down(&mut self, until: Duration, now: Duration) {
+        self.forced_until = Some(until.max(now));
+        self.recovering = false;
+        self.note(Fault::FORCED, now);
+        self.go_down(Fault::FORCED, now);
+    }
+
+    /// Given back by hand, or by the end of its time.
+    pub(crate) fn release(&mut self, now: Duration) {
+        if self.forced_until.take().is_some() {
+            self.next_probe = now;
+            self.via = Via::Both;
+        }
+    }
+}

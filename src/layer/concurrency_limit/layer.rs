@@ -1,0 +1,127 @@
+//! The layer, and what it can be told.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Response, request::Parts};
+use tower::Layer;
+
+use super::rules::Rules;
+use super::service::ConcurrencyLimit;
+use crate::layer::rate_limit::{Key, MissingKey, RequestView};
+use crate::redis::Redis;
+use crate::respond::{Refusal, StandardRefusal};
+use crate::store::concurrency::{ConcurrencyLimiter, InFlight};
+
+/// Limits how many requests of each client are in flight at a time, over all instances.
+///
+/// Clones, and the services that it makes, share their state. See the [module](crate::layer::concurrency_limit) for what counts
+/// as in flight.
+///
+/// ```no_run
+/// use evenkeel::{layer::concurrency_limit::ConcurrencyLimitLayer, redis::Redis, store::concurrency::InFlight};
+/// use tower::ServiceBuilder;
+///
+/// # fn demo<S>(redis: &Redis, handler: S) {
+/// let service = ServiceBuilder::new()
+///     .layer(ConcurrencyLimitLayer::new(redis, InFlight::at_most(10)))
+///     .service(handler);
+/// # }
+/// ```
+///
+/// # When Redis is down
+///
+/// The limit goes on in memory, on this instance's share, without I/O. The first request that finds out waits for at most the
+/// `op_timeout`.
+pub struct ConcurrencyLimitLayer<R = StandardRefusal> {
+    rules: Rules<R>,
+}
+
+impl ConcurrencyLimitLayer {
+    /// Limits each client, by the address of its end of the connection, to so many at a time. Behind a proxy, see
+    /// [`with_key`](Self::with_key).
+    ///
+    /// Layers with the same [name](InFlight::with_name) and the same key count together in Redis. In memory they do not: a
+    /// limit that several layers share is best given one limiter, see [`with_limiter`](Self::with_limiter).
+    pub fn new(redis: &Redis, limit: InFlight) -> Self {
+        Self::with_limiter(&ConcurrencyLimiter::new(redis, limit))
+    }
+
+    /// The same, over a limiter that the application has already.
+    pub fn with_limiter(limiter: &ConcurrencyLimiter) -> Self {
+        let rules = Rules {
+            limiter: limiter.clone(),
+            key: Key::peer(),
+            missing_key: MissingKey::default(),
+            exempt: None,
+            refusal: Arc::new(StandardRefusal),
+            warned: Arc::default(),
+        };
+        Self { rules }
+    }
+}
+
+impl<R> ConcurrencyLimitLayer<R> {
+    /// Whom a request is counted for. Default: [`Key::peer`], the address of the other end of the connection.
+    #[must_use]
+    pub fn with_key(mut self, key: Key) -> Self {
+        self.rules.key = key;
+        self
+    }
+
+    /// What becomes of a request without a key. Default: [`MissingKey::Shared`].
+    #[must_use]
+    pub fn with_missing_key(mut self, choice: MissingKey) -> Self {
+        self.rules.missing_key = choice;
+        self
+    }
+
+    /// Requests for which this is true are neither limited nor counted. Default: none.
+    #[must_use]
+    pub fn with_exemption(
+        mut self,
+        exempt: impl Fn(&RequestView<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.rules.exempt = Some(Arc::new(exempt));
+        self
+    }
+
+    /// [`InFlight::with_lease`], with a limiter of this layer's own from here on. Default: 30 s.
+    #[must_use]
+    pub fn with_lease(mut self, lease: Duration) -> Self {
+        let limit = self.rules.limiter.limit().clone().with_lease(lease);
+        self.rules.limiter = self.rules.limiter.with_limit(limit);
+        self
+    }
+
+    /// Answers refused requests with what `refusal` returns, whatever the reason ([`Refusal::kind`]). The refusal is in the
+    /// extensions all the same. Default: [`StandardRefusal`].
+    #[must_use]
+    pub fn with_refusal<F, B>(self, refusal: F) -> ConcurrencyLimitLayer<F>
+    where
+        F: Fn(&Parts, Refusal) -> Response<B>,
+    {
+        ConcurrencyLimitLayer { rules: self.rules.with_refusal(Arc::new(refusal)) }
+    }
+}
+
+impl<R> Clone for ConcurrencyLimitLayer<R> {
+    fn clone(&self) -> Self {
+        Self { rules: self.rules.clone() }
+    }
+}
+
+impl<R> fmt::Debug for ConcurrencyLimitLayer<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConcurrencyLimitLayer").field("rules", &self.rules).finish()
+    }
+}
+
+impl<S, R> Layer<S> for ConcurrencyLimitLayer<R> {
+    type Service = ConcurrencyLimit<S, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ConcurrencyLimit::new(inner, Arc::new(self.rules.clone()))
+    }
+}

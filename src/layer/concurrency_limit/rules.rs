@@ -1,0 +1,141 @@
+//! What is decided of a request, and what follows.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+
+use super::body::InFlightBody;
+use crate::layer::rate_limit::{Key, MissingKey, RequestView};
+use crate::respond::{Refusal, RefusalResponse};
+use crate::store::concurrency::{Admission, ConcurrencyLimiter, Occupancy, Permit};
+use crate::store::rate::Subject;
+
+/// Nobody knows when a request will end: the shortest wait that can be told.
+const RETRY: Duration = Duration::from_secs(1);
+
+type ExemptFn = dyn Fn(&RequestView<'_>) -> bool + Send + Sync;
+
+/// All that a layer was told.
+pub(super) struct Rules<R> {
+    pub(super) limiter: ConcurrencyLimiter,
+    pub(super) key: Key,
+    pub(super) missing_key: MissingKey,
+    pub(super) exempt: Option<Arc<ExemptFn>>,
+    pub(super) refusal: Arc<R>,
+    pub(super) warned: Arc<AtomicBool>,
+}
+
+/// What becomes of a request.
+pub(super) enum Fate {
+    /// It goes on, counted or not.
+    Pass(Option<Permit>),
+    /// It is answered here.
+    Refuse(Refusal, Option<Occupancy>),
+}
+
+/// What is to be done with a request.
+pub(super) enum Step {
+    Decided(Fate),
+    /// Redis is asked first.
+    Ask(BoxFuture<'static, Admission>),
+}
+
+impl<R> Rules<R> {
+    /// The first step; everything that needs no answer of Redis is decided in it.
+    pub(super) fn begin<B>(&self, request: &Request<B>) -> Step {
+        let view = RequestView::new(request);
+        if self.exempt.as_ref().is_some_and(|exempt| exempt(&view)) {
+            return Step::Decided(Fate::Pass(None));
+        }
+        let Some(subject) = self.key.subject(&view).or_else(|| self.without_key()) else {
+            return Step::Decided(match self.missing_key {
+                MissingKey::Refuse => Fate::Refuse(Refusal::no_key(), None),
+                MissingKey::Shared | MissingKey::Allow => Fate::Pass(None),
+            });
+        };
+        match self.limiter.at_hand(&subject) {
+            Some(admission) => Step::Decided(Fate::of(admission)),
+            None => {
+                let limiter = self.limiter.clone();
+                Step::Ask(Box::pin(async move { limiter.ask(&subject).await }))
+            }
+        }
+    }
+
+    #[cold]
+    fn without_key(&self) -> Option<Subject> {
+        if self.missing_key != MissingKey::Shared {
+            return None;
+        }
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            let key = &self.key;
+            tracing::warn!(?key, "a request without a key: all of them share one limit");
+        }
+        Some(Subject::text("(no key)"))
+    }
+
+    /// Answers in place of the inner service.
+    pub(super) fn refuse<B, ResBody>(
+        &self,
+        mut request: Request<B>,
+        refusal: Refusal,
+        occupancy: Option<Occupancy>,
+    ) -> Response<InFlightBody<ResBody>>
+    where
+        R: RefusalResponse<ResBody>,
+    {
+        mark(request.extensions_mut(), occupancy);
+        let response = self.refusal.refuse(&request.into_parts().0, refusal);
+        let mut response = response.map(|body| InFlightBody::new(body, None));
+        mark(response.extensions_mut(), occupancy);
+        response.extensions_mut().insert(refusal);
+        response
+    }
+
+    pub(super) fn with_refusal<Q>(&self, refusal: Arc<Q>) -> Rules<Q> {
+        Rules {
+            limiter: self.limiter.clone(),
+            key: self.key.clone(),
+            missing_key: self.missing_key,
+            exempt: self.exempt.clone(),
+            refusal,
+            warned: Arc::clone(&self.warned),
+        }
+    }
+}
+
+impl Fate {
+    pub(super) fn of(admission: Admission) -> Self {
+        match admission {
+            Ok(permit) => Self::Pass(Some(permit)),
+            Err(busy) => Self::Refuse(Refusal::rate_limited(Some(RETRY)), Some(busy.occupancy())),
+        }
+    }
+}
+
+/// Tells the handler, or who stands further out.
+pub(super) fn mark(extensions: &mut http::Extensions, occupancy: Option<Occupancy>) {
+    if let Some(occupancy) = occupancy {
+        extensions.insert(occupancy);
+    }
+}
+
+impl<R> Clone for Rules<R> {
+    fn clone(&self) -> Self {
+        self.with_refusal(Arc::clone(&self.refusal))
+    }
+}
+
+impl<R> fmt::Debug for Rules<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rules")
+            .field("limiter", &self.limiter)
+            .field("key", &self.key)
+            .field("missing_key", &self.missing_key)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,82 @@
+//! The service round another.
+
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tower::Service;
+
+use super::body::InFlightBody;
+use super::future::{ConcurrencyLimitFuture, Course};
+use super::rules::{Rules, Step};
+use crate::respond::{RefusalResponse, StandardRefusal};
+
+/// The service of [`ConcurrencyLimitLayer`](super::ConcurrencyLimitLayer).
+///
+/// The inner service must be [`Clone`]: while Redis is asked about one request, the next can come.
+pub struct ConcurrencyLimit<S, R = StandardRefusal> {
+    inner: S,
+    rules: Arc<Rules<R>>,
+}
+
+impl<S, R> ConcurrencyLimit<S, R> {
+    pub(super) fn new(inner: S, rules: Arc<Rules<R>>) -> Self {
+        Self { inner, rules }
+    }
+
+    /// The inner service.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S: Clone, R> Clone for ConcurrencyLimit<S, R> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), rules: Arc::clone(&self.rules) }
+    }
+}
+
+impl<S: fmt::Debug, R> fmt::Debug for ConcurrencyLimit<S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("ConcurrencyLimit");
+        shown.field("inner", &self.inner).field("rules", &self.rules).finish()
+    }
+}
+
+impl<S, R, ReqBody, ResBody> Service<Request<ReqBody>> for ConcurrencyLimit<S, R>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
+    R: RefusalResponse<ResBody>,
+{
+    type Response = Response<InFlightBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ConcurrencyLimitFuture<S, ReqBody, ResBody, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        ConcurrencyLimitFuture::new(match self.rules.begin(&request) {
+            Step::Decided(fate) => Course::of(fate, &mut self.inner, request, &self.rules),
+            Step::Ask(answer) => {
+                // The one that is ready serves this request; the next one is served by its clone.
+                let clone = self.inner.clone();
+                let ready = mem::replace(&mut self.inner, clone);
+                Course::asking(answer, ready, request, &self.rules)
+            }
+        })
+    }
+}

@@ -1,0 +1,146 @@
+//! What is in flight here. Bounded by itself: an entry is there only for as long as its request is.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+/// Tells one request of this process from another.
+pub(super) type Holder = u64;
+
+/// What is known of a request in flight.
+struct Held {
+    /// When Redis is to hear of it again.
+    due: Instant,
+    /// Redis was told of it after it was admitted.
+    told: bool,
+}
+
+type Subjects = HashMap<Arc<str>, HashMap<Holder, Held>>;
+
+/// For each subject who is in flight.
+#[derive(Default)]
+pub(super) struct Table(Mutex<Subjects>);
+
+impl Table {
+    /// How many of a subject are in flight.
+    pub(super) fn count(&self, subject: &str) -> u32 {
+        self.lock().get(subject).map_or(0, count)
+    }
+
+    /// Counts one more, whom Redis has admitted.
+    pub(super) fn add(&self, subject: &Arc<str>, holder: Holder, due: Instant) {
+        let held = Held { due, told: true };
+        self.lock().entry(Arc::clone(subject)).or_default().insert(holder, held);
+    }
+
+    /// Counts one more unless there are `share` already. Says how many there are then.
+    ///
+    /// # Errors
+    ///
+    /// How many there are, when they are too many.
+    pub(super) fn admit(
+        &self,
+        subject: &Arc<str>,
+        holder: Holder,
+        share: u32,
+        due: Instant,
+    ) -> Result<u32, u32> {
+        let mut table = self.lock();
+        let count = table.get(subject).map_or(0, count);
+        if count >= share {
+            return Err(count);
+        }
+        let held = Held { due, told: false };
+        table.entry(Arc::clone(subject)).or_default().insert(holder, held);
+        Ok(count + 1)
+    }
+
+    /// Counts one less, if it was counted. Was Redis told of it?
+    pub(super) fn remove(&self, subject: &str, holder: Holder) -> bool {
+        let mut table = self.lock();
+        let Some(held) = table.get_mut(subject) else { return false };
+        let told = held.remove(&holder).is_some_and(|held| held.told);
+        if held.is_empty() {
+            table.remove(subject);
+        }
+        told
+    }
+
+    /// Of whom Redis is to hear by then; with `None`, of everybody. They are taken as told: the caller tells them.
+    pub(super) fn due(&self, by: Option<Instant>) -> Vec<(Arc<str>, Vec<Holder>)> {
+        let is_due = |held: &Held| by.is_none_or(|by| held.due <= by);
+        let mut table = self.lock();
+        let due = table.iter_mut().map(|(subject, held)| {
+            let holders = held.iter_mut().filter(|(_, held)| is_due(held)).map(|(holder, held)| {
+                held.told = true;
+                *holder
+            });
+            (Arc::clone(subject), holders.collect::<Vec<_>>())
+        });
+        due.filter(|(_, holders)| !holders.is_empty()).collect()
+    }
+
+    /// Redis has heard of these.
+    pub(super) fn renewed(&self, subject: &str, holders: &[Holder], due: Instant) {
+        let mut table = self.lock();
+        let Some(held) = table.get_mut(subject) else { return };
+        for holder in holders {
+            // Not inserted: it may have ended meanwhile.
+            if let Some(held) = held.get_mut(holder) {
+                held.due = due;
+            }
+        }
+    }
+
+    /// How many are in flight in all.
+    pub(super) fn len(&self) -> usize {
+        self.lock().values().map(HashMap::len).sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Subjects> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn count(held: &HashMap<Holder, Held>) -> u32 {
+    u32::try_from(held.len()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_share_is_kept_and_nothing_stays_behind() {
+        let (table, now) = (Table::default(), Instant::now());
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        assert_eq!([table.admit(&a, 1, 2, now), table.admit(&a, 2, 2, now)], [Ok(1), Ok(2)]);
+        assert_eq!(table.admit(&a, 3, 2, now), Err(2));
+        assert_eq!(table.admit(&b, 4, 2, now), Ok(1));
+        assert!(!table.remove("a", 3));
+        assert_eq!(table.admit(&a, 3, 2, now), Err(2), "who was refused gives nothing back");
+        assert!(!table.remove("a", 1), "Redis knows nothing of it");
+        assert_eq!(table.admit(&a, 5, 2, now), Ok(2));
+        for (subject, holder) in [("a", 2), ("a", 5), ("b", 4)] {
+            table.remove(subject, holder);
+        }
+        assert_eq!((table.len(), table.lock().len()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_due() {
+        let (table, now) = (Table::default(), Instant::now());
+        let a: Arc<str> = "a".into();
+        let later = now + Duration::from_secs(1);
+        table.add(&a, 1, now);
+        table.add(&a, 2, later);
+        assert_eq!(table.due(Some(now)), [(Arc::clone(&a), vec![1])]);
+        table.renewed("a", &[1, 9], later);
+        assert_eq!(table.due(Some(now)), []);
+        assert_eq!(table.count("a"), 2, "who has ended does not come back");
+        assert_eq!(table.due(None)[0].1.len(), 2);
+        assert!(table.remove("a", 1));
+    }
+}
