@@ -1,36 +1,37 @@
 //! Sessions beside tower-sessions 0.15: `cargo bench --bench session`. Starts a `redis-server` of its own.
+//!
+//! `-- network` and `-- stored` run those comparisons alone.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{
-    convert::Infallible,
-    hint::black_box,
-    time::{Duration, Instant},
-};
+#[path = "session/network.rs"]
+mod network;
+#[path = "support/rounds.rs"]
+mod rounds;
+#[path = "session/stored.rs"]
+mod stored;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::{convert::Infallible, hint::black_box, time::Duration};
 
 use bytes::Bytes;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::Criterion;
 use evenkeel::{
     config::RedisConfig,
     layer::{Session, SessionLayer},
-    redis::{Redis, deadpool_redis::redis::cmd},
-    store::session::SessionKeys,
+    redis::Redis,
+    store::session::{SealedSnapshot, SessionKeys},
 };
-use futures_util::{FutureExt, future::join_all};
+use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Full;
 use tokio::runtime::Runtime;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_sessions::{MemoryStore, SessionManagerLayer};
 
-#[path = "../tests/support/mod.rs"]
-mod support;
-
 type Body = Full<Bytes>;
 type Answer = Result<Response<Body>, Infallible>;
-
-/// Requests under way at once.
-const TASKS: usize = 64;
 
 fn done() -> Response<Body> {
     Response::new(Body::default())
@@ -120,6 +121,11 @@ async fn connected(url: &str) -> Redis {
     redis
 }
 
+/// Nobody listens there.
+fn gone() -> Redis {
+    Redis::new(RedisConfig::new("redis://127.0.0.1:9".parse().unwrap())).unwrap()
+}
+
 fn layer(redis: &Redis) -> SessionLayer {
     SessionLayer::new(redis, SessionKeys::random()).with_stateless_keys(["value"])
 }
@@ -141,9 +147,7 @@ fn untouched(c: &mut Criterion) {
 fn degraded(c: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let _guard = runtime.enter();
-    // Nobody listens there.
-    let redis = Redis::new(RedisConfig::new("redis://127.0.0.1:9".parse().unwrap())).unwrap();
-    let ours = layer(&redis).layer(service_fn(ours));
+    let ours = layer(&gone()).layer(service_fn(ours));
     let theirs = SessionManagerLayer::new(MemoryStore::default()).layer(service_fn(theirs));
     for size in [16, 1_024] {
         let group = format!("degraded {size} bytes");
@@ -157,61 +161,38 @@ fn degraded(c: &mut Criterion) {
     }
 }
 
-/// Reads through Redis, many at once: one command each, beside that command alone.
-fn stored(c: &mut Criterion) {
-    let runtime = Runtime::new().unwrap();
-    let server = runtime.block_on(support::RedisServer::start());
-    let redis = runtime.block_on(connected(&server.url()));
-    let service = layer(&redis).layer(service_fn(ours));
-    let cookies = runtime.block_on(cookies(service.clone(), 16));
-    let keys: Vec<String> =
-        runtime.block_on(server.query(&["KEYS", "evenkeel:session:*"])).unwrap();
-    let hgetall = cmd("HGETALL").arg(&keys[0]).to_owned();
-    let mut group = c.benchmark_group("stored");
-    group.throughput(Throughput::Elements(TASKS as u64));
-    group.bench_function("read: the bare command", |b| {
-        b.to_async(&runtime).iter_custom(|rounds| {
-            many(rounds, || {
-                let (mut connection, hgetall) = (redis.connection(), hgetall.clone());
-                async move {
-                    let hash: Vec<(String, String)> = connection.query(&hgetall).await.unwrap();
-                    assert!(!black_box(hash).is_empty());
-                }
-            })
-        });
-    });
-    for (name, path) in [("read: evenkeel", "/read"), ("write: evenkeel", "/write?16")] {
-        group.bench_function(name, |b| {
-            b.to_async(&runtime).iter_custom(|rounds| {
-                many(rounds, || {
-                    let (service, request) = (service.clone(), request(path, &cookies));
-                    async move {
-                        service.oneshot(request).await.unwrap();
-                    }
-                })
-            });
+/// The cryptography and the coding of a snapshot alone.
+fn sealing(c: &mut Criterion) {
+    let mut group = c.benchmark_group("snapshot");
+    for size in [16, 1_024] {
+        let snapshot = SealedSnapshot::new(size);
+        group.bench_function(format!("seal, {size} bytes"), |b| b.iter(|| snapshot.seal()));
+        group.bench_function(format!("open, {size} bytes"), |b| {
+            b.iter(|| assert!(snapshot.open()));
         });
     }
     group.finish();
 }
 
-/// `rounds` of as many at once.
-async fn many<F>(rounds: u64, work: impl Fn() -> F) -> Duration
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let began = Instant::now();
-    let tasks = (0..TASKS).map(|_| {
-        let all: Vec<F> = (0..rounds).map(|_| work()).collect();
-        tokio::spawn(async move {
-            for one in all {
-                one.await;
-            }
-        })
-    });
-    join_all(tasks.collect::<Vec<_>>()).await.into_iter().for_each(|done| done.unwrap());
-    began.elapsed()
+fn main() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let arguments: Vec<String> = std::env::args().collect();
+    let named = |word: &str| arguments.iter().any(|argument| argument == word);
+    if named("network") {
+        return network::compare(&runtime);
+    }
+    if named("stored") {
+        return stored::compare(&runtime);
+    }
+    let mut criterion = Criterion::default().configure_from_args();
+    untouched(&mut criterion);
+    degraded(&mut criterion);
+    sealing(&mut criterion);
+    criterion.final_summary();
+    // Unless something was asked for by name.
+    if arguments.iter().skip(1).all(|argument| argument == "--bench") {
+        network::compare(&runtime);
+        stored::compare(&runtime);
+    }
 }
-
-criterion_group!(benches, untouched, degraded, stored);
-criterion_main!(benches);

@@ -23,6 +23,12 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         self.young.get(key).or_else(|| self.old.get(key))
     }
 
+    /// If it is among the youngest already: putting it in again would change nothing.
+    #[cfg_attr(not(feature = "session"), allow(dead_code))]
+    pub(crate) fn get_young(&self, key: &K) -> Option<&V> {
+        self.young.get(key)
+    }
+
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         self.young.get_mut(key).or_else(|| self.old.get_mut(key))
     }
@@ -62,6 +68,7 @@ mod tests {
             let forgotten = recent.put(n, n).count();
             assert!(forgotten <= 5);
             let _ = recent.put(0, n);
+            assert_eq!(recent.get_young(&0), Some(&n));
             assert!(recent.len() <= 10);
             for kept in (n - 3).max(0)..=n {
                 assert!(recent.get(&kept).is_some(), "{kept} of {n}");
@@ -71,5 +78,17 @@ mod tests {
         assert_eq!(recent.get(&900), None);
         assert_eq!(recent.remove(&999), Some(999));
         assert_eq!((recent.remove(&999), recent.get(&999)), (None, None));
+    }
+
+    #[test]
+    fn the_young_are_those_that_putting_in_again_leaves_as_they_are() {
+        let mut recent = Recent::new(4);
+        for n in 0..3 {
+            let _ = recent.put(n, n);
+        }
+        assert_eq!((recent.get_young(&0), recent.get(&0)), (None, Some(&0)));
+        assert_eq!(recent.get_young(&2), Some(&2));
+        let _ = recent.put(0, 0);
+        assert_eq!(recent.get_young(&0), Some(&0));
     }
 }

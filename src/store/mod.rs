@@ -18,3 +18,8 @@ pub use sink::{Note, Sink};
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guards.md")]
 struct GuardsGuide;
+
+/// The guide of sessions, likewise.
+#[cfg(all(doctest, feature = "session"))]
+#[doc = include_str!("../../docs/sessions.md")]
+struct SessionsGuide;

@@ -4,6 +4,7 @@ use http::{
     HeaderMap, HeaderValue,
     header::{CACHE_CONTROL, COOKIE, SET_COOKIE, VARY},
 };
+use memchr::memchr_iter;
 
 /// The names of the two cookies, and how they are set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,10 +72,9 @@ impl Shown {
     /// The value of the cookie of this name. Two that differ are none: who put them there cannot be told.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let headers = self.first.iter().chain(&self.others);
-        let pairs = headers.flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
         let mut found = None;
-        for pair in pairs {
-            let Some(value) = value_of(pair.trim_ascii(), name) else { continue };
+        for pair in headers.flat_map(|header| pairs(header.as_bytes())) {
+            let Some(value) = value_of(pair, name) else { continue };
             match found {
                 Some(other) if other != value => return None,
                 _ => found = Some(value),
@@ -86,11 +86,19 @@ impl Shown {
     /// Whether there is a cookie of this name, whatever its value.
     pub(crate) fn has(&self, name: &str) -> bool {
         let mut headers = self.first.iter().chain(&self.others);
-        headers.any(|header| {
-            let mut pairs = header.as_bytes().split(|byte| *byte == b';');
-            pairs.any(|pair| value_of(pair.trim_ascii(), name).is_some())
-        })
+        headers.any(|header| pairs(header.as_bytes()).any(|pair| value_of(pair, name).is_some()))
     }
+}
+
+/// `name=value` each. Sealed cookies are long: they are not looked at byte by byte.
+fn pairs(header: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ends = memchr_iter(b';', header).chain([header.len()]);
+    let mut begin = 0;
+    ends.filter_map(move |end| {
+        let pair = header.get(begin..end);
+        begin = end + 1;
+        pair.map(<[u8]>::trim_ascii)
+    })
 }
 
 fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {

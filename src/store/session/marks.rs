@@ -74,6 +74,9 @@ impl Marks {
     /// Redis holds this version.
     pub(super) fn raise(&self, name: SessionName, version: u64) {
         let mut shard = self.shard(name);
+        if shard.marks.get_young(&name).is_some_and(|mark| mark.version >= version) {
+            return;
+        }
         let held = shard.marks.get(&name).filter(|mark| mark.version >= version).cloned();
         // Put in again also when it is not new: it was used.
         shard.put(name, held.unwrap_or(Mark { version, stamp: 0, changes: None, sealed: None }));
@@ -83,8 +86,11 @@ impl Marks {
     pub(super) fn see(&self, name: SessionName, snapshot: &Snapshot) {
         let seen = (snapshot.version, snapshot.stamp);
         let mut shard = self.shard(name);
-        let held =
-            shard.marks.get(&name).filter(|mark| (mark.version, mark.stamp) >= seen).cloned();
+        let is_seen = |mark: &Mark| (mark.version, mark.stamp) >= seen;
+        if shard.marks.get_young(&name).is_some_and(&is_seen) {
+            return;
+        }
+        let held = shard.marks.get(&name).filter(|mark| is_seen(mark)).cloned();
         let mark = held.unwrap_or_else(|| Mark {
             version: snapshot.version,
             stamp: snapshot.stamp,

@@ -20,6 +20,8 @@
 //! brought to Redis before that is announced as available again. A key that somebody else has changed in Redis stays as it is there.
 
 mod begin;
+#[cfg(feature = "testing")]
+mod bench;
 mod end;
 mod expiry;
 mod held;
@@ -44,6 +46,9 @@ mod tombs;
 #[cfg(feature = "tower-sessions")]
 mod tower_sessions;
 
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub use bench::SealedSnapshot;
 pub use end::SessionInfo;
 pub use expiry::Expiry;
 pub use id::{SessionId, SessionName};

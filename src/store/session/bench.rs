@@ -1,0 +1,59 @@
+//! A snapshot apart from everything around it, for the benchmarks of this crate.
+
+use std::fmt;
+
+use super::{
+    expiry::{Expiry, Times, wall},
+    id::SessionId,
+    keys::SessionKeys,
+    record::{Field, Record},
+    seal::{self, Opening},
+    snapshot::{Declared, Snapshot},
+};
+
+const COOKIE: &str = "__Host-sd";
+
+/// A snapshot of one value, and the cookie that holds it.
+pub struct SealedSnapshot {
+    keys: SessionKeys,
+    declared: Declared,
+    snapshot: Snapshot,
+    cookie: String,
+}
+
+impl SealedSnapshot {
+    /// With a value of this size.
+    pub fn new(bytes: usize) -> Self {
+        let field = Field { version: 1, json: Some(format!("{:?}", "x".repeat(bytes))) };
+        let record = Record {
+            version: 1,
+            times: Times::beginning(wall(), Expiry::default()),
+            subject: Some("alice".to_owned()),
+            fields: [("value".to_owned(), field)].into(),
+        };
+        let keys = SessionKeys::random();
+        let declared = Declared::new(vec!["value".to_owned()]);
+        let snapshot = Snapshot::of(SessionId::random(), &record, &declared, 1, wall());
+        let cookie = seal::seal(&keys, COOKIE, snapshot.clone(), &declared).unwrap_or_default();
+        Self { keys, declared, snapshot, cookie }
+    }
+
+    /// Codes, encrypts and encodes a copy of it.
+    pub fn seal(&self) -> Option<String> {
+        seal::seal(&self.keys, COOKIE, self.snapshot.clone(), &self.declared)
+    }
+
+    /// Decodes, authenticates and decrypts the cookie; whether it held the snapshot.
+    pub fn open(&self) -> bool {
+        match seal::open(&self.keys, COOKIE, &self.cookie) {
+            Opening::Opened(opened) => opened.snapshot == self.snapshot,
+            Opening::UnknownKey | Opening::Rejected => false,
+        }
+    }
+}
+
+impl fmt::Debug for SealedSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedSnapshot").finish_non_exhaustive()
+    }
+}
