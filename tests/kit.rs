@@ -284,19 +284,19 @@ async fn dropped_server_is_gone() {
     assert!(TcpStream::connect(addr).await.is_err());
 }
 
-/// Not a test by itself: [`server_ends_with_a_killed_test`] runs it in a process of its own.
-#[tokio::test]
-#[ignore = "runs for a minute"]
-async fn run_until_killed() {
-    let server = RedisServer::start().await;
-    println!("\nserver on port {}", server.port());
-    tokio::time::sleep(3 * LONG).await;
-}
-
+/// Runs itself a second time, as the process that is killed.
 #[tokio::test]
 async fn server_ends_with_a_killed_test() {
+    const ROLE: &str = "EVENKEEL_KIT_IS_KILLED";
+    if std::env::var_os(ROLE).is_some() {
+        let server = RedisServer::start().await;
+        println!("\nserver on port {}", server.port());
+        tokio::time::sleep(3 * LONG).await;
+        panic!("was not killed");
+    }
     let mut test = Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "run_until_killed", "--ignored", "--nocapture"])
+        .args(["--exact", "server_ends_with_a_killed_test", "--nocapture"])
+        .env(ROLE, "yes")
         .stdout(Stdio::piped())
         .spawn()
         .expect("a second test process");
