@@ -15,8 +15,10 @@ mod recovery;
 mod request;
 mod schedule;
 mod status;
+mod task;
 mod transitions;
 mod word;
+mod work;
 
 pub use fault::{Fault, FaultClass};
 #[cfg(any(test, feature = "testing"))]

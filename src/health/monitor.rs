@@ -1,27 +1,20 @@
-//! The task: probes, evidence, demand and recovery steps go into the policy; what it decides is published.
+//! How a monitor begins.
 
-use std::{
-    future::{Future, pending},
-    panic::AssertUnwindSafe,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
-use rand::{SeedableRng, rngs::StdRng};
 use tokio::{
     sync::{broadcast, mpsc, watch},
-    time::{Instant, sleep_until, timeout},
+    time::Instant,
 };
 
 use super::{
-    Answer, Ask, Fault, FaultClass, HealthMonitor, Probe, Recovery, State, Status, Transition,
+    HealthMonitor, Probe, State, Status,
     handle::{Message, Shared},
     meter::HealthMeter,
-    policy::{Next, Policy},
     probe::DynProbe,
+    task::Task,
     transitions::KEPT,
-    word::{Word, WordCell},
+    word::WordCell,
 };
 use crate::{Error, config::HealthConfig, telemetry::Metrics};
 
@@ -40,19 +33,7 @@ impl HealthMonitor {
             .map_err(|_| Error::config("a health monitor needs a running tokio runtime"))?;
         let start = Instant::now();
         let (monitor, messages) = Self::idle(Arc::new(probe), config, metrics, start);
-        let task = Monitor {
-            shared: Arc::clone(&monitor.shared),
-            probe: Arc::clone(&monitor.shared.probe),
-            policy: Policy::new(config.rules(), StdRng::from_rng(&mut rand::rng())),
-            known: Word::START,
-            announced: (State::Connecting, false),
-            start,
-            step_timeout: config.step_timeout(),
-            sequence: 0,
-            detection: None,
-            degraded_before: Duration::ZERO,
-            outages_counted: 0,
-        };
+        let task = Task::new(Arc::clone(&monitor.shared), config);
         drop(runtime.spawn(task.run(messages)));
         Ok(monitor)
     }
@@ -98,269 +79,6 @@ impl HealthMonitor {
         shared.meter.watch(metrics, &shared);
         (Self { shared, messages: sender }, messages)
     }
-}
-
-/// A probe or the recovery steps: whichever is under way. Never both, never two.
-type Work = futures_util::future::BoxFuture<'static, Outcome>;
-
-enum Outcome {
-    Probed(Result<Answer, Fault>),
-    Recovered,
-    RecoveryFailed(Fault),
-}
-
-enum Event {
-    Message(Option<Message>),
-    Demand,
-    Outcome(Outcome),
-    Due,
-}
-
-struct Monitor {
-    shared: Arc<Shared>,
-    probe: Arc<dyn DynProbe>,
-    policy: Policy,
-    /// The word that the policy knows of.
-    known: Word,
-    /// State and writes as last announced.
-    announced: (State, bool),
-    start: Instant,
-    step_timeout: Duration,
-    sequence: u64,
-    /// When what caused the present doubt began.
-    detection: Option<Instant>,
-    /// Time without, as of the last announcement.
-    degraded_before: Duration,
-    outages_counted: u64,
-}
-
-/// Leaves no old "up" standing, however the task ends.
-struct LastWord(Arc<Shared>);
-
-impl Drop for LastWord {
-    fn drop(&mut self) {
-        self.0.word.impose(State::Disconnected, false);
-        self.0.status.send_modify(|status| {
-            status.state = State::Disconnected;
-            status.reads = false;
-            status.writes = false;
-        });
-    }
-}
-
-impl Monitor {
-    async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
-        let _last_word = LastWord(Arc::clone(&self.shared));
-        let mut work: Option<Work> = None;
-        loop {
-            let event = {
-                let due = match (&work, self.policy.next()) {
-                    (Some(_), _) => None,
-                    (None, Next::Probe(at, _) | Next::Rest(at)) => Some(self.start + at),
-                    (None, Next::Recover) => Some(Instant::now()),
-                };
-                let mut due = due.map(|at| Box::pin(sleep_until(at)));
-                tokio::select! {
-                    biased;
-                    message = messages.recv() => Event::Message(message),
-                    outcome = maybe(work.as_mut()) => Event::Outcome(outcome),
-                    () = self.shared.demand.notified() => Event::Demand,
-                    () = maybe(due.as_mut()) => Event::Due,
-                }
-            };
-            let now = self.start.elapsed();
-            match event {
-                Event::Message(None) => return,
-                Event::Message(Some(Message::Shutdown(done))) => {
-                    drop(work);
-                    self.probe.outage(false);
-                    drop(_last_word);
-                    let _ = done.send(());
-                    return;
-                }
-                Event::Message(Some(message)) => self.hear(message, now),
-                // The demand stands until a probe is under way: the next requests need not say it again, which would
-                // keep this task busy for as long as there are any.
-                Event::Demand => self.policy.demand(now),
-                Event::Outcome(outcome) => {
-                    work = None;
-                    self.conclude(outcome, now);
-                }
-                Event::Due => work = self.begin(now),
-            }
-            if work.is_some() && !self.still_wanted() {
-                work = None;
-            }
-            self.publish();
-        }
-    }
-
-    fn hear(&mut self, message: Message, now: Duration) {
-        match message {
-            Message::Evidence { fault, word, since } => {
-                self.known = word;
-                self.detection.get_or_insert(since);
-                self.policy.evidence(fault, now);
-            }
-            Message::Force { until, word } => {
-                self.known = word;
-                self.policy.force_down(until.saturating_duration_since(self.start), now);
-            }
-            Message::Release => self.policy.release(now),
-            Message::Shutdown(_) => {}
-        }
-    }
-
-    fn begin(&mut self, now: Duration) -> Option<Work> {
-        match self.policy.next() {
-            Next::Rest(until) if until <= now => {
-                self.policy.release(now);
-                None
-            }
-            Next::Probe(at, ask) if at <= now => {
-                self.policy.asked(ask, now);
-                self.shared.demanded.store(false, Ordering::Relaxed);
-                Some(ask_once(Arc::clone(&self.probe), ask))
-            }
-            Next::Recover => {
-                let facts = self.policy.facts();
-                let outage = facts.outage_since.map_or(Duration::ZERO, |began| now - began);
-                let recovery = Recovery::new(!self.policy.reached(), outage);
-                Some(recover(Arc::clone(&self.shared), recovery, self.step_timeout))
-            }
-            Next::Rest(_) | Next::Probe(..) => None,
-        }
-    }
-
-    fn conclude(&mut self, outcome: Outcome, now: Duration) {
-        match outcome {
-            Outcome::Probed(result) => {
-                self.shared.meter.probed(&result);
-                self.policy.probed(result, now);
-            }
-            Outcome::Recovered => self.policy.recovered(now),
-            Outcome::RecoveryFailed(fault) => self.policy.recovery_failed(fault, now),
-        }
-        // Meanwhile it may have been of no use.
-        if self.shared.demanded.load(Ordering::Relaxed) {
-            self.policy.demand(now);
-        }
-    }
-
-    /// What is under way still counts: evidence or a hand may have made it pointless.
-    fn still_wanted(&self) -> bool {
-        self.policy.awaits_answer() || self.policy.next() == Next::Recover
-    }
-
-    /// Makes known what the policy knows.
-    fn publish(&mut self) {
-        let policy = &self.policy;
-        let was = self.known;
-        let word = was.next(policy.state(), policy.reads(), policy.writes(), policy.forced());
-        if !word.says_the_same(was) {
-            // An error: a caller took something away meanwhile, and its report is on the way.
-            let Ok(word) = self.shared.word.publish(was, word) else { return };
-            self.known = word;
-        }
-        let status = self.status();
-        self.shared.meter.outages_begun(status.outages - self.outages_counted);
-        self.outages_counted = status.outages;
-        let announce = (status.state, status.writes);
-        let settled = status.state != State::Suspect;
-        if settled && announce != self.announced {
-            let from = std::mem::replace(&mut self.announced, announce).0;
-            self.announce(from, status);
-        } else if settled {
-            self.detection = None;
-        }
-        self.shared.status.send_if_modified(|held| {
-            let changed = (held.state, held.reads, held.writes, held.forced)
-                != (status.state, status.reads, status.writes, status.forced);
-            *held = status;
-            changed
-        });
-    }
-
-    fn announce(&mut self, from: State, status: Status) {
-        self.sequence += 1;
-        let cause = self.policy.cause();
-        let transition = Transition { sequence: self.sequence, from, status, cause };
-        if status.state == State::Disconnected || status.state == State::Failed {
-            self.probe.outage(self.policy.keeps_connections());
-        }
-        let detection = self.detection.take().map(|since| since.elapsed());
-        let outage = status.degraded.checked_sub(self.degraded_before).filter(|d| !d.is_zero());
-        self.degraded_before = status.degraded;
-        self.shared.meter.transition(&transition, detection, outage);
-        super::announce::log(self.shared.name, &transition);
-        let _ = self.shared.transitions.send(transition);
-    }
-
-    fn status(&self) -> Status {
-        let facts = self.policy.facts();
-        let at = |time: Duration| self.start + time;
-        Status {
-            state: self.policy.state(),
-            reads: self.policy.reads(),
-            writes: self.policy.writes(),
-            forced: self.policy.forced(),
-            since: at(facts.since),
-            verified: facts.verified.map(at),
-            last_fault: facts.last_fault.map(|(fault, time)| (fault, at(time))),
-            response_time: facts.response_time,
-            retry_count: facts.attempts,
-            reconnect_attempts: facts.reconnect_attempts,
-            outages: facts.outages,
-            outage_since: facts.outage_since.map(at),
-            degraded: facts.degraded,
-            next_attempt: at(facts.next_probe),
-        }
-    }
-}
-
-async fn maybe<F: Future + Unpin>(future: Option<F>) -> F::Output {
-    match future {
-        Some(future) => future.await,
-        None => pending().await,
-    }
-}
-
-/// One probe, cut off at its deadline; a panic in it is a failure of it.
-fn ask_once(probe: Arc<dyn DynProbe>, ask: Ask) -> Work {
-    async move {
-        // In a block of its own: the call may panic before there is a future.
-        let answer = timeout(ask.deadline, async { probe.probe(ask).await });
-        Outcome::Probed(match AssertUnwindSafe(answer).catch_unwind().await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_elapsed)) => Err(Fault::HANG),
-            Err(_panic) => Err(Fault::new(FaultClass::Transport, "panic")),
-        })
-    }
-    .boxed()
-}
-
-/// The recovery steps in their order, each bounded in time.
-fn recover(shared: Arc<Shared>, recovery: Recovery, step_timeout: Duration) -> Work {
-    async move {
-        for step in shared.steps.all() {
-            let run = timeout(step_timeout, async { step.run(recovery.clone()).await });
-            match AssertUnwindSafe(run).catch_unwind().await {
-                Ok(Ok(Ok(()))) => {}
-                Ok(Ok(Err(error))) => match error.fault() {
-                    Some(fault) => return Outcome::RecoveryFailed(fault),
-                    None => tracing::warn!(step = step.name, %error, "a recovery step set something aside"),
-                },
-                Ok(Err(_elapsed)) => {
-                    tracing::warn!(step = step.name, ?step_timeout, "a recovery step took too long");
-                    return Outcome::RecoveryFailed(Fault::new(FaultClass::Recovery, "timeout"));
-                }
-                Err(_panic) => tracing::error!(step = step.name, "a recovery step panicked"),
-            }
-        }
-        recovery.finish();
-        Outcome::Recovered
-    }
-    .boxed()
 }
 
 #[cfg(test)]

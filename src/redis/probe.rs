@@ -165,7 +165,7 @@ impl RedisProbe {
                 Ok(seen.map_or(opened.seen, |seen| seen.worse(opened.seen)))
             }
             Some(Err(refused)) => seen.ok_or(refused),
-            None => seen.or(None).ok_or(fault.unwrap_or(Fault::HANG)),
+            None => seen.ok_or(fault.unwrap_or(Fault::HANG)),
         };
         if answer.is_ok() {
             self.lanes.install(lanes, &dead);

@@ -6,10 +6,13 @@ mod probing;
 mod recovery;
 mod telling;
 
+use std::future::pending;
 use std::sync::Mutex;
 
+use tokio::time::timeout;
+
 use super::*;
-use crate::health::{Fault, Stage, Writes};
+use crate::health::{Answer, Ask, Fault, FaultClass, Stage, Writes};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,7 +1,7 @@
 //! The steps between "it answers again" and "it is available again".
 
 use super::*;
-use crate::{Error, ErrorKind, health::Registration};
+use crate::{ErrorKind, health::Registration};
 
 type Log = Arc<Mutex<Vec<&'static str>>>;
 

@@ -1,0 +1,255 @@
+//! The task: probes, evidence, demand and recovery steps go into the policy; what it decides is published.
+
+use std::{
+    future::{Future, pending},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use rand::{SeedableRng, rngs::StdRng};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Recovery, State, Status, Transition,
+    handle::{Message, Shared},
+    policy::{Next, Policy},
+    probe::DynProbe,
+    word::Word,
+    work::{Outcome, Work, ask_once, recover},
+};
+use crate::config::HealthConfig;
+
+enum Event {
+    Message(Option<Message>),
+    Demand,
+    Outcome(Outcome),
+    Due,
+}
+
+pub(super) struct Task {
+    shared: Arc<Shared>,
+    probe: Arc<dyn DynProbe>,
+    policy: Policy,
+    /// The word that the policy knows of.
+    known: Word,
+    /// State and writes as last announced.
+    announced: (State, bool),
+    start: Instant,
+    step_timeout: Duration,
+    sequence: u64,
+    /// When what caused the present doubt began.
+    detection: Option<Instant>,
+    /// Time without, as of the last announcement.
+    degraded_before: Duration,
+    outages_counted: u64,
+}
+
+/// Leaves no old "up" standing, however the task ends.
+struct LastWord(Arc<Shared>);
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        self.0.word.impose(State::Disconnected, false);
+        self.0.status.send_modify(|status| {
+            status.state = State::Disconnected;
+            status.reads = false;
+            status.writes = false;
+        });
+    }
+}
+
+impl Task {
+    pub(super) fn new(shared: Arc<Shared>, config: &HealthConfig) -> Self {
+        Self {
+            probe: Arc::clone(&shared.probe),
+            policy: Policy::new(config.rules(), StdRng::from_rng(&mut rand::rng())),
+            known: Word::START,
+            announced: (State::Connecting, false),
+            start: shared.started,
+            step_timeout: config.step_timeout(),
+            sequence: 0,
+            detection: None,
+            degraded_before: Duration::ZERO,
+            outages_counted: 0,
+            shared,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
+        let _last_word = LastWord(Arc::clone(&self.shared));
+        let mut work: Option<Work> = None;
+        loop {
+            let event = {
+                let due = match (&work, self.policy.next()) {
+                    (Some(_), _) => None,
+                    (None, Next::Probe(at, _) | Next::Rest(at)) => Some(self.start + at),
+                    (None, Next::Recover) => Some(Instant::now()),
+                };
+                let mut due = due.map(|at| Box::pin(sleep_until(at)));
+                tokio::select! {
+                    biased;
+                    message = messages.recv() => Event::Message(message),
+                    outcome = maybe(work.as_mut()) => Event::Outcome(outcome),
+                    () = self.shared.demand.notified() => Event::Demand,
+                    () = maybe(due.as_mut()) => Event::Due,
+                }
+            };
+            let now = self.start.elapsed();
+            match event {
+                Event::Message(None) => return,
+                Event::Message(Some(Message::Shutdown(done))) => {
+                    drop(work);
+                    self.probe.outage(false);
+                    drop(_last_word);
+                    let _ = done.send(());
+                    return;
+                }
+                Event::Message(Some(message)) => self.hear(message, now),
+                // The demand stands until a probe is under way: the next requests need not say it again, which would
+                // keep this task busy for as long as there are any.
+                Event::Demand => self.policy.demand(now),
+                Event::Outcome(outcome) => {
+                    work = None;
+                    self.conclude(outcome, now);
+                }
+                Event::Due => work = self.begin(now),
+            }
+            if work.is_some() && !self.still_wanted() {
+                work = None;
+            }
+            self.publish();
+        }
+    }
+
+    fn hear(&mut self, message: Message, now: Duration) {
+        match message {
+            Message::Evidence { fault, word, since } => {
+                self.known = word;
+                self.detection.get_or_insert(since);
+                self.policy.evidence(fault, now);
+            }
+            Message::Force { until, word } => {
+                self.known = word;
+                self.policy.force_down(until.saturating_duration_since(self.start), now);
+            }
+            Message::Release => self.policy.release(now),
+            Message::Shutdown(_) => {}
+        }
+    }
+
+    fn begin(&mut self, now: Duration) -> Option<Work> {
+        match self.policy.next() {
+            Next::Rest(until) if until <= now => {
+                self.policy.release(now);
+                None
+            }
+            Next::Probe(at, ask) if at <= now => {
+                self.policy.asked(ask, now);
+                self.shared.demanded.store(false, Ordering::Relaxed);
+                Some(ask_once(Arc::clone(&self.probe), ask))
+            }
+            Next::Recover => {
+                let facts = self.policy.facts();
+                let outage = facts.outage_since.map_or(Duration::ZERO, |began| now - began);
+                let recovery = Recovery::new(!self.policy.reached(), outage);
+                Some(recover(Arc::clone(&self.shared), recovery, self.step_timeout))
+            }
+            Next::Rest(_) | Next::Probe(..) => None,
+        }
+    }
+
+    fn conclude(&mut self, outcome: Outcome, now: Duration) {
+        match outcome {
+            Outcome::Probed(result) => {
+                self.shared.meter.probed(&result);
+                self.policy.probed(result, now);
+            }
+            Outcome::Recovered => self.policy.recovered(now),
+            Outcome::RecoveryFailed(fault) => self.policy.recovery_failed(fault, now),
+        }
+        // Meanwhile it may have been of no use.
+        if self.shared.demanded.load(Ordering::Relaxed) {
+            self.policy.demand(now);
+        }
+    }
+
+    /// What is under way still counts: evidence or a hand may have made it pointless.
+    fn still_wanted(&self) -> bool {
+        self.policy.awaits_answer() || self.policy.next() == Next::Recover
+    }
+
+    /// Makes known what the policy knows.
+    fn publish(&mut self) {
+        let policy = &self.policy;
+        let was = self.known;
+        let word = was.next(policy.state(), policy.reads(), policy.writes(), policy.forced());
+        if !word.says_the_same(was) {
+            // An error: a caller took something away meanwhile, and its report is on the way.
+            let Ok(word) = self.shared.word.publish(was, word) else { return };
+            self.known = word;
+        }
+        let status = self.status();
+        self.shared.meter.outages_begun(status.outages - self.outages_counted);
+        self.outages_counted = status.outages;
+        let announce = (status.state, status.writes);
+        let settled = status.state != State::Suspect;
+        if settled && announce != self.announced {
+            let from = std::mem::replace(&mut self.announced, announce).0;
+            self.announce(from, status);
+        } else if settled {
+            self.detection = None;
+        }
+        self.shared.status.send_if_modified(|held| {
+            let changed = (held.state, held.reads, held.writes, held.forced)
+                != (status.state, status.reads, status.writes, status.forced);
+            *held = status;
+            changed
+        });
+    }
+
+    fn announce(&mut self, from: State, status: Status) {
+        self.sequence += 1;
+        let cause = self.policy.cause();
+        let transition = Transition { sequence: self.sequence, from, status, cause };
+        if status.state == State::Disconnected || status.state == State::Failed {
+            self.probe.outage(self.policy.keeps_connections());
+        }
+        let detection = self.detection.take().map(|since| since.elapsed());
+        let outage = status.degraded.checked_sub(self.degraded_before).filter(|d| !d.is_zero());
+        self.degraded_before = status.degraded;
+        self.shared.meter.transition(&transition, detection, outage);
+        super::announce::log(self.shared.name, &transition);
+        let _ = self.shared.transitions.send(transition);
+    }
+
+    fn status(&self) -> Status {
+        let facts = self.policy.facts();
+        let at = |time: Duration| self.start + time;
+        Status {
+            state: self.policy.state(),
+            reads: self.policy.reads(),
+            writes: self.policy.writes(),
+            forced: self.policy.forced(),
+            since: at(facts.since),
+            verified: facts.verified.map(at),
+            last_fault: facts.last_fault.map(|(fault, time)| (fault, at(time))),
+            response_time: facts.response_time,
+            retry_count: facts.attempts,
+            reconnect_attempts: facts.reconnect_attempts,
+            outages: facts.outages,
+            outage_since: facts.outage_since.map(at),
+            degraded: facts.degraded,
+            next_attempt: at(facts.next_probe),
+        }
+    }
+}
+
+async fn maybe<F: Future + Unpin>(future: Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,55 @@
+//! What the monitor's task has under way: a probe, or the recovery steps.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::time::timeout;
+
+use super::{Answer, Ask, Fault, FaultClass, Recovery, handle::Shared, probe::DynProbe};
+
+/// A probe or the recovery steps: whichever is under way. Never both, never two.
+pub(super) type Work = BoxFuture<'static, Outcome>;
+
+pub(super) enum Outcome {
+    Probed(Result<Answer, Fault>),
+    Recovered,
+    RecoveryFailed(Fault),
+}
+
+/// One probe, cut off at its deadline; a panic in it is a failure of it.
+pub(super) fn ask_once(probe: Arc<dyn DynProbe>, ask: Ask) -> Work {
+    async move {
+        // In a block of its own: the call may panic before there is a future.
+        let answer = timeout(ask.deadline, async { probe.probe(ask).await });
+        Outcome::Probed(match AssertUnwindSafe(answer).catch_unwind().await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_elapsed)) => Err(Fault::HANG),
+            Err(_panic) => Err(Fault::new(FaultClass::Transport, "panic")),
+        })
+    }
+    .boxed()
+}
+
+/// The recovery steps in their order, each bounded in time.
+pub(super) fn recover(shared: Arc<Shared>, recovery: Recovery, step_timeout: Duration) -> Work {
+    async move {
+        for step in shared.steps.all() {
+            let run = timeout(step_timeout, async { step.run(recovery.clone()).await });
+            match AssertUnwindSafe(run).catch_unwind().await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(error))) => match error.fault() {
+                    Some(fault) => return Outcome::RecoveryFailed(fault),
+                    None => tracing::warn!(step = step.name, %error, "a recovery step set something aside"),
+                },
+                Ok(Err(_elapsed)) => {
+                    tracing::warn!(step = step.name, ?step_timeout, "a recovery step took too long");
+                    return Outcome::RecoveryFailed(Fault::new(FaultClass::Recovery, "timeout"));
+                }
+                Err(_panic) => tracing::error!(step = step.name, "a recovery step panicked"),
+            }
+        }
+        recovery.finish();
+        Outcome::Recovered
+    }
+    .boxed()
+}
