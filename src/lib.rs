@@ -41,6 +41,7 @@ let app: Router = Router::new()
 //! | [`RequireRedisLayer`](layer::RequireRedisLayer) | 503 with `Retry-After`; in its `reads_only` form it serves while reads still work |
 //! | [`CheckRedisLayer`](layer::CheckRedisLayer) | passes the request on; the handler asks [`RedisStatus`](layer::RedisStatus) |
 //! | `RateLimitLayer` | goes on from where Redis left off, on this instance's share; what it admits is charged afterwards |
+//! | `ConcurrencyLimitLayer` | counts on from what is in flight here, on this instance's share |
 //! | `SessionLayer` | continues sessions from a sealed cookie; changes are written back afterwards; a logout stays a logout |
 //! | `RevocationLayer` | known: refused; else clear if in step when the outage began, otherwise 503, or passed and counted |
 //! | `Lockout` | counts on from what this instance saw; merged upwards afterwards |
@@ -87,3 +88,14 @@ pub mod testing;
 mod time;
 pub use error::{Error, ErrorKind};
 pub use served::{Served, Source};
+
+/// The guides, so that their examples are compiled.
+#[cfg(all(doctest, feature = "axum", feature = "session"))]
+mod guides {
+    #[doc = include_str!("../docs/guards.md")]
+    mod guards {}
+    #[doc = include_str!("../docs/rate-limit.md")]
+    mod rate_limit {}
+    #[doc = include_str!("../docs/sessions.md")]
+    mod sessions {}
+}

@@ -13,13 +13,3 @@ mod sink;
 mod switch;
 
 pub use sink::{Note, Sink};
-
-/// The guide, so that its examples are compiled.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/guards.md")]
-struct GuardsGuide;
-
-/// The guide of sessions, likewise.
-#[cfg(all(doctest, feature = "session"))]
-#[doc = include_str!("../../docs/sessions.md")]
-struct SessionsGuide;
