@@ -1,6 +1,6 @@
 //! Keep an HTTP or gRPC service on an even keel while its Redis is slow, gone, wrong, or empty.
 //!
-//! evenkeel is a set of [`tower`] layers and of the stores behind them, round one shared [`HealthMonitor`](health::HealthMonitor).
+//! evenkeel is a set of [tower](https://docs.rs/tower) layers and of the stores behind them, round one shared [`HealthMonitor`](health::HealthMonitor).
 //! It works with any `http`-based stack: axum, hyper, tonic, a bare `ServiceBuilder`. The promise: an outage makes a request wait
 //! at most one command's deadline in all, whatever the fault; the service starts and stays up without Redis; nothing that guards is lost;
 //! and every answer that was given without Redis says so.
@@ -40,13 +40,13 @@ let app: Router = Router::new()
 //! | --- | --- |
 //! | [`RequireRedisLayer`](layer::RequireRedisLayer) | 503 with `Retry-After`; in its `reads_only` form it serves while reads still work |
 //! | [`CheckRedisLayer`](layer::CheckRedisLayer) | passes the request on; the handler asks [`RedisStatus`](layer::RedisStatus) |
-//! | `RateLimitLayer` | goes on from where Redis left off, on this instance's share; what it admits is charged afterwards |
-//! | `ConcurrencyLimitLayer` | counts on from what is in flight here, on this instance's share |
-//! | `SessionLayer` | continues sessions from a sealed cookie; changes are written back afterwards; a logout stays a logout |
-//! | `RevocationLayer` | known: refused; else clear if in step when the outage began, otherwise 503, or passed and counted |
-//! | `Lockout` | counts on from what this instance saw; merged upwards afterwards |
+//! | [`RateLimitLayer`] | goes on from where Redis left off, on this instance's share; what it admits is charged afterwards |
+//! | [`ConcurrencyLimitLayer`] | counts on from what is in flight here, on this instance's share |
+//! | [`SessionLayer`] | continues sessions from a sealed cookie; changes are written back afterwards; a logout stays a logout |
+//! | [`RevocationLayer`] | known: refused; else clear if in step when the outage began, otherwise 503, or passed and counted |
+//! | [`Lockout`] | counts on from what this instance saw; merged upwards afterwards |
 //! | [`HealthRouter`](health_router::HealthRouter) | answers from memory; ready while every critical check is up |
-//! | `Redis` | refuses commands in under a microsecond; `query_or` answers with a default |
+//! | [`Redis`] | refuses commands in under a microsecond; `query_or` answers with a default |
 //!
 //! # Features
 //!
@@ -64,6 +64,27 @@ let app: Router = Router::new()
 //!
 //! Without features there is the monitor (it watches anything with a [`Probe`](health::Probe)), the two layers that stand on it
 //! alone, and the health router. A feature adds dependencies and items; none changes behaviour.
+//!
+#![cfg_attr(
+    feature = "redis",
+    doc = "
+[`RateLimitLayer`]: layer::RateLimitLayer
+[`ConcurrencyLimitLayer`]: layer::ConcurrencyLimitLayer
+[`RevocationLayer`]: layer::RevocationLayer
+[`Lockout`]: store::lockout::Lockout
+[`Redis`]: redis::Redis"
+)]
+#![cfg_attr(
+    not(feature = "redis"),
+    doc = "
+[`RateLimitLayer`]: #features
+[`ConcurrencyLimitLayer`]: #features
+[`RevocationLayer`]: #features
+[`Lockout`]: #features
+[`Redis`]: #features"
+)]
+#![cfg_attr(feature = "session", doc = "[`SessionLayer`]: layer::SessionLayer")]
+#![cfg_attr(not(feature = "session"), doc = "[`SessionLayer`]: #features")]
 
 pub mod config;
 mod error;

@@ -61,7 +61,7 @@ pub(super) struct Shared {
 
 /// Is it there? Cheap to clone and to ask; recovers by itself.
 ///
-/// One monitor watches one dependency (usually Redis, see [`Redis::monitor`]) for the whole process. Every layer and
+/// One monitor watches one dependency (usually Redis: `Redis::monitor` has it) for the whole process. Every layer and
 /// store asks it before it does any I/O, and tells it what it met. Asking is one atomic load.
 ///
 /// The monitor's task ends when the last handle is dropped or at [`shutdown`](Self::shutdown).
@@ -70,8 +70,6 @@ pub(super) struct Shared {
 ///
 /// That is what this is for: [`is_available`](Self::is_available) turns false with the first command that is not answered in time,
 /// and true again when Redis answers and every [recovery step](Self::on_recovery) is done.
-///
-/// [`Redis::monitor`]: crate::redis::Redis::monitor
 #[derive(Clone)]
 pub struct HealthMonitor {
     pub(super) shared: Arc<Shared>,
