@@ -2,7 +2,7 @@
 //!
 //! What is answered from memory is criterion's; a word alone names one of the other parts: `-- healthy`, `-- many`.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "guards/healthy.rs"]
 mod healthy;
