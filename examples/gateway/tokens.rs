@@ -111,7 +111,9 @@ async fn revoke(
     State(app): State<App>,
     Extension(claims): Extension<Claims>,
 ) -> Result<Json<Value>, Response> {
-    let until = UNIX_EPOCH + Duration::from_secs(claims.exp);
+    let Some(until) = at(claims.exp) else {
+        return Err((StatusCode::BAD_REQUEST, "exp: no clock reaches that far").into_response());
+    };
     match app.revocations.revoke(&claims.jti, until).await {
         Ok(told) => Ok(Json(json!({ "revoked": true, "propagated": told.is_propagated() }))),
         Err(error) if error.kind() == ErrorKind::Invalid => {
@@ -148,8 +150,13 @@ fn bearer(request: &Request) -> Option<&str> {
 
 fn verified_token(request: &RequestView<'_>) -> Option<Token> {
     let claims = request.extensions.get::<Claims>()?;
-    let issued = UNIX_EPOCH.checked_add(Duration::from_secs(claims.iat))?;
-    Some(Token::new(&claims.jti).of(&claims.sub).issued_at(issued))
+    let token = Token::new(&claims.jti).of(&claims.sub);
+    // `None` would let it pass: what has no time of issue counts as old.
+    Some(at(claims.iat).map_or(token, |issued| token.issued_at(issued)))
+}
+
+fn at(since_1970: u64) -> Option<SystemTime> {
+    UNIX_EPOCH.checked_add(Duration::from_secs(since_1970))
 }
 
 fn since_1970(at: SystemTime) -> u64 {

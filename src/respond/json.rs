@@ -1,5 +1,7 @@
 //! The two JSON forms. Everything in them is a fixed word or a number, so nothing needs escaping.
 
+use std::fmt::{Display, Write};
+
 use super::{Refusal, RefusalKind};
 use crate::health::State;
 
@@ -19,11 +21,13 @@ const fn word(state: State) -> &'static str {
 }
 
 pub(super) fn plain(refusal: Refusal) -> String {
-    let status = match refusal.kind() {
-        RefusalKind::Unavailable { state } => format!(r#","status":"{}""#, word(state)),
-        RefusalKind::RateLimited | RefusalKind::NoKey | RefusalKind::Revoked => String::new(),
-    };
-    format!("{{{}}}", members(refusal, &status))
+    let mut body = Object::new();
+    body.name(refusal);
+    if let RefusalKind::Unavailable { state } = refusal.kind() {
+        body.text("status", word(state));
+    }
+    body.wait(refusal);
+    body.end()
 }
 
 /// [RFC 9457] wants a number in `status`, so the state stands in `details` only.
@@ -42,31 +46,72 @@ pub(super) fn problem(refusal: Refusal) -> String {
         RefusalKind::NoKey => ("about:blank", "Bad Request"),
         RefusalKind::Revoked => ("about:blank", "Unauthorized"),
     };
-    format!(
-        r#"{{"type":"{kind}","title":"{title}","detail":"{}",{}}}"#,
-        refusal.message(),
-        members(refusal, &format!(r#","status":{}"#, refusal.status().as_u16())),
-    )
+    let mut body = Object::new();
+    body.text("type", kind);
+    body.text("title", title);
+    body.text("detail", refusal.message());
+    body.name(refusal);
+    body.raw("status", refusal.status().as_u16());
+    body.wait(refusal);
+    body.end()
 }
 
-fn members(refusal: Refusal, status: &str) -> String {
-    let error = match refusal.kind() {
-        RefusalKind::Unavailable { .. } => "Service Temporarily Unavailable",
-        RefusalKind::RateLimited => "Too Many Requests",
-        RefusalKind::NoKey => "Bad Request",
-        RefusalKind::Revoked => "Unauthorized",
-    };
-    let retry_after = match (refusal.retry_after(), refusal.kind()) {
-        (Some(seconds), _) => format!(r#","retryAfter":{seconds}"#),
-        (None, RefusalKind::Revoked) => String::new(),
-        (None, _) => r#","retryAfter":null"#.to_owned(),
-    };
-    let details = match refusal.kind() {
-        RefusalKind::Unavailable { state } => {
-            format!(r#","details":{{"connectionState":"{}","retrying":true}}"#, word(state))
+/// An object that is being written into one string: thousands a second are when many are refused.
+struct Object(String);
+
+impl Object {
+    fn new() -> Self {
+        Self(String::with_capacity(256))
+    }
+
+    fn text(&mut self, name: &str, value: &str) {
+        for part in [self.separator(), "\"", name, "\":\"", value, "\""] {
+            self.0.push_str(part);
         }
-        RefusalKind::RateLimited | RefusalKind::NoKey | RefusalKind::Revoked => String::new(),
-    };
-    let message = refusal.message();
-    format!(r#""error":"{error}","message":"{message}"{status}{retry_after}{details}"#)
+    }
+
+    fn raw(&mut self, name: &str, value: impl Display) {
+        for part in [self.separator(), "\"", name, "\":"] {
+            self.0.push_str(part);
+        }
+        // Writing to a string does not fail.
+        let _ = write!(self.0, "{value}");
+    }
+
+    fn separator(&self) -> &'static str {
+        if self.0.is_empty() { "{" } else { "," }
+    }
+
+    /// What is wrong.
+    fn name(&mut self, refusal: Refusal) {
+        self.text(
+            "error",
+            match refusal.kind() {
+                RefusalKind::Unavailable { .. } => "Service Temporarily Unavailable",
+                RefusalKind::RateLimited => "Too Many Requests",
+                RefusalKind::NoKey => "Bad Request",
+                RefusalKind::Revoked => "Unauthorized",
+            },
+        );
+        self.text("message", refusal.message());
+    }
+
+    /// When to come back, and why not before.
+    fn wait(&mut self, refusal: Refusal) {
+        match (refusal.retry_after(), refusal.kind()) {
+            (Some(seconds), _) => self.raw("retryAfter", seconds),
+            (None, RefusalKind::Revoked) => {}
+            (None, _) => self.raw("retryAfter", "null"),
+        }
+        if let RefusalKind::Unavailable { state } = refusal.kind() {
+            let state = word(state);
+            let details = format_args!(r#"{{"connectionState":"{state}","retrying":true}}"#);
+            self.raw("details", details);
+        }
+    }
+
+    fn end(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
 }

@@ -113,15 +113,20 @@ impl Refusal {
     /// }
     /// ```
     pub fn response<B: From<Bytes>>(self, request: &HeaderMap) -> Response<B> {
-        let mut response = if let Some(content_type) = grpc::asked_for(request) {
+        let mut response = self.answer(request);
+        response.extensions_mut().insert(self);
+        response
+    }
+
+    /// The response, with nothing in its extensions.
+    pub(super) fn answer<B: From<Bytes>>(self, request: &HeaderMap) -> Response<B> {
+        if let Some(content_type) = grpc::asked_for(request) {
             grpc::trailers_only(self, content_type).map(B::from)
         } else if prefers(request, json::PROBLEM_TYPE) {
             self.http(json::PROBLEM_TYPE, json::problem(self)).map(B::from)
         } else {
             self.http(json::TYPE, json::plain(self)).map(B::from)
-        };
-        response.extensions_mut().insert(self);
-        response
+        }
     }
 
     fn http(self, content_type: &'static str, body: String) -> Response<Bytes> {

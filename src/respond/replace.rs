@@ -19,7 +19,7 @@ pub struct StandardRefusal;
 
 impl<B> RefusalResponse<B> for StandardRefusal {
     fn refuse(&self, request: &Parts, refusal: Refusal) -> Response<ResponseBody<B>> {
-        refusal.response(&request.headers)
+        refusal.answer(&request.headers)
     }
 }
 

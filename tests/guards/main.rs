@@ -6,6 +6,7 @@
 mod support;
 
 mod gateway;
+mod gateway_input;
 mod layer;
 mod lockout;
 mod lockout_contract;
