@@ -93,7 +93,13 @@ pub(crate) fn compare(runtime: &Runtime, asked: &dyn Fn(&str) -> bool) {
     let server = runtime.block_on(RedisServer::start());
     for (tasks, _) in [64, 512].into_iter().zip(at_once).filter(|(_, asked)| *asked) {
         // The same for each, so that what the rounds last makes no difference: at least a tenth of a second.
-        rounds::compare("redis/decisions", tasks, 51_200, ROUNDS, &mut ways(runtime, &server, tasks));
+        rounds::compare(
+            "redis/decisions",
+            tasks,
+            51_200,
+            ROUNDS,
+            &mut ways(runtime, &server, tasks),
+        );
         let redis = connected(runtime, &server);
         let mut leases = [bare_way(runtime, &server, tasks), leasing(runtime, &redis, tasks)];
         rounds::compare("redis/leases of 100", tasks, 512_000, 5, &mut leases);
