@@ -1,6 +1,7 @@
-//! Decisions of the rate limit beside what else there is: `cargo bench --bench rate_limit`.
+//! Decisions of the rate limit beside what else there is: `cargo bench --bench rate_limit`; with `-- memory/`, `-- "check/1 "`,
+//! `-- refusal/` or `-- redis/` only those whose title contains one of the words.
 //!
-//! Starts a `redis-server` of its own (on the path, or `REDIS_SERVER`) for the second half.
+//! The ways to decide are taken in turn, see `support/rounds.rs`. Starts a `redis-server` of its own.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -8,18 +9,21 @@
 mod memory;
 #[path = "rate_limit/redis.rs"]
 mod redis;
-
-use std::time::Duration;
-
-use criterion::Criterion;
+#[path = "support/rounds.rs"]
+mod rounds;
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 fn main() {
-    let mut criterion = Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_millis(1_500))
-        .configure_from_args();
-    memory::benches(&mut criterion);
-    redis::benches(&mut criterion);
-    criterion.final_summary();
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    // `cargo test --benches` only wants to know that it builds.
+    if words.iter().any(|word| word == "--test") {
+        return;
+    }
+    let asked =
+        |title: &str| words.is_empty() || words.iter().any(|word| title.contains(word.as_str()));
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    memory::compare(&runtime, &asked);
+    redis::compare(&runtime, &asked);
 }

@@ -48,13 +48,22 @@ impl<'a> Way<'a> {
                 began.elapsed()
             })
         };
+        Self::timed(name, run)
+    }
+
+    /// `run` does so many operations on each of so many threads or tasks, and says how long that took.
+    pub fn timed(name: &'static str, run: impl FnMut(usize, usize) -> Duration + 'a) -> Self {
         Self { name, run: Box::new(run) }
     }
 }
 
-/// Compares with the first way: prints operations per second and the ratio to it.
-pub fn compare(title: &str, tasks: usize, operations: usize, rounds: usize, ways: &mut [Way<'_>]) {
-    let each = (operations / tasks).max(1);
+/// The seconds of each way in each round but the first, which warms up; and what all rounds took of the processor.
+fn take_turns(
+    ways: &mut [Way<'_>],
+    tasks: usize,
+    each: usize,
+    rounds: usize,
+) -> (Vec<Vec<f64>>, Vec<Duration>) {
     let mut taken = vec![Vec::new(); ways.len()];
     let mut burnt = vec![Duration::ZERO; ways.len()];
     for round in 0..=rounds {
@@ -67,6 +76,24 @@ pub fn compare(title: &str, tasks: usize, operations: usize, rounds: usize, ways
             }
         }
     }
+    (taken, burnt)
+}
+
+/// Compares with the first way: prints nanoseconds and the ratio to it (above 1: slower).
+pub fn nanoseconds(title: &str, threads: usize, each: usize, rounds: usize, ways: &mut [Way<'_>]) {
+    let (taken, _) = take_turns(ways, threads, each, rounds);
+    println!("\n{title}, threads: {threads}, {rounds} rounds of {}", each * threads);
+    for (way, own) in ways.iter().zip(&taken) {
+        let ratio = median(own.iter().zip(&taken[0]).map(|(own, base)| own / base).collect());
+        let took = median(own.clone()) * 1e9 / (each * threads) as f64;
+        println!("  {:<44} {took:>7.0} ns   {ratio:.2} of the first", way.name);
+    }
+}
+
+/// Compares with the first way: prints operations per second and the ratio to it.
+pub fn compare(title: &str, tasks: usize, operations: usize, rounds: usize, ways: &mut [Way<'_>]) {
+    let each = (operations / tasks).max(1);
+    let (taken, burnt) = take_turns(ways, tasks, each, rounds);
     println!("\n{title}, {tasks} tasks, {rounds} rounds of {}", each * tasks);
     let base = taken[0].clone();
     for ((way, taken), burnt) in ways.iter().zip(&taken).zip(burnt) {

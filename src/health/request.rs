@@ -37,6 +37,7 @@ impl RequestBudget {
     }
 
     /// Gives `future` a budget, unless it runs under one already.
+    #[inline]
     pub fn give<F: Future>(future: F) -> WithBudget<F> {
         WithBudget { inner: future, spent: false }
     }

@@ -80,7 +80,7 @@ impl TrustedProxies {
 
     /// The client's address, given the peer's and the request's headers. IPv4-mapped IPv6 addresses are folded
     /// into IPv4. Never fails: at worst it is the peer.
-    #[inline]
+    #[inline(always)]
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
         if self.nets.is_empty() || !self.trusts(peer) {

@@ -32,6 +32,7 @@ where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     R: RefusalResponse<ResBody>,
 {
+    #[inline(always)]
     pub(super) fn new(course: Course<S, ReqBody, ResBody, R>) -> Self {
         Self { course: RequestBudget::give(course) }
     }
@@ -80,7 +81,7 @@ where
     }
 
     /// `inner` is ready.
-    #[inline]
+    #[inline(always)]
     pub(super) fn of(
         fate: Fate,
         inner: &mut S,

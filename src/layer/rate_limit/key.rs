@@ -55,7 +55,8 @@ enum Kind {
     Client {
         proxies: TrustedProxies,
         ipv6_prefix: u8,
-        peer: PeerFn,
+        /// Where to find it, unless in one of the usual places.
+        peer: Option<PeerFn>,
     },
     Header(HeaderName),
     Path,
@@ -76,7 +77,7 @@ impl Key {
 
     /// The client's address, as the trusted proxies tell it. IPv6 by /64 unless set.
     pub fn client(proxies: TrustedProxies) -> Self {
-        Self(Kind::Client { proxies, ipv6_prefix: IPV6_PREFIX, peer: peer_of })
+        Self(Kind::Client { proxies, ipv6_prefix: IPV6_PREFIX, peer: None })
     }
 
     /// For keys by address: how many bits of an IPv6 address stand for one client. Default: 64.
@@ -93,7 +94,7 @@ impl Key {
     #[must_use]
     pub fn with_peer(mut self, find: fn(&Extensions) -> Option<IpAddr>) -> Self {
         if let Kind::Client { peer, .. } = &mut self.0 {
-            *peer = find;
+            *peer = Some(find);
         }
         self
     }
@@ -139,7 +140,11 @@ impl Key {
     pub fn subject(&self, request: &RequestView<'_>) -> Option<Subject> {
         match &self.0 {
             Kind::Client { proxies, ipv6_prefix, peer } => {
-                let client = proxies.client(peer(request.extensions)?, request.headers);
+                let peer = match peer {
+                    None => peer_of(request.extensions)?,
+                    Some(find) => find(request.extensions)?,
+                };
+                let client = proxies.client(peer, request.headers);
                 Some(Subject::address(client, *ipv6_prefix))
             }
             Kind::Header(name) => {
@@ -159,11 +164,12 @@ impl Key {
     }
 }
 
+#[inline]
 fn peer_of(extensions: &Extensions) -> Option<IpAddr> {
-    let own = extensions.get::<PeerAddr>().map(|peer| peer.0);
+    let peer = extensions.get::<PeerAddr>().map(|PeerAddr(peer)| peer);
     #[cfg(feature = "axum")]
-    let own = own.or_else(|| extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0));
-    own.or_else(|| extensions.get::<SocketAddr>().copied()).map(|peer| peer.ip())
+    let peer = peer.or_else(|| extensions.get().map(|ConnectInfo(peer)| peer));
+    peer.or_else(|| extensions.get()).map(SocketAddr::ip)
 }
 
 impl fmt::Debug for Key {
