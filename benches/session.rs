@@ -88,9 +88,21 @@ where
 {
     let start = Request::builder().uri(format!("/start?{size}")).body(()).unwrap();
     let answer = service.oneshot(start).await.unwrap();
+    kept(HeaderValue::from_static(""), &answer)
+}
+
+/// What a client shows after this answer: the id and the snapshot come together, or the snapshot alone.
+fn kept<B>(cookies: HeaderValue, answer: &Response<B>) -> HeaderValue {
     let set = answer.headers().get_all(header::SET_COOKIE).iter();
-    let pairs: Vec<_> = set.map(|v| v.to_str().unwrap().split(';').next().unwrap()).collect();
-    pairs.join("; ").parse().unwrap()
+    let set: Vec<_> = set.map(|v| v.to_str().unwrap().split(';').next().unwrap()).collect();
+    match set.as_slice() {
+        [] => cookies,
+        [snapshot] if snapshot.starts_with("__Host-sd=") => {
+            let id = cookies.to_str().unwrap().split(';').next().unwrap();
+            format!("{id}; {snapshot}").parse().unwrap()
+        }
+        all => all.join("; ").parse().unwrap(),
+    }
 }
 
 fn one<S, B>(

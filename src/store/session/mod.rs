@@ -22,6 +22,7 @@
 mod begin;
 #[cfg(feature = "testing")]
 mod bench;
+mod cipher;
 mod end;
 mod expiry;
 mod held;
