@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use base64_simd::URL_SAFE_NO_PAD;
 use postcard::ser_flavors::Size;
 
 use super::{
@@ -61,7 +61,7 @@ pub(crate) fn seal(
     let text = sealed.get_mut(HEADER_LEN + NONCE_LEN..)?;
     let tag = key.cipher.seal(nonce, &associated, text)?;
     sealed.extend(tag);
-    Some(BASE64_URL_SAFE_NO_PAD.encode(sealed))
+    Some(URL_SAFE_NO_PAD.encode_to_string(sealed))
 }
 
 /// The size of its code.
@@ -99,7 +99,7 @@ pub(crate) fn open(keys: &SessionKeys, cookie: &str, value: &str) -> Opening {
     if value.len() > LARGEST {
         return Opening::Rejected;
     }
-    let Ok(sealed) = BASE64_URL_SAFE_NO_PAD.decode(value) else { return Opening::Rejected };
+    let Ok(sealed) = URL_SAFE_NO_PAD.decode_to_vec(value) else { return Opening::Rejected };
     let Some((header, rest)) = sealed.split_first_chunk::<HEADER_LEN>() else {
         return Opening::Rejected;
     };
