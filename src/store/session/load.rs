@@ -79,7 +79,7 @@ impl SessionStore {
                 Box::pin(inner.missing(rules, who, snapshot)).await
             }
             // An error about this record harms this session alone, as if Redis were away for it.
-            Err(error) => inner.offline(rules, who, inner.open(rules, id, copy).0, error),
+            Err(error) => inner.offline(rules, who, inner.open_again(rules, who, copy), error),
         };
         if loaded.is_err() {
             inner.meter.count(Load, Outcome::Unavailable);
@@ -114,6 +114,17 @@ impl Inner {
             Opening::UnknownKey => (None, Shown::Foreign),
             Opening::Opened(_) | Opening::Rejected => (None, Shown::Outdated),
         }
+    }
+
+    /// The same without Redis, where a client shows the same copy again and again.
+    fn open_again(&self, rules: &Rules, who: Named, copy: Copy<'_>) -> Option<Snapshot> {
+        let Copy::Sealed(sealed) = copy else { return self.open(rules, who.id, copy).0 };
+        let known = self.lately.get(who.name, rules.cookie, sealed);
+        known.or_else(|| {
+            let snapshot = self.open(rules, who.id, copy).0?;
+            self.lately.put(who.name, rules.cookie, sealed, &snapshot);
+            Some(snapshot)
+        })
     }
 
     /// Redis has just what the client has, and that is known without opening its copy.

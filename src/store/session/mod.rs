@@ -28,6 +28,7 @@ mod expiry;
 mod held;
 mod id;
 mod keys;
+mod lately;
 mod law;
 mod load;
 mod marks;
