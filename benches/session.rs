@@ -194,6 +194,8 @@ fn degraded(c: &mut Criterion) {
         let name = "read: evenkeel, each time another client";
         one_of_many(c, &group, name, ours.clone(), "/read", &clients(&runtime, &ours, size));
         one(c, &group, "read: tower-sessions, memory", theirs.clone(), "/read", &their_cookies);
+        let name = "read: tower-sessions, memory, each time another client";
+        one_of_many(c, &group, name, theirs.clone(), "/read", &clients(&runtime, &theirs, size));
         let path = format!("/write?{size}");
         one(c, &group, "write: evenkeel", ours.clone(), &path, &our_cookies);
         one(c, &group, "write: tower-sessions, memory", theirs.clone(), &path, &their_cookies);

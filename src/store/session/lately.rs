@@ -12,13 +12,17 @@ const SHARDS: usize = 16;
 /// How many: with a cookie of 4 KiB and what is in it each, 8 MiB.
 const BOUND: usize = 1_024;
 
-/// In an outage a client shows the same cookie with every request: it is opened once, and compared from then on.
+/// In an outage a client shows the same cookie with every request: it is opened for the first two, and compared from then on.
+/// (Of who comes only once in a while no copy is made: that would cost more than it saves.)
 ///
 /// That a cookie is here says what is in it, no more: whether that is believed is judged anew each time. It is
 /// forgotten when its session ends, when others are used, and all are when the outage is over.
 pub(super) struct Lately {
-    shards: Box<[Mutex<Recent<SessionName, Entry>>]>,
+    shards: Box<[Mutex<Shard>]>,
 }
+
+/// `None`: shown once.
+type Shard = Recent<SessionName, Option<Box<Entry>>>;
 
 struct Entry {
     /// The name of the cookie, which is sealed with it.
@@ -35,7 +39,7 @@ impl Lately {
     /// What this very cookie opened to.
     pub(super) fn get(&self, name: SessionName, cookie: &str, sealed: &str) -> Option<Snapshot> {
         let shard = self.shard(name);
-        let entry = shard.get(&name)?;
+        let entry = shard.get(&name)?.as_deref()?;
         let is_same = entry.cookie == cookie && is_same(entry.sealed.as_bytes(), sealed.as_bytes());
         is_same.then(|| entry.snapshot.clone())
     }
@@ -48,8 +52,11 @@ impl Lately {
         sealed: &str,
         snapshot: &Snapshot,
     ) {
-        let entry = Entry { cookie, sealed: sealed.into(), snapshot: snapshot.clone() };
-        let forgotten = self.shard(name).put(name, entry);
+        let entry = || Entry { cookie, sealed: sealed.into(), snapshot: snapshot.clone() };
+        let mut shard = self.shard(name);
+        let again = shard.get(&name).is_some().then(|| Box::new(entry()));
+        let forgotten = shard.put(name, again);
+        drop(shard);
         drop(forgotten);
     }
 
@@ -64,13 +71,13 @@ impl Lately {
         }
     }
 
-    fn shard(&self, name: SessionName) -> MutexGuard<'_, Recent<SessionName, Entry>> {
+    fn shard(&self, name: SessionName) -> MutexGuard<'_, Shard> {
         let shard = &self.shards[name.first_byte() as usize % SHARDS];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn none() -> Recent<SessionName, Entry> {
+fn none() -> Shard {
     Recent::new(BOUND / SHARDS)
 }
 
@@ -103,6 +110,8 @@ mod tests {
         let (lately, id) = (Lately::new(), SessionId::random());
         let (name, snapshot) = (id.name(), snapshot(id));
         lately.put(name, "sd", "sealed", &snapshot);
+        assert!(lately.get(name, "sd", "sealed").is_none(), "shown once");
+        lately.put(name, "sd", "sealed", &snapshot);
         assert!(lately.get(name, "sd", "sealed") == Some(snapshot.clone()));
         for other in ["", "sealeD", "Sealed", "seale", "sealed ", "ssealed"] {
             assert!(lately.get(name, "sd", other).is_none(), "{other}");
@@ -122,6 +131,7 @@ mod tests {
             || -> usize { lately.shards.iter().map(|shard| shard.lock().unwrap().len()).sum() };
         for _ in 0..BOUND * 3 {
             let id = SessionId::random();
+            lately.put(id.name(), "sd", "sealed", &snapshot(id));
             lately.put(id.name(), "sd", "sealed", &snapshot(id));
         }
         assert!((BOUND / 4..=BOUND).contains(&kept()), "{}", kept());
