@@ -88,26 +88,63 @@ where
 {
     let start = Request::builder().uri(format!("/start?{size}")).body(()).unwrap();
     let answer = service.oneshot(start).await.unwrap();
+    kept(HeaderValue::from_static(""), &answer)
+}
+
+/// What a client shows after this answer: the id and the snapshot come together, or the snapshot alone.
+fn kept<B>(cookies: HeaderValue, answer: &Response<B>) -> HeaderValue {
     let set = answer.headers().get_all(header::SET_COOKIE).iter();
-    let pairs: Vec<_> = set.map(|v| v.to_str().unwrap().split(';').next().unwrap()).collect();
-    pairs.join("; ").parse().unwrap()
+    let set: Vec<_> = set.map(|v| v.to_str().unwrap().split(';').next().unwrap()).collect();
+    match set.as_slice() {
+        [] => cookies,
+        [snapshot] if snapshot.starts_with("__Host-sd=") => {
+            let id = cookies.to_str().unwrap().split(';').next().unwrap();
+            format!("{id}; {snapshot}").parse().unwrap()
+        }
+        all => all.join("; ").parse().unwrap(),
+    }
 }
 
 fn one<S, B>(
     c: &mut Criterion,
     group: &str,
     name: &str,
-    mut service: S,
+    service: S,
     path: &str,
     cookies: &HeaderValue,
 ) where
     S: Service<Request<()>, Response = Response<B>>,
     S::Error: std::fmt::Debug,
 {
+    one_of_many(c, group, name, service, path, std::slice::from_ref(cookies));
+}
+
+/// More clients than are remembered.
+fn clients<S, B>(runtime: &Runtime, service: &S, size: usize) -> Vec<HeaderValue>
+where
+    S: Service<Request<()>, Response = Response<B>> + Clone,
+    S::Error: std::fmt::Debug,
+{
+    (0..4_096).map(|_| runtime.block_on(cookies(service.clone(), size))).collect()
+}
+
+/// The same, each time for another client.
+fn one_of_many<S, B>(
+    c: &mut Criterion,
+    group: &str,
+    name: &str,
+    mut service: S,
+    path: &str,
+    clients: &[HeaderValue],
+) where
+    S: Service<Request<()>, Response = Response<B>>,
+    S::Error: std::fmt::Debug,
+{
     let mut group = c.benchmark_group(group);
+    let mut turn = clients.iter().cycle();
     group.bench_function(name, |b| {
         b.iter_batched(
-            || request(path, cookies),
+            || request(path, turn.next().unwrap()),
             |request| service.call(request).now_or_never().unwrap().unwrap(),
             criterion::BatchSize::SmallInput,
         );
@@ -154,7 +191,11 @@ fn degraded(c: &mut Criterion) {
         let our_cookies = runtime.block_on(cookies(ours.clone(), size));
         let their_cookies = runtime.block_on(cookies(theirs.clone(), size));
         one(c, &group, "read: evenkeel", ours.clone(), "/read", &our_cookies);
+        let name = "read: evenkeel, each time another client";
+        one_of_many(c, &group, name, ours.clone(), "/read", &clients(&runtime, &ours, size));
         one(c, &group, "read: tower-sessions, memory", theirs.clone(), "/read", &their_cookies);
+        let name = "read: tower-sessions, memory, each time another client";
+        one_of_many(c, &group, name, theirs.clone(), "/read", &clients(&runtime, &theirs, size));
         let path = format!("/write?{size}");
         one(c, &group, "write: evenkeel", ours.clone(), &path, &our_cookies);
         one(c, &group, "write: tower-sessions, memory", theirs.clone(), &path, &their_cookies);

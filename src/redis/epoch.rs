@@ -22,6 +22,7 @@ const SCRIPT: &str = include_str!("epoch.lua");
 #[derive(Debug, Clone, Default)]
 struct Known {
     epoch: Option<String>,
+    number: Option<u64>,
     /// What it was told.
     last: Option<Recovery>,
 }
@@ -78,14 +79,13 @@ impl Epoch {
         }
         self.beats.settle();
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
-            Known { epoch: Some(epoch), last: Some(recovery) };
+            Known { number: Some(number(&epoch)), epoch: Some(epoch), last: Some(recovery) };
         Ok(())
     }
 
     /// The epoch of the last recovery, as a number; `None` before the first.
     pub(super) fn known(&self) -> Option<u64> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.epoch.as_deref().map(number)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).number
     }
 
     /// Does the epoch of the last recovery still stand?

@@ -1,6 +1,6 @@
 //! A snapshot apart from everything around it, for the benchmarks of this crate.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use super::{
     expiry::{Expiry, Times, wall},
@@ -34,13 +34,14 @@ impl SealedSnapshot {
         let keys = SessionKeys::random();
         let declared = Declared::new(vec!["value".to_owned()]);
         let snapshot = Snapshot::of(SessionId::random(), &record, &declared, 1, wall());
-        let cookie = seal::seal(&keys, COOKIE, snapshot.clone(), &declared).unwrap_or_default();
+        let cookie =
+            seal::seal(&keys, COOKIE, Cow::Borrowed(&snapshot), &declared).unwrap_or_default();
         Self { keys, declared, snapshot, cookie }
     }
 
-    /// Codes, encrypts and encodes a copy of it.
+    /// Codes, encrypts and encodes it.
     pub fn seal(&self) -> Option<String> {
-        seal::seal(&self.keys, COOKIE, self.snapshot.clone(), &self.declared)
+        seal::seal(&self.keys, COOKIE, Cow::Borrowed(&self.snapshot), &self.declared)
     }
 
     /// Decodes, authenticates and decrypts the cookie; whether it held the snapshot.

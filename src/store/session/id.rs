@@ -49,6 +49,19 @@ impl fmt::Debug for SessionId {
     }
 }
 
+/// An id and its name, worked out once.
+#[derive(Clone, Copy)]
+pub(crate) struct Named {
+    pub(crate) id: SessionId,
+    pub(crate) name: SessionName,
+}
+
+impl From<SessionId> for Named {
+    fn from(id: SessionId) -> Self {
+        Self { id, name: id.name() }
+    }
+}
+
 /// The name of a session in keys, lists and logs: a hash of its [`SessionId`], which cannot be had back from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionName([u8; 16]);

@@ -7,10 +7,10 @@ use base64::{
     alphabet::{STANDARD, URL_SAFE},
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use hkdf::Hkdf;
 use sha2::Sha256;
 
+use super::cipher::{Cipher, KEY_LEN};
 use crate::{Error, config::raw};
 
 /// The shortest secret, in bytes.
@@ -42,9 +42,9 @@ pub struct SessionKeys {
 }
 
 #[derive(Clone)]
-pub(crate) struct Key {
-    pub(crate) name: [u8; NAME_LEN],
-    pub(crate) cipher: XChaCha20Poly1305,
+pub(super) struct Key {
+    pub(super) name: [u8; NAME_LEN],
+    pub(super) cipher: Cipher,
 }
 
 impl SessionKeys {
@@ -102,12 +102,12 @@ impl SessionKeys {
     }
 
     /// The one that seals.
-    pub(crate) fn sealing(&self) -> &Key {
+    pub(super) fn sealing(&self) -> &Key {
         &self.first
     }
 
     /// Those of this name.
-    pub(crate) fn named(&self, name: [u8; NAME_LEN]) -> impl Iterator<Item = &Key> {
+    pub(super) fn named(&self, name: [u8; NAME_LEN]) -> impl Iterator<Item = &Key> {
         std::iter::once(&self.first).chain(&self.others).filter(move |key| key.name == name)
     }
 }
@@ -122,13 +122,13 @@ impl Key {
     /// HKDF (RFC 5869): the key and its name tell nothing about the secret or each other.
     fn from_secret(secret: &[u8]) -> Self {
         let hkdf = Hkdf::<Sha256>::new(None, secret);
-        let mut material = [0; 32 + NAME_LEN];
+        let mut material = [0; KEY_LEN + NAME_LEN];
         // It fails only for more than 255 hashes of output.
         let _ = hkdf.expand(b"evenkeel session snapshot 1", &mut material);
-        let (mut key, mut name) = ([0; 32], [0; NAME_LEN]);
-        key.copy_from_slice(&material[..32]);
-        name.copy_from_slice(&material[32..]);
-        Self { name, cipher: XChaCha20Poly1305::new(&key.into()) }
+        let (mut key, mut name) = ([0; KEY_LEN], [0; NAME_LEN]);
+        key.copy_from_slice(&material[..KEY_LEN]);
+        name.copy_from_slice(&material[KEY_LEN..]);
+        Self { name, cipher: Cipher::new(key) }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     expiry::{millis, wall},
     held::{Base, Held},
-    id::{SessionId, SessionName},
+    id::{Named, SessionId, SessionName},
     law::{self, Offline},
     marks::{Against, Sealed},
     meter::{Operation::Load, Outcome, Replayed},
@@ -57,25 +57,29 @@ impl SessionStore {
         copy: Copy<'_>,
     ) -> Result<Held, Error> {
         let inner = &*self.inner;
-        let name = id.name();
-        if inner.memory.has_ended(name) {
+        let who = Named::from(id);
+        if inner.memory.has_ended(who.name) {
             inner.meter.count(Load, Outcome::Refused);
             inner.push_later(&self.inner);
             return Ok(Held::nothing());
         }
         let answer = match inner.redis.monitor().can_read() {
-            true => inner.records.load(name).await,
+            true => inner.records.load(who.name).await,
             false => Err(inner.cannot_say()),
         };
         let loaded = match answer {
-            Ok(Some(record)) if inner.is_current(rules, name, &record, &copy) => {
+            Ok(Some(record)) if inner.is_current(rules, who.name, &record, &copy) => {
                 inner.meter.count(Load, Outcome::Ok);
-                Ok(inner.stored(id, record, wall(), Changes::default(), false))
+                Ok(inner.stored(who, record, wall(), Changes::default(), false))
             }
-            Ok(Some(record)) => inner.found(rules, id, record, copy).await,
-            Ok(None) => inner.missing(rules, id, inner.open(rules, id, copy).0).await,
+            // Seldom, and long: apart, so that the future of every read stays small.
+            Ok(Some(record)) => Box::pin(inner.found(rules, who, record, copy)).await,
+            Ok(None) => {
+                let snapshot = inner.open(rules, id, copy).0;
+                Box::pin(inner.missing(rules, who, snapshot)).await
+            }
             // An error about this record harms this session alone, as if Redis were away for it.
-            Err(error) => inner.offline(rules, id, inner.open(rules, id, copy).0, error),
+            Err(error) => inner.offline(rules, who, inner.open_again(rules, who, copy), error),
         };
         if loaded.is_err() {
             inner.meter.count(Load, Outcome::Unavailable);
@@ -112,6 +116,17 @@ impl Inner {
         }
     }
 
+    /// The same without Redis, where a client shows the same copy again and again.
+    fn open_again(&self, rules: &Rules, who: Named, copy: Copy<'_>) -> Option<Snapshot> {
+        let Copy::Sealed(sealed) = copy else { return self.open(rules, who.id, copy).0 };
+        let known = self.lately.get(who.name, rules.cookie, sealed);
+        known.or_else(|| {
+            let snapshot = self.open(rules, who.id, copy).0?;
+            self.lately.put(who.name, rules.cookie, sealed, &snapshot);
+            Some(snapshot)
+        })
+    }
+
     /// Redis has just what the client has, and that is known without opening its copy.
     fn is_current(
         &self,
@@ -139,11 +154,11 @@ impl Inner {
     async fn found(
         &self,
         rules: &Rules,
-        id: SessionId,
+        who: Named,
         record: Record,
         copy: Copy<'_>,
     ) -> Result<Held, Error> {
-        let name = id.name();
+        let name = who.name;
         if self.memory.is_revoked(record.subject.as_deref(), record.times.created) {
             self.meter.count(Load, Outcome::Refused);
             return Ok(Held::nothing());
@@ -152,7 +167,7 @@ impl Inner {
             Copy::Sealed(sealed) => Some(self.memory.marks.hash(sealed)),
             _ => None,
         };
-        let (snapshot, shown) = self.open(rules, id, copy);
+        let (snapshot, shown) = self.open(rules, who.id, copy);
         if record.times.touched <= self.memory.unknown() {
             // Not noted here, where there is no room; if it fails now, the next request tries again.
             let connection = &mut self.redis.connection();
@@ -162,7 +177,7 @@ impl Inner {
         }
         if let Some(snapshot) = snapshot.as_ref().filter(|held| held.version > record.version) {
             // Redis came back older than what it had verified.
-            return self.restore(rules, id, snapshot).await;
+            return self.restore(rules, who, snapshot).await;
         }
         if self.memory.marks.newest(name).is_some_and(|(seen, _)| seen > record.version) {
             self.meter.count(Load, Outcome::Refused);
@@ -185,7 +200,7 @@ impl Inner {
                     && Some(snapshot.epoch) == self.redis.epoch()
                     && snapshot.verified.saturating_add(millis(rules.refresh)) > now
             });
-        let held = self.stored(id, record, now, carried, !is_current);
+        let held = self.stored(who, record, now, carried, !is_current);
         if let (true, Some(hash), Some(snapshot)) = (is_current, sealed, snapshot) {
             let sealed = Sealed { hash, verified: snapshot.verified, epoch: snapshot.epoch };
             self.memory.marks.holds(name, snapshot.version, sealed);
@@ -195,15 +210,15 @@ impl Inner {
 
     pub(super) fn stored(
         &self,
-        id: SessionId,
+        who: Named,
         record: Record,
         verified: u64,
         carried: Changes,
         is_outdated: bool,
     ) -> Held {
-        self.memory.marks.raise(id.name(), record.version);
+        self.memory.marks.raise(who.name, record.version);
         self.memory.lives(record.times.ends.saturating_sub(record.times.created));
-        let mut held = Held::on(id, Base::Stored(Box::new(record)), verified);
+        let mut held = Held::on(who.id, Base::Stored(Box::new(record)), verified);
         held.carried = carried;
         held.outdated.snapshot = is_outdated;
         held
@@ -233,7 +248,7 @@ impl Inner {
     pub(super) fn offline(
         &self,
         rules: &Rules,
-        id: SessionId,
+        who: Named,
         snapshot: Option<Snapshot>,
         error: Error,
     ) -> Result<Held, Error> {
@@ -251,7 +266,7 @@ impl Inner {
             }
             Offline::CannotJudge => return Err(error),
         }
-        let is_amended = match self.memory.marks.amend(id.name(), &mut snapshot) {
+        let is_amended = match self.memory.marks.amend(who.name, &mut snapshot) {
             Against::Newest => false,
             Against::Amended => true,
             Against::Older => return Err(error),
@@ -259,9 +274,9 @@ impl Inner {
         self.meter.count(Load, Outcome::Stateless);
         self.switch.without(());
         self.memory.lives(snapshot.times.ends.saturating_sub(snapshot.times.created));
-        self.memory.marks.see(id.name(), &snapshot);
+        self.memory.marks.see(who.name, &snapshot);
         let verified = snapshot.verified;
-        let mut held = Held::on(id, Base::Carried(Box::new(snapshot)), verified);
+        let mut held = Held::on(who.id, Base::Carried(Box::new(snapshot)), verified);
         held.outdated.snapshot = is_amended;
         Ok(held)
     }

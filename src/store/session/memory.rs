@@ -70,7 +70,11 @@ impl Memory {
     /// All sessions of its subject were ended here after it began.
     pub(super) fn is_revoked(&self, subject: Option<&str>, created: u64) -> bool {
         let Some(subject) = subject else { return false };
-        let tomb = self.ended().subjects.get(SessionName::of(subject.as_bytes()));
+        let ended = self.ended();
+        if ended.subjects.is_empty() {
+            return false;
+        }
+        let tomb = ended.subjects.get(SessionName::of(subject.as_bytes()));
         tomb.is_some_and(|tomb| created <= tomb.at)
     }
 

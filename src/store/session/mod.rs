@@ -22,11 +22,13 @@
 mod begin;
 #[cfg(feature = "testing")]
 mod bench;
+mod cipher;
 mod end;
 mod expiry;
 mod held;
 mod id;
 mod keys;
+mod lately;
 mod law;
 mod load;
 mod marks;

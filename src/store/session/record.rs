@@ -63,15 +63,17 @@ impl Changes {
 const KEY: &str = "k:";
 
 impl Record {
-    /// Reads the hash. `None`: it is not a record of ours.
-    pub(crate) fn read(hash: Vec<(String, String)>) -> Option<Self> {
+    /// Reads the hash; a pair that is no text is `None`. `None`: it is not a record of ours.
+    pub(crate) fn read(hash: impl IntoIterator<Item = Option<(String, String)>>) -> Option<Self> {
         let (mut version, mut created, mut touched, mut idle, mut ends) =
             (None, None, None, None, None);
         let mut subject = None;
         let mut fields = BTreeMap::new();
-        for (name, value) in hash {
-            if let Some(key) = name.strip_prefix(KEY) {
-                fields.insert(key.to_owned(), Field::read(&value)?);
+        for pair in hash {
+            let (mut name, value) = pair?;
+            if name.starts_with(KEY) {
+                name.drain(..KEY.len());
+                fields.insert(name, Field::read(value)?);
                 continue;
             }
             let number = || value.parse::<u64>().ok();
@@ -109,10 +111,11 @@ impl Record {
 
 impl Field {
     /// `<version>:<json>`; nothing after the colon: removed.
-    fn read(text: &str) -> Option<Self> {
-        let (version, json) = text.split_once(':')?;
-        let json = (!json.is_empty()).then(|| json.to_owned());
-        Some(Self { version: version.parse().ok()?, json })
+    fn read(mut text: String) -> Option<Self> {
+        let (version, _) = text.split_once(':')?;
+        let (version, json) = (version.parse().ok()?, version.len() + 1);
+        text.drain(..json);
+        Some(Self { version, json: Some(text).filter(|json| !json.is_empty()) })
     }
 }
 
@@ -120,8 +123,8 @@ impl Field {
 mod tests {
     use super::*;
 
-    fn hash(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    fn hash(pairs: &[(&str, &str)]) -> Vec<Option<(String, String)>> {
+        pairs.iter().map(|(name, value)| Some((name.to_string(), value.to_string()))).collect()
     }
 
     #[test]
@@ -137,6 +140,9 @@ mod tests {
             let some: Vec<_> = meta.iter().copied().filter(|(name, _)| *name != missing).collect();
             assert!(Record::read(hash(&some)).is_none(), "{missing}");
         }
+        let mut binary = hash(&meta);
+        binary.push(None);
+        assert!(Record::read(binary).is_none());
         for bad in ["", "x", ":1", "-1:1"] {
             let mut all = meta.to_vec();
             all.push(("k:a", bad));

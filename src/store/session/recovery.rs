@@ -39,6 +39,7 @@ impl Inner {
         connection: Connection,
         recovery: &Recovery,
     ) -> Result<(), Error> {
+        self.lately.forget_all();
         let now = wall();
         // Noted first, so that what was pushed before an attempt was cut off need not be pushed again.
         match recovery.continuity() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::redis::client::{FromRedisValue, Value, cmd};
+use crate::redis::client::{Cmd, FromRedisValue, Value, cmd};
 
 use super::{
     expiry::Times,
@@ -92,8 +92,8 @@ impl Records {
     /// `None`: there is none.
     pub(super) async fn load(&self, name: SessionName) -> Result<Option<Record>, Error> {
         let record = self.key(name);
-        let hash: Vec<(String, String)> = self.redis.query(cmd("HGETALL").arg(record)).await?;
-        if hash.is_empty() { Ok(None) } else { read(hash).map(Some) }
+        let mut hgetall = Cmd::with_capacity(2, record.len() + 32);
+        read(self.redis.query(hgetall.arg("HGETALL").arg(record)).await?)
     }
 
     pub(super) async fn create(
@@ -137,12 +137,11 @@ impl Records {
         if word(&answer)? != "ok" {
             return Ok(None);
         }
-        let whole: Vec<(String, String)> = field(&answer, 4)?;
         Ok(Some(Changed {
             version: field(&answer, 1)?,
             now: field(&answer, 2)?,
             conflicts: field(&answer, 3)?,
-            whole: if whole.is_empty() { None } else { Some(read(whole)?) },
+            whole: read(field(&answer, 4)?)?,
         }))
     }
 
@@ -184,7 +183,7 @@ impl Records {
         if word(&answer)? != "ok" {
             return Ok(None);
         }
-        read(field(&answer, 1)?).map(Some)
+        read(field(&answer, 1)?)
     }
 
     /// Lists a session among its subject's. Before it is made: a list may name one too many, never one too few.
@@ -227,8 +226,16 @@ impl Records {
     }
 }
 
-fn read(hash: Vec<(String, String)>) -> Result<Record, Error> {
-    Record::read(hash).ok_or_else(|| Error::new(ErrorKind::Command, "not a session of this crate"))
+/// `None`: there is none.
+fn read(hash: Value) -> Result<Option<Record>, Error> {
+    let not_ours = || Error::new(ErrorKind::Command, "not a session of this crate");
+    let mut pairs = hash.into_map_iter().map_err(|_| not_ours())?.peekable();
+    if pairs.peek().is_none() {
+        return Ok(None);
+    }
+    let text = |value| String::from_redis_value(value).ok();
+    let record = Record::read(pairs.map(|(name, value)| Some((text(name)?, text(value)?))));
+    record.map(Some).ok_or_else(not_ours)
 }
 
 fn word(answer: &[Value]) -> Result<String, Error> {

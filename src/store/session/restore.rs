@@ -3,7 +3,7 @@
 use super::{
     expiry::wall,
     held::Held,
-    id::{SessionId, SessionName},
+    id::{Named, SessionName},
     law::{self, Missing},
     marks::Against,
     meter::{
@@ -23,7 +23,7 @@ impl Inner {
     pub(super) async fn missing(
         &self,
         rules: &Rules,
-        id: SessionId,
+        who: Named,
         snapshot: Option<Snapshot>,
     ) -> Result<Held, Error> {
         let refuse = || {
@@ -35,14 +35,14 @@ impl Inner {
         let doubts = self.memory.doubts();
         match law::missing(&snapshot, wall(), epoch, &doubts, self.memory.cutoff()) {
             Missing::Refused => refuse(),
-            Missing::Restored => self.restore(rules, id, &snapshot).await,
+            Missing::Restored => self.restore(rules, who, &snapshot).await,
             Missing::DependsOnEpoch => match self.redis.keeps_its_data().await {
                 Ok(true) => refuse(),
                 Ok(false) => {
                     let error = self.cannot_say();
-                    self.offline(rules, id, Some(snapshot), error)
+                    self.offline(rules, who, Some(snapshot), error)
                 }
-                Err(error) => self.offline(rules, id, Some(snapshot), error),
+                Err(error) => self.offline(rules, who, Some(snapshot), error),
             },
         }
     }
@@ -51,10 +51,10 @@ impl Inner {
     pub(super) async fn restore(
         &self,
         rules: &Rules,
-        id: SessionId,
+        who: Named,
         snapshot: &Snapshot,
     ) -> Result<Held, Error> {
-        let name = id.name();
+        let name = who.name;
         let mut newest = snapshot.clone();
         if self.memory.is_revoked(snapshot.subject.as_deref(), snapshot.times.created)
             || self.memory.marks.amend(name, &mut newest) == Against::Older
@@ -67,13 +67,13 @@ impl Inner {
                 self.meter.count(Restore, Outcome::Ok);
                 self.meter.replayed(Replayed::Applied, 1);
                 let carried = self.still_valid(&record, newest);
-                Ok(self.stored(id, record, wall(), carried, true))
+                Ok(self.stored(who, record, wall(), carried, true))
             }
             Ok(None) => {
                 self.meter.count(Restore, Outcome::Refused);
                 Ok(Held::nothing())
             }
-            Err(error) => self.offline(rules, id, Some(newest), error),
+            Err(error) => self.offline(rules, who, Some(newest), error),
         }
     }
 

@@ -1,5 +1,7 @@
 //! From what a request has changed to Redis, or to what the client carries.
 
+use std::borrow::Cow;
+
 use super::{
     expiry::wall,
     held::{Base, Held},
@@ -67,10 +69,10 @@ impl SessionStore {
             Base::Stored(record) => {
                 let epoch = self.epoch();
                 let of = || Snapshot::of(id, record, &rules.declared, epoch, held.verified);
-                (held.outdated.snapshot.then(of), record.times.ends)
+                (held.outdated.snapshot.then(|| Cow::Owned(of())), record.times.ends)
             }
             Base::Carried(snapshot) => {
-                let snapshot = held.outdated.snapshot.then(|| (**snapshot).clone());
+                let snapshot = held.outdated.snapshot.then_some(Cow::Borrowed(&**snapshot));
                 (snapshot, held.times().map_or(0, |times| times.ends))
             }
         };

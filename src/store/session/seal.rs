@@ -1,17 +1,18 @@
 //! A snapshot as a cookie: encrypted, authenticated, and never larger than browsers take.
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use chacha20poly1305::{XNonce, aead::AeadInOut};
+use std::borrow::Cow;
+
+use base64_simd::URL_SAFE_NO_PAD;
+use postcard::ser_flavors::Size;
 
 use super::{
+    cipher::{NONCE_LEN, TAG_LEN},
     keys::{NAME_LEN, SessionKeys},
     snapshot::{Declared, Snapshot},
 };
 
 /// The form of what follows; another form will have another number.
 const FORM: u8 = 1;
-const NONCE_LEN: usize = 24;
-const TAG_LEN: usize = 16;
 const HEADER_LEN: usize = 1 + NAME_LEN;
 /// A browser drops a cookie whose `name=value` is larger, without a word.
 pub(crate) const LARGEST: usize = 4096;
@@ -37,32 +38,35 @@ pub(crate) enum Opening {
 pub(crate) fn seal(
     keys: &SessionKeys,
     cookie: &str,
-    mut snapshot: Snapshot,
+    mut snapshot: Cow<'_, Snapshot>,
     declared: &Declared,
 ) -> Option<String> {
     let plain = loop {
-        let plain = postcard::to_allocvec(&snapshot).ok()?;
-        if sealed_len(cookie, plain.len()) <= LARGEST {
+        let plain = plain_len(&snapshot)?;
+        if sealed_len(cookie, plain) <= LARGEST {
             break plain;
         }
-        if !snapshot.shorten(declared) {
+        if !snapshot.to_mut().shorten(declared) {
             return None;
         }
     };
     let key = keys.sealing();
     let nonce: [u8; NONCE_LEN] = rand::random();
-    let mut sealed = Vec::with_capacity(HEADER_LEN + NONCE_LEN + plain.len() + TAG_LEN);
+    let mut sealed = Vec::with_capacity(HEADER_LEN + NONCE_LEN + plain + TAG_LEN);
     sealed.push(FORM);
     sealed.extend(key.name);
     let associated = associated(&sealed, cookie);
     sealed.extend(nonce);
-    let text_at = sealed.len();
-    sealed.extend(plain);
-    let text = sealed.get_mut(text_at..)?;
-    let tag =
-        key.cipher.encrypt_inout_detached(&XNonce::from(nonce), &associated, text.into()).ok()?;
+    let mut sealed = postcard::to_extend(&*snapshot, sealed).ok()?;
+    let text = sealed.get_mut(HEADER_LEN + NONCE_LEN..)?;
+    let tag = key.cipher.seal(nonce, &associated, text)?;
     sealed.extend(tag);
-    Some(BASE64_URL_SAFE_NO_PAD.encode(sealed))
+    Some(URL_SAFE_NO_PAD.encode_to_string(sealed))
+}
+
+/// The size of its code.
+fn plain_len(snapshot: &Snapshot) -> Option<usize> {
+    postcard::serialize_with_flavor(snapshot, Size::default()).ok()
 }
 
 /// The size of `name=value`.
@@ -74,7 +78,7 @@ fn sealed_len(cookie: &str, plain: usize) -> usize {
 /// Whether a snapshot finds room, in bytes of `name=value`, when all that may be left out is.
 pub(crate) fn fits(room: usize, cookie: &str, snapshot: &Snapshot) -> bool {
     let fits = |snapshot: &Snapshot| {
-        postcard::to_allocvec(snapshot).is_ok_and(|plain| sealed_len(cookie, plain.len()) <= room)
+        plain_len(snapshot).is_some_and(|plain| sealed_len(cookie, plain) <= room)
     };
     if fits(snapshot) {
         return true;
@@ -87,7 +91,7 @@ pub(crate) fn fits(room: usize, cookie: &str, snapshot: &Snapshot) -> bool {
 /// Whether all of it finds room.
 #[cfg(feature = "tower-sessions")]
 pub(crate) fn fits_whole(room: usize, snapshot: &Snapshot) -> bool {
-    postcard::to_allocvec(snapshot).is_ok_and(|plain| plain.len() <= room)
+    plain_len(snapshot).is_some_and(|plain| plain <= room)
 }
 
 /// Opens what [`seal`] made under any key of the ring.
@@ -95,14 +99,14 @@ pub(crate) fn open(keys: &SessionKeys, cookie: &str, value: &str) -> Opening {
     if value.len() > LARGEST {
         return Opening::Rejected;
     }
-    let Ok(mut sealed) = BASE64_URL_SAFE_NO_PAD.decode(value) else { return Opening::Rejected };
-    let Some((header, rest)) = sealed.split_first_chunk_mut::<HEADER_LEN>() else {
+    let Ok(sealed) = URL_SAFE_NO_PAD.decode_to_vec(value) else { return Opening::Rejected };
+    let Some((header, rest)) = sealed.split_first_chunk::<HEADER_LEN>() else {
         return Opening::Rejected;
     };
-    let Some((nonce, rest)) = rest.split_first_chunk_mut::<NONCE_LEN>() else {
+    let Some((nonce, rest)) = rest.split_first_chunk::<NONCE_LEN>() else {
         return Opening::Rejected;
     };
-    let Some((text, tag)) = rest.split_last_chunk_mut::<TAG_LEN>() else {
+    let Some((text, tag)) = rest.split_last_chunk::<TAG_LEN>() else {
         return Opening::Rejected;
     };
     let [form, name @ ..] = *header;
@@ -113,15 +117,10 @@ pub(crate) fn open(keys: &SessionKeys, cookie: &str, value: &str) -> Opening {
     let mut is_known = false;
     for key in keys.named(name) {
         is_known = true;
-        // In place: the tag is checked before anything is changed.
-        let opened = key.cipher.decrypt_inout_detached(
-            &XNonce::from(*nonce),
-            &associated,
-            (&mut *text).into(),
-            &(*tag).into(),
-        );
-        if opened.is_ok() {
-            let Ok(snapshot) = postcard::from_bytes(text) else { return Opening::Rejected };
+        // A copy: another key of this name needs it as it came.
+        let mut text = text.to_vec();
+        if key.cipher.open(*nonce, &associated, &mut text, *tag).is_some() {
+            let Ok(snapshot) = postcard::from_bytes(&text) else { return Opening::Rejected };
             let is_outdated = key.name != keys.sealing().name;
             return Opening::Opened(Box::new(Opened { snapshot, is_outdated }));
         }

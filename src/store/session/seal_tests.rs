@@ -1,3 +1,4 @@
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use proptest::prelude::*;
 
 use super::*;
@@ -49,8 +50,8 @@ fn small() -> (Declared, Snapshot) {
 fn comes_back_as_it_was_and_never_the_same_twice() {
     let keys = ring(&[1]);
     let (declared, snapshot) = small();
-    let one = seal(&keys, COOKIE, snapshot.clone(), &declared).unwrap();
-    let two = seal(&keys, COOKIE, snapshot.clone(), &declared).unwrap();
+    let one = seal(&keys, COOKIE, Cow::Borrowed(&snapshot), &declared).unwrap();
+    let two = seal(&keys, COOKIE, Cow::Borrowed(&snapshot), &declared).unwrap();
     assert_ne!(one, two);
     for sealed in [one, two] {
         let opened = opened(&keys, &sealed).unwrap();
@@ -63,7 +64,7 @@ fn comes_back_as_it_was_and_never_the_same_twice() {
 fn every_flipped_bit_is_rejected() {
     let keys = ring(&[1]);
     let (declared, snapshot) = small();
-    let sealed = seal(&keys, COOKIE, snapshot, &declared).unwrap();
+    let sealed = seal(&keys, COOKIE, Cow::Borrowed(&snapshot), &declared).unwrap();
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(&sealed).unwrap();
     for bit in 0..bytes.len() * 8 {
         let mut bent = bytes.clone();
@@ -84,7 +85,7 @@ fn every_flipped_bit_is_rejected() {
 fn every_truncation_and_every_other_name_is_rejected() {
     let keys = ring(&[1]);
     let (declared, snapshot) = small();
-    let sealed = seal(&keys, COOKIE, snapshot, &declared).unwrap();
+    let sealed = seal(&keys, COOKIE, Cow::Borrowed(&snapshot), &declared).unwrap();
     for len in 0..sealed.len() {
         assert!(opened(&keys, &sealed[..len]).is_none(), "{len}");
         assert!(opened(&keys, &sealed[sealed.len() - len..]).is_none(), "{len}");
@@ -97,11 +98,11 @@ fn every_truncation_and_every_other_name_is_rejected() {
 fn the_ring_opens_all_and_seals_with_the_first() {
     let (old, both, new) = (ring(&[1]), ring(&[2, 1]), ring(&[2]));
     let (declared, snapshot) = small();
-    let sealed = seal(&old, COOKIE, snapshot, &declared).unwrap();
+    let sealed = seal(&old, COOKIE, Cow::Borrowed(&snapshot), &declared).unwrap();
     assert!(matches!(open(&new, COOKIE, &sealed), Opening::UnknownKey));
     let found = opened(&both, &sealed).unwrap();
     assert!(found.is_outdated);
-    let again = seal(&both, COOKIE, found.snapshot, &declared).unwrap();
+    let again = seal(&both, COOKIE, Cow::Borrowed(&found.snapshot), &declared).unwrap();
     assert!(!opened(&both, &again).unwrap().is_outdated);
     assert!(opened(&new, &again).is_some());
 }
@@ -113,7 +114,7 @@ fn what_finds_no_room_is_left_out_the_least_important_first() {
     let large = |len: usize| format!("\"{}\"", "x".repeat(len));
     let values = [("first", large(1_000)), ("second", large(1_000)), ("third", large(2_000))];
     let whole = snapshot(&declared, &values);
-    let sealed = seal(&keys, COOKIE, whole, &declared).unwrap();
+    let sealed = seal(&keys, COOKIE, Cow::Borrowed(&whole), &declared).unwrap();
     let found = opened(&keys, &sealed).unwrap().snapshot;
     let parts: Vec<_> = found.parts.iter().map(|part| part.key.as_str()).collect();
     assert_eq!(parts, ["first", "second"]);
@@ -126,7 +127,7 @@ fn changes_are_never_left_out() {
     let (declared, mut snapshot) = small();
     snapshot.changes.values.insert("visits".into(), Some("9".repeat(5_000)));
     assert!(!fits(LARGEST, COOKIE, &snapshot));
-    assert!(seal(&keys, COOKIE, snapshot, &declared).is_none());
+    assert!(seal(&keys, COOKIE, Cow::Borrowed(&snapshot), &declared).is_none());
 }
 
 proptest! {
@@ -150,7 +151,7 @@ proptest! {
         let mut snapshot = snapshot(&declared, &values);
         snapshot.subject = Some("s".repeat(subject));
         let keys = ring(&[1]);
-        let sealed = seal(&keys, COOKIE, snapshot.clone(), &declared).unwrap();
+        let sealed = seal(&keys, COOKIE, Cow::Borrowed(&snapshot), &declared).unwrap();
         prop_assert!(COOKIE.len() + 1 + sealed.len() <= LARGEST);
         // What is there is what was there, and as much of it as there is room for.
         let found = opened(&keys, &sealed).unwrap().snapshot;

@@ -9,6 +9,7 @@ use super::{
     expiry::{millis, wall},
     id::SessionName,
     keys::SessionKeys,
+    lately::Lately,
     memory::Memory,
     meter::Meter,
     redis::Records,
@@ -52,6 +53,7 @@ pub(super) struct Inner {
     pub(super) records: Records,
     pub(super) keys: SessionKeys,
     pub(super) memory: Memory,
+    pub(super) lately: Lately,
     pub(super) switch: Switch,
     pub(super) meter: Meter,
     /// A task brings to Redis what it does not know yet.
@@ -71,6 +73,7 @@ impl SessionStore {
             records: Records::new(redis),
             keys,
             memory: Memory::new(bound),
+            lately: Lately::new(),
             switch: Switch::new(redis, "session"),
             meter: Meter::new(redis.metrics()),
             is_pushing: AtomicBool::new(false),
@@ -112,6 +115,7 @@ impl Inner {
     /// Remembers that a session has ended, before Redis knows.
     pub(super) fn bury(&self, name: SessionName, ends: u64) {
         self.memory.bury(name, Tomb { at: wall(), until: ends });
+        self.lately.forget(name);
     }
 
     /// The error of an answer that only Redis could give.

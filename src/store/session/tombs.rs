@@ -57,6 +57,10 @@ impl Tombs {
         self.unknown
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.all.len() >= self.bound
     }
