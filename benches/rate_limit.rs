@@ -3,7 +3,7 @@
 //!
 //! The ways to decide are taken in turn, see `support/rounds.rs`. Starts a `redis-server` of its own.
 
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "rate_limit/memory.rs"]
 mod memory;

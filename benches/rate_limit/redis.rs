@@ -51,7 +51,7 @@ impl Asking {
         assert!(self.limiter.decide(&self.policy, &self.who, 1).await.allowed());
         self.turn += 1;
         // Decisions that wait for nothing must not keep the thread from the others.
-        if self.turn % 64 == 0 {
+        if self.turn.is_multiple_of(64) {
             tokio::task::yield_now().await;
         }
         self

@@ -6,15 +6,9 @@
 
 use std::net::IpAddr;
 
+use evenkeel::layer::rate_limit::{ForwardedHeader, TrustedProxies};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-
-// By path, so that the target needs neither the rest of the crate nor a public door to the parser.
-#[allow(dead_code)]
-#[path = "../../src/layer/rate_limit/forwarded.rs"]
-mod forwarded;
-
-use forwarded::{ForwardedHeader, TrustedProxies};
 
 fuzz_target!(|data: &[u8]| {
     let peer = IpAddr::from([10, 0, 0, 1]);

@@ -36,11 +36,12 @@ const OPERATIONS: [&str; 8] =
     ["load", "create", "change", "touch", "new_id", "delete", "restore", "write_back"];
 const OUTCOMES: [&str; 6] = ["ok", "stateless", "absent", "unavailable", "refused", "conflict"];
 
-/// Counters, made when first used.
+/// The counters. Those of an operation that goes well and of what is replayed are there from the start, others when they
+/// are first used: most operations cannot have most outcomes.
 pub(super) struct Meter {
     metrics: Metrics,
     counters: [[OnceLock<Counter>; OUTCOMES.len()]; OPERATIONS.len()],
-    replayed: [OnceLock<Counter>; 3],
+    replayed: [Counter; REPLAYED.len()],
 }
 
 /// `outcome` of `redis_recovery_replayed_total`.
@@ -55,28 +56,29 @@ const REPLAYED: [&str; 3] = ["applied", "discarded", "failed"];
 
 impl Meter {
     pub(super) fn new(metrics: &Metrics) -> Self {
-        Self {
-            metrics: metrics.clone(),
-            counters: Default::default(),
-            replayed: Default::default(),
+        let replayed = REPLAYED.map(|outcome| {
+            let labels = [("feature", "session"), ("outcome", outcome)];
+            metrics.counter(names::RECOVERY_REPLAYED, &labels)
+        });
+        let meter = Self { metrics: metrics.clone(), counters: Default::default(), replayed };
+        for operation in 0..OPERATIONS.len() {
+            let _ = meter.counter(operation, Outcome::Ok as usize);
         }
+        meter
+    }
+
+    fn counter(&self, operation: usize, outcome: usize) -> &Counter {
+        self.counters[operation][outcome].get_or_init(|| {
+            let labels = [("operation", OPERATIONS[operation]), ("outcome", OUTCOMES[outcome])];
+            self.metrics.counter(names::SESSION_OPERATIONS, &labels)
+        })
     }
 
     pub(super) fn count(&self, operation: Operation, outcome: Outcome) {
-        let (operation, outcome) = (operation as usize, outcome as usize);
-        let counter = self.counters[operation][outcome].get_or_init(|| {
-            let labels = [("operation", OPERATIONS[operation]), ("outcome", OUTCOMES[outcome])];
-            self.metrics.counter(names::SESSION_OPERATIONS, &labels)
-        });
-        counter.add(1);
+        self.counter(operation as usize, outcome as usize).add(1);
     }
 
     pub(super) fn replayed(&self, outcome: Replayed, more: u64) {
-        let outcome = outcome as usize;
-        let counter = self.replayed[outcome].get_or_init(|| {
-            let labels = [("feature", "session"), ("outcome", REPLAYED[outcome])];
-            self.metrics.counter(names::RECOVERY_REPLAYED, &labels)
-        });
-        counter.add(more);
+        self.replayed[outcome as usize].add(more);
     }
 }
