@@ -7,12 +7,13 @@ use base64::{
     alphabet::{STANDARD, URL_SAFE},
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use hkdf::Hkdf;
 use sha2::Sha256;
 
-use super::cipher::{Cipher, KEY_LEN};
 use crate::{Error, config::raw};
 
+const KEY_LEN: usize = 32;
 /// The shortest secret, in bytes.
 const SHORTEST: usize = 32;
 const VARIABLE: &str = "SESSION_KEYS";
@@ -44,7 +45,7 @@ pub struct SessionKeys {
 #[derive(Clone)]
 pub(super) struct Key {
     pub(super) name: [u8; NAME_LEN],
-    pub(super) cipher: Cipher,
+    pub(super) cipher: XChaCha20Poly1305,
 }
 
 impl SessionKeys {
@@ -128,7 +129,7 @@ impl Key {
         let (mut key, mut name) = ([0; KEY_LEN], [0; NAME_LEN]);
         key.copy_from_slice(&material[..KEY_LEN]);
         name.copy_from_slice(&material[KEY_LEN..]);
-        Self { name, cipher: Cipher::new(key) }
+        Self { name, cipher: XChaCha20Poly1305::new(&key.into()) }
     }
 }
 

@@ -22,7 +22,6 @@
 mod begin;
 #[cfg(feature = "testing")]
 mod bench;
-mod cipher;
 mod end;
 mod expiry;
 mod held;

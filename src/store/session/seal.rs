@@ -2,17 +2,19 @@
 
 use std::borrow::Cow;
 
-use base64_simd::URL_SAFE_NO_PAD;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use chacha20poly1305::{XNonce, aead::AeadInOut};
 use postcard::ser_flavors::Size;
 
 use super::{
-    cipher::{NONCE_LEN, TAG_LEN},
     keys::{NAME_LEN, SessionKeys},
     snapshot::{Declared, Snapshot},
 };
 
 /// The form of what follows; another form will have another number.
 const FORM: u8 = 1;
+const NONCE_LEN: usize = 24;
+const TAG_LEN: usize = 16;
 const HEADER_LEN: usize = 1 + NAME_LEN;
 /// A browser drops a cookie whose `name=value` is larger, without a word.
 pub(crate) const LARGEST: usize = 4096;
@@ -59,9 +61,10 @@ pub(crate) fn seal(
     sealed.extend(nonce);
     let mut sealed = postcard::to_extend(&*snapshot, sealed).ok()?;
     let text = sealed.get_mut(HEADER_LEN + NONCE_LEN..)?;
-    let tag = key.cipher.seal(nonce, &associated, text)?;
+    let nonce = XNonce::from(nonce);
+    let tag = key.cipher.encrypt_inout_detached(&nonce, &associated, text.into()).ok()?;
     sealed.extend(tag);
-    Some(URL_SAFE_NO_PAD.encode_to_string(sealed))
+    Some(BASE64_URL_SAFE_NO_PAD.encode(sealed))
 }
 
 /// The size of its code.
@@ -99,14 +102,14 @@ pub(crate) fn open(keys: &SessionKeys, cookie: &str, value: &str) -> Opening {
     if value.len() > LARGEST {
         return Opening::Rejected;
     }
-    let Ok(sealed) = URL_SAFE_NO_PAD.decode_to_vec(value) else { return Opening::Rejected };
-    let Some((header, rest)) = sealed.split_first_chunk::<HEADER_LEN>() else {
+    let Ok(mut sealed) = BASE64_URL_SAFE_NO_PAD.decode(value) else { return Opening::Rejected };
+    let Some((header, rest)) = sealed.split_first_chunk_mut::<HEADER_LEN>() else {
         return Opening::Rejected;
     };
-    let Some((nonce, rest)) = rest.split_first_chunk::<NONCE_LEN>() else {
+    let Some((nonce, rest)) = rest.split_first_chunk_mut::<NONCE_LEN>() else {
         return Opening::Rejected;
     };
-    let Some((text, tag)) = rest.split_last_chunk::<TAG_LEN>() else {
+    let Some((text, tag)) = rest.split_last_chunk_mut::<TAG_LEN>() else {
         return Opening::Rejected;
     };
     let [form, name @ ..] = *header;
@@ -115,12 +118,14 @@ pub(crate) fn open(keys: &SessionKeys, cookie: &str, value: &str) -> Opening {
     }
     let associated = associated(header, cookie);
     let mut is_known = false;
+    let (nonce, tag) = (XNonce::from(*nonce), (*tag).into());
     for key in keys.named(name) {
         is_known = true;
-        // A copy: another key of this name needs it as it came.
-        let mut text = text.to_vec();
-        if key.cipher.open(*nonce, &associated, &mut text, *tag).is_some() {
-            let Ok(snapshot) = postcard::from_bytes(&text) else { return Opening::Rejected };
+        // In place: the tag is checked before anything is changed.
+        let opened =
+            key.cipher.decrypt_inout_detached(&nonce, &associated, (&mut *text).into(), &tag);
+        if opened.is_ok() {
+            let Ok(snapshot) = postcard::from_bytes(text) else { return Opening::Rejected };
             let is_outdated = key.name != keys.sealing().name;
             return Opening::Opened(Box::new(Opened { snapshot, is_outdated }));
         }

@@ -1,4 +1,3 @@
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use proptest::prelude::*;
 
 use super::*;
