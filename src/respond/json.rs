@@ -105,8 +105,7 @@ impl Object {
         }
         if let RefusalKind::Unavailable { state } = refusal.kind() {
             let state = word(state);
-            let details = format_args!(r#"{{"connectionState":"{state}","retrying":true}}"#);
-            self.raw("details", details);
+            self.raw("details", format_args!(r#"{{"connectionState":"{state}","retrying":true}}"#));
         }
     }
 
