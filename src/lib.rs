@@ -92,6 +92,7 @@ mod error;
 pub mod grpc_health;
 pub mod health;
 pub mod health_router;
+mod inner;
 pub mod layer;
 #[cfg(feature = "redis")]
 mod memory;

@@ -137,20 +137,7 @@ pub struct CheckRedis<S> {
 }
 
 impl<S> CheckRedis<S> {
-    /// The inner service.
-    pub const fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The inner service.
-    pub const fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The inner service.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
+    crate::inner::accessors!();
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for CheckRedis<S>

@@ -112,20 +112,7 @@ pub struct RequireRedis<S, R = StandardRefusal> {
 }
 
 impl<S, R> RequireRedis<S, R> {
-    /// The inner service.
-    pub const fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The inner service.
-    pub const fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The inner service.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
+    crate::inner::accessors!();
 }
 
 impl<S: Clone, R> Clone for RequireRedis<S, R> {

@@ -2,17 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 
 use super::body::InFlightBody;
-use crate::layer::rate_limit::{Key, MissingKey, RequestView};
+use crate::layer::RequestView;
+use crate::layer::rate_limit::{Key, MissingKey};
 use crate::respond::{Refusal, RefusalResponse};
 use crate::store::concurrency::{Admission, ConcurrencyLimiter, Occupancy, Permit};
-use crate::store::rate::Subject;
 
 /// Nobody knows when a request will end: the shortest wait that can be told.
 const RETRY: Duration = Duration::from_secs(1);
@@ -51,7 +51,9 @@ impl<R> Rules<R> {
         if self.exempt.as_ref().is_some_and(|exempt| exempt(&view)) {
             return Step::Decided(Fate::Pass(None));
         }
-        let Some(subject) = self.key.subject(&view).or_else(|| self.without_key()) else {
+        let Some(subject) =
+            self.key.subject(&view).or_else(|| self.missing_key.shared(&self.key, &self.warned))
+        else {
             return Step::Decided(match self.missing_key {
                 MissingKey::Refuse => Fate::Refuse(Refusal::no_key(), None),
                 MissingKey::Shared | MissingKey::Allow => Fate::Pass(None),
@@ -64,18 +66,6 @@ impl<R> Rules<R> {
                 Step::Ask(Box::pin(async move { limiter.ask(&subject).await }))
             }
         }
-    }
-
-    #[cold]
-    fn without_key(&self) -> Option<Subject> {
-        if self.missing_key != MissingKey::Shared {
-            return None;
-        }
-        if !self.warned.swap(true, Ordering::Relaxed) {
-            let key = &self.key;
-            tracing::warn!(?key, "a request without a key: all of them share one limit");
-        }
-        Some(Subject::text("(no key)"))
     }
 
     /// Answers in place of the inner service.

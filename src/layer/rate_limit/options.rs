@@ -1,5 +1,8 @@
 //! Choices.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::key::Key;
 use crate::store::rate::{Policy, RateLimiter, Subject, Verdict};
 
 /// What decides while Redis is away.
@@ -45,4 +48,18 @@ pub enum MissingKey {
     Allow,
     /// It is refused: 400, or gRPC's `INVALID_ARGUMENT`.
     Refuse,
+}
+
+impl MissingKey {
+    /// Whom a request without a key counts for, where all such share. The first one is told in the log.
+    #[cold]
+    pub(in crate::layer) fn shared(self, key: &Key, warned: &AtomicBool) -> Option<Subject> {
+        if self != Self::Shared {
+            return None;
+        }
+        if !warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(?key, "a request without a key: all of them share one limit");
+        }
+        Some(Subject::text("(no key)"))
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
@@ -144,16 +144,10 @@ impl<R> Rules<R> {
     /// Whom a request counts for that has no key, or what becomes of it.
     #[cold]
     fn without_key(&self) -> Result<Subject, Fate> {
-        match self.missing_key {
-            MissingKey::Shared => {}
-            MissingKey::Allow => return Err(Fate::Pass(None)),
-            MissingKey::Refuse => return Err(Fate::Refuse(Refusal::no_key(), None)),
-        }
-        if !self.warned.swap(true, Ordering::Relaxed) {
-            let key = &self.key;
-            tracing::warn!(?key, "a request without a key: all of them share one budget");
-        }
-        Ok(Subject::text("(no key)"))
+        self.missing_key.shared(&self.key, &self.warned).ok_or_else(|| match self.missing_key {
+            MissingKey::Refuse => Fate::Refuse(Refusal::no_key(), None),
+            MissingKey::Shared | MissingKey::Allow => Fate::Pass(None),
+        })
     }
 
     /// Tells the handler.

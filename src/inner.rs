@@ -1,0 +1,23 @@
+//! What every service that wraps another one lets its user do with it.
+
+/// Access to the field `inner: S`.
+macro_rules! accessors {
+    () => {
+        /// The inner service.
+        pub const fn get_ref(&self) -> &S {
+            &self.inner
+        }
+
+        /// The inner service.
+        pub const fn get_mut(&mut self) -> &mut S {
+            &mut self.inner
+        }
+
+        /// The inner service.
+        pub fn into_inner(self) -> S {
+            self.inner
+        }
+    };
+}
+
+pub(crate) use accessors;
