@@ -86,6 +86,8 @@ let app: Router = Router::new()
 #![cfg_attr(feature = "session", doc = "[`SessionLayer`]: layer::SessionLayer")]
 #![cfg_attr(not(feature = "session"), doc = "[`SessionLayer`]: #features")]
 
+#[cfg(feature = "redis")]
+mod clock;
 pub mod config;
 mod error;
 #[cfg(feature = "tonic")]
@@ -106,8 +108,8 @@ mod stripe;
 pub mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-
 mod time;
+
 pub use error::{Error, ErrorKind};
 pub use served::{Served, Source};
 

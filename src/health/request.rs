@@ -43,6 +43,13 @@ impl RequestBudget {
     }
 }
 
+impl<F> WithBudget<F> {
+    /// `next`, which goes on with what is left of this future's budget.
+    pub(crate) fn then<G>(&self, next: G) -> WithBudget<G> {
+        WithBudget { inner: next, spent: self.spent }
+    }
+}
+
 /// The future of [`RequestBudget::give`].
 #[pin_project]
 #[derive(Debug)]

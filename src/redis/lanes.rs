@@ -13,7 +13,7 @@ use deadpool_redis::redis::aio::ConnectionLike;
 use deadpool_redis::redis::{Cmd, Pipeline, RedisResult, Value, aio::MultiplexedConnection};
 use tokio::sync::{Notify, futures::Notified};
 
-use crate::stripe::{self, STRIPES};
+use crate::stripe::Seats;
 
 /// A connection that any number of callers use at once.
 #[derive(Clone)]
@@ -66,13 +66,13 @@ struct Place(Notify);
 /// One connection that is kept.
 pub(super) struct Lane {
     pub(super) conn: Conn,
-    places: [Place; STRIPES],
+    places: Seats<Place>,
     retired: AtomicBool,
 }
 
 impl Lane {
     pub(super) fn new(conn: Conn) -> Arc<Self> {
-        Arc::new(Self { conn, places: Default::default(), retired: false.into() })
+        Arc::new(Self { conn, places: Seats::default(), retired: false.into() })
     }
 
     /// Nothing new is to be sent on it.
@@ -82,8 +82,7 @@ impl Lane {
 
     /// Ends when the answer that is waited for will not come.
     pub(super) fn released(&self) -> Notified<'_> {
-        let place = stripe::thread() % STRIPES;
-        self.places.get(place).unwrap_or(&self.places[0]).0.notified()
+        self.places.mine().place.0.notified()
     }
 
     fn retire(&self) {
@@ -91,7 +90,7 @@ impl Lane {
     }
 
     fn release(&self) {
-        for place in &self.places {
+        for place in self.places.iter() {
             place.0.notify_waiters();
         }
     }

@@ -1,4 +1,4 @@
-//! A histogram that costs two relaxed additions, from however many threads.
+//! A histogram that costs two additions, from however many threads.
 
 use std::{
     fmt,
@@ -10,10 +10,7 @@ use std::{
 };
 
 use super::names::{BOUNDS, Instrument};
-use crate::stripe;
-
-/// Threads share nothing with each other up to this many.
-const MOST_STRIPES: usize = 16;
+use crate::stripe::Seats;
 
 /// Records how long things take.
 #[derive(Debug, Clone)]
@@ -87,16 +84,14 @@ struct Stripe {
 struct Cells {
     /// Nanoseconds.
     bounds: [u64; BOUNDS],
-    stripes: Box<[Stripe]>,
+    stripes: Seats<Stripe>,
 }
 
 impl Cells {
     fn new(instrument: &Instrument) -> Self {
-        let threads = std::thread::available_parallelism().map_or(4, usize::from);
-        let stripes = threads.next_power_of_two().min(MOST_STRIPES);
         Self {
             bounds: instrument.bounds.map(|seconds| (seconds * 1e9).round() as u64),
-            stripes: (0..stripes).map(|_| Stripe::default()).collect(),
+            stripes: Seats::default(),
         }
     }
 
@@ -104,18 +99,16 @@ impl Cells {
     fn record(&self, duration: Duration) {
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let bucket = self.bounds.partition_point(|bound| *bound < nanoseconds);
-        // The number of stripes is a power of two.
-        let place = stripe::thread() & (self.stripes.len() - 1);
-        let Some(stripe) = self.stripes.get(place) else { return };
-        stripe.buckets[bucket].fetch_add(1, Ordering::Relaxed);
-        stripe.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        let mine = self.stripes.mine();
+        mine.add(|stripe| &stripe.buckets[bucket], 1);
+        mine.add(|stripe| &stripe.nanoseconds, nanoseconds);
     }
 
     #[cfg(feature = "prometheus")]
     fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::default();
         let mut nanoseconds = 0_u64;
-        for stripe in &self.stripes {
+        for stripe in self.stripes.iter() {
             for (sum, bucket) in snapshot.buckets.iter_mut().zip(&stripe.buckets) {
                 *sum += bucket.load(Ordering::Relaxed);
             }
@@ -128,7 +121,7 @@ impl Cells {
 
 impl fmt::Debug for Cells {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cells").field("stripes", &self.stripes.len()).finish_non_exhaustive()
+        f.debug_struct("Cells").field("bounds", &self.bounds).finish_non_exhaustive()
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{Histogram, export::Export, family::Family, names::Instrument};
-use crate::stripe::{self, STRIPES};
+use crate::stripe::Seats;
 
 /// Counts and measures; cheap to clone. Clones count together.
 ///
@@ -43,18 +43,17 @@ type Label<'a> = (&'static str, &'a str);
 
 /// Counts events. Each thread counts in a place of its own, so that two that count the same do not wait for each other.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Counter(Arc<[Place; STRIPES]>);
+pub(crate) struct Counter(Seats<Place>);
 
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Place(AtomicU64);
 
 impl Counter {
-    /// Counts so many more. One relaxed addition.
+    /// Counts so many more.
     #[inline]
     pub(crate) fn add(&self, more: u64) {
-        let place = stripe::thread() % STRIPES;
-        self.0.get(place).unwrap_or(&self.0[0]).0.fetch_add(more, Ordering::Relaxed);
+        self.0.mine().add(|Place(count)| count, more);
     }
 
     /// How many there were.

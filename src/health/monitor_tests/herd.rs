@@ -44,20 +44,23 @@ async fn most_at_once(away: Duration, traffic: bool) -> usize {
     slots.values().copied().max().unwrap_or(0)
 }
 
+/// Of two hundred draws chance puts a few more than the law's 15 % into one slot now and then: that is held to it in
+/// `policy_tests/herd.rs`. Here a quarter tells whether the monitors follow the law at all.
+const LUCK: usize = INSTANCES / 4;
+
 #[tokio::test(start_paused = true)]
 async fn idle() {
     for away in [300, 2_500, 12_000, 60_000] {
         let most = most_at_once(away * MS, false).await;
-        assert!(most <= INSTANCES * 15 / 100, "{most} of {INSTANCES} after {away} ms");
+        assert!(most <= LUCK, "{most} of {INSTANCES} after {away} ms");
     }
 }
 
-/// All come back within a second, so a tenth of them in each slot at best; chance makes it a little more. The law is held
-/// to 15 % with many more instances in `policy_tests/herd.rs`.
+/// All come back within a second.
 #[tokio::test(start_paused = true)]
 async fn under_traffic() {
     for away in [300, 2_500, 12_000] {
         let most = most_at_once(away * MS, true).await;
-        assert!(most <= INSTANCES / 4, "{most} of {INSTANCES} after {away} ms");
+        assert!(most <= LUCK, "{most} of {INSTANCES} after {away} ms");
     }
 }

@@ -24,7 +24,7 @@ where
     S: Service<Request<ReqBody>>,
 {
     #[pin]
-    course: WithBudget<Course<S, ReqBody, ResBody, R>>,
+    course: Course<S, S::Future, ReqBody, ResBody, R>,
 }
 
 impl<S, ReqBody, ResBody, R> RateLimitFuture<S, ReqBody, ResBody, R>
@@ -32,67 +32,73 @@ where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     R: RefusalResponse<ResBody>,
 {
-    #[inline(always)]
-    pub(super) fn new(course: Course<S, ReqBody, ResBody, R>) -> Self {
-        Self { course: RequestBudget::give(course) }
+    #[inline]
+    pub(super) fn serving(inner: S::Future) -> Self {
+        Self { course: Course::Serving(RequestBudget::give(inner)) }
+    }
+
+    pub(super) fn new(course: Course<S, S::Future, ReqBody, ResBody, R>) -> Self {
+        Self { course }
     }
 }
 
 /// What a request goes through.
 #[pin_project(project = CourseProj)]
-pub(super) enum Course<S, ReqBody, ResBody, R>
-where
-    S: Service<Request<ReqBody>>,
-{
-    /// Redis is asked. Boxed, because what the store does has no name, and so that decisions that are made at once do
-    /// not carry the room for this.
-    Asking {
-        answer: BoxFuture<'static, Option<Verdict>>,
-        waiting: Option<Box<Waiting<S, ReqBody, R>>>,
-    },
-    /// The inner service works. `told` is what its answer is to tell, if anything.
-    Serving {
+pub(super) enum Course<S, F, ReqBody, ResBody, R> {
+    /// Redis is asked. Boxed, so that decisions that are made at once do not carry the room for this.
+    Asking(Option<Box<Asking<S, ReqBody, R>>>),
+    /// The inner service works.
+    Serving(#[pin] WithBudget<F>),
+    /// The inner service works, and its answer is to tell of the ruling.
+    Telling {
         #[pin]
-        inner: S::Future,
-        told: Option<(Arc<Rules<R>>, Box<Ruling>)>,
+        inner: WithBudget<F>,
+        rules: Arc<Rules<R>>,
+        ruling: Box<Ruling>,
     },
     /// It was answered here. Boxed, so that those who pass do not carry the room for two responses.
     Refused(Option<Box<Response<ResponseBody<ResBody>>>>),
 }
 
 /// A request that waits for the answer, and the service that was ready for it.
-pub(super) struct Waiting<S, ReqBody, R> {
-    pub(super) limit: Option<Limit>,
-    pub(super) inner: S,
-    pub(super) request: Request<ReqBody>,
-    pub(super) rules: Arc<Rules<R>>,
+pub(super) struct Asking<S, ReqBody, R> {
+    answer: WithBudget<BoxFuture<'static, Option<Verdict>>>,
+    limit: Option<Limit>,
+    inner: S,
+    request: Request<ReqBody>,
+    rules: Arc<Rules<R>>,
 }
 
-impl<S, ReqBody, ResBody, R> Course<S, ReqBody, ResBody, R>
+impl<S, ReqBody, ResBody, R> Course<S, S::Future, ReqBody, ResBody, R>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     R: RefusalResponse<ResBody>,
 {
     pub(super) fn asking(
         answer: BoxFuture<'static, Option<Verdict>>,
-        waiting: Waiting<S, ReqBody, R>,
+        limit: Option<Limit>,
+        inner: S,
+        request: Request<ReqBody>,
+        rules: Arc<Rules<R>>,
     ) -> Self {
-        Self::Asking { answer, waiting: Some(Box::new(waiting)) }
+        let answer = RequestBudget::give(answer);
+        Self::Asking(Some(Box::new(Asking { answer, limit, inner, request, rules })))
     }
 
     /// `inner` is ready.
-    #[inline(always)]
     pub(super) fn of(
         fate: Fate,
         inner: &mut S,
         mut request: Request<ReqBody>,
         rules: &Arc<Rules<R>>,
+        budget: impl FnOnce(S::Future) -> WithBudget<S::Future>,
     ) -> Self {
         match fate {
-            Fate::Pass(ruling) => {
-                rules.mark_request(ruling.as_deref(), &mut request);
-                let told = ruling.map(|ruling| (Arc::clone(rules), ruling));
-                Self::Serving { inner: inner.call(request), told }
+            Fate::Pass(None) => Self::Serving(budget(inner.call(request))),
+            Fate::Pass(Some(ruling)) => {
+                rules.mark_request(&ruling, &mut request);
+                let inner = budget(inner.call(request));
+                Self::Telling { inner, rules: Arc::clone(rules), ruling }
             }
             Fate::Refuse(refusal, ruling) => {
                 let response = rules.refuse(request, refusal, ruling.as_deref());
@@ -111,42 +117,30 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().course.poll(cx)
-    }
-}
-
-impl<S, ReqBody, ResBody, R> Future for Course<S, ReqBody, ResBody, R>
-where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    R: RefusalResponse<ResBody>,
-{
-    type Output = Result<Response<ResponseBody<ResBody>>, S::Error>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            let next = match self.as_mut().project() {
-                CourseProj::Asking { answer, waiting } => {
-                    let verdict = ready!(answer.as_mut().poll(cx));
-                    // Polled again after its end: like a future that never ends, not a panic.
-                    let Some(waiting) = waiting.take() else { return Poll::Pending };
-                    let Waiting { limit, mut inner, request, rules } = *waiting;
-                    Self::of(rules.conclude(verdict.as_ref(), limit), &mut inner, request, &rules)
-                }
-                CourseProj::Serving { inner, told } => {
-                    let mut response = ready!(inner.poll(cx))?;
-                    if let Some((rules, ruling)) = told {
-                        rules.mark_response(ruling, &mut response);
-                    }
-                    return Poll::Ready(Ok(response.map(ResponseBody::inner)));
-                }
-                CourseProj::Refused(response) => {
-                    return response
-                        .take()
-                        .map_or(Poll::Pending, |response| Poll::Ready(Ok(*response)));
-                }
-            };
-            self.set(next);
+        let mut course = self.project().course;
+        if let CourseProj::Asking(asking) = course.as_mut().project() {
+            let Some(waiting) = asking else { return Poll::Pending };
+            let verdict = ready!(Pin::new(&mut waiting.answer).poll(cx));
+            // Polled again after its end: like a future that never ends, not a panic.
+            let Some(waiting) = asking.take() else { return Poll::Pending };
+            let Asking { answer, limit, mut inner, request, rules } = *waiting;
+            let fate = rules.conclude(verdict.as_ref(), limit);
+            let next = Course::of(fate, &mut inner, request, &rules, |inner| answer.then(inner));
+            course.set(next);
+        }
+        match course.project() {
+            CourseProj::Serving(inner) => {
+                inner.poll(cx).map_ok(|response| response.map(ResponseBody::inner))
+            }
+            CourseProj::Telling { inner, rules, ruling } => {
+                let mut response = ready!(inner.poll(cx))?;
+                rules.mark_response(ruling, &mut response);
+                Poll::Ready(Ok(response.map(ResponseBody::inner)))
+            }
+            CourseProj::Refused(response) => {
+                response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(*response)))
+            }
+            CourseProj::Asking(_) => Poll::Pending,
         }
     }
 }

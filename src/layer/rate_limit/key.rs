@@ -138,10 +138,22 @@ impl Key {
     /// Whom this request is counted for; `None` when the request does not say.
     #[inline]
     pub fn subject(&self, request: &RequestView<'_>) -> Option<Subject> {
+        // The commonest of all, without a look at the headers.
+        if let Kind::Client { proxies, peer: None, .. } = &self.0
+            && proxies.is_empty()
+            && let Some(SocketAddr::V4(peer)) = peer_of(request.extensions)
+        {
+            return Some(Subject::v4(*peer.ip()));
+        }
+        self.subject_of_other(request)
+    }
+
+    #[inline(never)]
+    fn subject_of_other(&self, request: &RequestView<'_>) -> Option<Subject> {
         match &self.0 {
             Kind::Client { proxies, ipv6_prefix, peer } => {
                 let peer = match peer {
-                    None => peer_of(request.extensions)?,
+                    None => peer_of(request.extensions)?.ip(),
                     Some(find) => find(request.extensions)?,
                 };
                 let client = proxies.client(peer, request.headers);
@@ -165,11 +177,11 @@ impl Key {
 }
 
 #[inline]
-fn peer_of(extensions: &Extensions) -> Option<IpAddr> {
+fn peer_of(extensions: &Extensions) -> Option<&SocketAddr> {
     let peer = extensions.get::<PeerAddr>().map(|PeerAddr(peer)| peer);
     #[cfg(feature = "axum")]
     let peer = peer.or_else(|| extensions.get().map(|ConnectInfo(peer)| peer));
-    peer.or_else(|| extensions.get()).map(SocketAddr::ip)
+    peer.or_else(|| extensions.get())
 }
 
 impl fmt::Debug for Key {

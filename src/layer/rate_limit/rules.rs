@@ -152,10 +152,8 @@ impl<R> Rules<R> {
 
     /// Tells the handler.
     #[inline]
-    pub(super) fn mark_request<B>(&self, ruling: Option<&Ruling>, request: &mut Request<B>) {
-        if let Some(ruling) = ruling
-            && self.extensions
-        {
+    pub(super) fn mark_request<B>(&self, ruling: &Ruling, request: &mut Request<B>) {
+        if self.extensions {
             request.extensions_mut().insert(ruling.verdict);
         }
     }
@@ -186,7 +184,9 @@ impl<R> Rules<R> {
     where
         R: RefusalResponse<ResBody>,
     {
-        self.mark_request(ruling, &mut request);
+        if let Some(ruling) = ruling {
+            self.mark_request(ruling, &mut request);
+        }
         let mut response = self.refusal.refuse(&request.into_parts().0, refusal);
         if let Some(ruling) = ruling {
             self.mark_response(ruling, &mut response);

@@ -8,8 +8,9 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tower::Service;
 
-use super::future::{Course, RateLimitFuture, Waiting};
-use super::rules::{Rules, Step};
+use super::future::{Course, RateLimitFuture};
+use super::rules::{Fate, Rules, Step};
+use crate::health::RequestBudget;
 use crate::respond::{RefusalResponse, ResponseBody, StandardRefusal};
 
 /// The service of [`RateLimitLayer`](super::RateLimitLayer).
@@ -56,14 +57,22 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        RateLimitFuture::new(match self.rules.begin(&request) {
-            Step::Decided(fate) => Course::of(fate, &mut self.inner, request, &self.rules),
+        match self.rules.begin(&request) {
+            Step::Decided(Fate::Pass(None)) => RateLimitFuture::serving(self.inner.call(request)),
+            Step::Decided(fate) => RateLimitFuture::new(Course::of(
+                fate,
+                &mut self.inner,
+                request,
+                &self.rules,
+                RequestBudget::give,
+            )),
             Step::Ask(answer, limit) => {
                 // The one that is ready serves this request; the next one is served by its clone.
                 let clone = self.inner.clone();
                 let inner = mem::replace(&mut self.inner, clone);
-                Course::asking(answer, Waiting { limit, inner, request, rules: self.rules.clone() })
+                let rules = Arc::clone(&self.rules);
+                RateLimitFuture::new(Course::asking(answer, limit, inner, request, rules))
             }
-        })
+        }
     }
 }

@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
 
 use super::instances::Heartbeat;
 use super::keeper;
@@ -15,6 +14,7 @@ use super::memory::RateMemory;
 use super::recovery::Ledger;
 use super::redis::RedisLimit;
 use super::tally::Tallies;
+use crate::clock::Clock;
 use crate::health::{Continuity, Registration, Stage};
 use crate::redis::Redis;
 use crate::store::switch::Switch;
@@ -41,7 +41,7 @@ pub(super) struct Inner {
     pub(super) tallies: Tallies,
     instances: AtomicU32,
     pub(super) settings: Settings,
-    origin: Instant,
+    clock: Clock,
     tasks: OnceLock<[Option<AbortHandle>; 2]>,
     _settling: Registration,
 }
@@ -73,7 +73,7 @@ impl Inner {
                 tallies: Tallies::default(),
                 instances: AtomicU32::new(settings.fixed.unwrap_or(settings.expected).get()),
                 settings,
-                origin: Instant::now(),
+                clock: Clock::here(),
                 tasks: OnceLock::new(),
                 _settling: settling,
             }
@@ -105,8 +105,7 @@ impl Inner {
 
     #[inline]
     pub(super) fn now(&self) -> u64 {
-        // Half a million years.
-        self.origin.elapsed().as_micros() as u64
+        self.clock.micros()
     }
 
     #[inline]

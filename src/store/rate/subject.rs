@@ -1,7 +1,7 @@
 //! Whom a limit is for: an unambiguous, bounded name.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use sha2::{Digest, Sha256};
 
@@ -66,15 +66,18 @@ impl Subject {
     #[inline]
     pub fn address(address: IpAddr, ipv6_prefix: u8) -> Self {
         match address {
-            IpAddr::V4(v4) => {
-                // The commonest subject of all, without the general way of adding parts.
-                let [a, b, c, d] = v4.octets();
-                let mut bytes = [0; INLINE];
-                bytes[..5].copy_from_slice(&[V4, a, b, c, d]);
-                Self(Bytes::Inline { len: 5, bytes })
-            }
+            IpAddr::V4(v4) => Self::v4(v4),
             IpAddr::V6(_) => Self::EMPTY.and_address(address, ipv6_prefix),
         }
+    }
+
+    /// The commonest subject of all, without the general way of adding parts.
+    #[inline]
+    pub(crate) fn v4(address: Ipv4Addr) -> Self {
+        let [a, b, c, d] = address.octets();
+        let mut bytes = [0; INLINE];
+        bytes[..5].copy_from_slice(&[V4, a, b, c, d]);
+        Self(Bytes::Inline { len: 5, bytes })
     }
 
     /// Adds a part, as [`text`](Self::text).
