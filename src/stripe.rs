@@ -105,7 +105,7 @@ struct Taken(usize);
 
 impl Taken {
     fn new() -> Self {
-        let take = |taken: u64| Some(taken | (taken + 1)).filter(|_| taken != u64::MAX);
+        let take = |taken: u64| (taken != u64::MAX).then(|| taken | (taken + 1));
         // Acquire: what the one before wrote in this place is seen by the one who sits there now.
         let seat = TAKEN_SEATS.fetch_update(Ordering::Acquire, Ordering::Relaxed, take);
         let seat = seat.map_or(SHARED, |taken| taken.trailing_ones() as usize);
@@ -126,32 +126,47 @@ impl Drop for Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::thread;
+    use std::{sync::Barrier, thread};
 
     #[test]
     fn nothing_is_lost_however_many_threads_come_and_go() {
+        // More than there are bits for.
+        const THREADS: usize = 80;
+        const ROUNDS: usize = 5;
+        const EACH: usize = 10_000;
         let seats = Seats::<AtomicU64>::default();
-        for _ in 0..20 {
+        for _ in 0..ROUNDS {
+            let all_there = Barrier::new(THREADS);
             thread::scope(|scope| {
-                for _ in 0..40 {
-                    scope.spawn(|| (0..1_000).for_each(|_| seats.mine().add(|place| place, 1)));
+                for _ in 0..THREADS {
+                    scope.spawn(|| {
+                        all_there.wait();
+                        (0..EACH).for_each(|_| seats.mine().add(|place| place, 1));
+                    });
                 }
             });
         }
         let sum: u64 = seats.iter().map(|place| place.load(Ordering::Relaxed)).sum();
-        assert_eq!(sum, 20 * 40 * 1_000);
+        assert_eq!(sum, (THREADS * ROUNDS * EACH) as u64);
     }
 
     #[test]
     fn a_seat_is_for_one_thread_and_for_the_next_after_it() {
+        let both_there = Barrier::new(2);
+        let mine = || {
+            let seat = seat();
+            both_there.wait();
+            seat
+        };
         let (first, second) = thread::scope(|scope| {
-            let both = [scope.spawn(seat), scope.spawn(seat)];
-            let [first, second] = both.map(|thread| thread.join().unwrap());
+            let threads = [scope.spawn(mine), scope.spawn(mine)];
+            let [first, second] = threads.map(|thread| thread.join().unwrap());
             (first, second)
         });
-        assert!([first, second].iter().all(|seat| *seat != UNKNOWN));
+        assert!(first != second || first == SHARED, "{first} {second}");
         // Far more than there are seats: they are given back.
         let late: Vec<usize> = (0..200).map(|_| thread::spawn(seat).join().unwrap()).collect();
-        assert!(late.iter().any(|seat| *seat != SHARED));
+        assert!(late.iter().all(|seat| *seat != UNKNOWN));
+        assert!(late.iter().skip(100).any(|seat| *seat != SHARED), "{late:?}");
     }
 }

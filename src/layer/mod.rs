@@ -36,6 +36,8 @@ mod check_redis;
 #[cfg(feature = "redis")]
 pub mod concurrency_limit;
 #[cfg(feature = "redis")]
+mod course;
+#[cfg(feature = "redis")]
 pub mod rate_limit;
 mod require_redis;
 #[cfg(feature = "redis")]

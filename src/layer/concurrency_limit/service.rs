@@ -9,8 +9,9 @@ use http::{Request, Response};
 use tower::Service;
 
 use super::body::InFlightBody;
-use super::future::{ConcurrencyLimitFuture, Course};
+use super::future::{ConcurrencyLimitFuture, Waiting};
 use super::rules::{Rules, Step};
+use crate::layer::course::Course;
 use crate::respond::{RefusalResponse, StandardRefusal};
 
 /// The service of [`ConcurrencyLimitLayer`](super::ConcurrencyLimitLayer).
@@ -56,14 +57,16 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        ConcurrencyLimitFuture::new(match self.rules.begin(&request) {
-            Step::Decided(fate) => Course::of(fate, &mut self.inner, request, &self.rules),
+        let course = match self.rules.begin(&request) {
+            Step::Decided(fate) => fate.next(&mut self.inner, request, &self.rules).begin(),
             Step::Ask(answer) => {
                 // The one that is ready serves this request; the next one is served by its clone.
                 let clone = self.inner.clone();
-                let ready = mem::replace(&mut self.inner, clone);
-                Course::asking(answer, ready, request, &self.rules)
+                let inner = mem::replace(&mut self.inner, clone);
+                let rules = Arc::clone(&self.rules);
+                Course::ask(answer, Waiting { inner, request, rules })
             }
-        })
+        };
+        ConcurrencyLimitFuture { course }
     }
 }

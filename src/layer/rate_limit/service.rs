@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tower::Service;
 
-use super::future::{Course, RateLimitFuture};
+use super::future::{RateLimitFuture, Waiting};
 use super::rules::{Fate, Rules, Step};
-use crate::health::RequestBudget;
+use crate::layer::course::Course;
 use crate::respond::{RefusalResponse, ResponseBody, StandardRefusal};
 
 /// The service of [`RateLimitLayer`](super::RateLimitLayer).
@@ -57,22 +57,18 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        match self.rules.begin(&request) {
-            Step::Decided(Fate::Pass(None)) => RateLimitFuture::serving(self.inner.call(request)),
-            Step::Decided(fate) => RateLimitFuture::new(Course::of(
-                fate,
-                &mut self.inner,
-                request,
-                &self.rules,
-                RequestBudget::give,
-            )),
+        let course = match self.rules.begin(&request) {
+            // The commonest, without a detour.
+            Step::Decided(Fate::Pass(None)) => Course::serve(self.inner.call(request)),
+            Step::Decided(fate) => fate.next(&mut self.inner, request, &self.rules).begin(),
             Step::Ask(answer, limit) => {
                 // The one that is ready serves this request; the next one is served by its clone.
                 let clone = self.inner.clone();
                 let inner = mem::replace(&mut self.inner, clone);
                 let rules = Arc::clone(&self.rules);
-                RateLimitFuture::new(Course::asking(answer, limit, inner, request, rules))
+                Course::ask(answer, Waiting { limit, inner, request, rules })
             }
-        }
+        };
+        RateLimitFuture { course }
     }
 }

@@ -1,23 +1,23 @@
 //! The response future.
 
 use std::{
+    convert::Infallible,
     fmt,
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
-use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use pin_project::pin_project;
 use tower::Service;
 
 use super::Gate;
 use crate::{
-    health::{RequestBudget, WithBudget},
+    layer::course::{self, Course, Next, Note},
     respond::{RefusalResponse, ResponseBody},
-    store::revocation::{Decision, Token},
+    store::revocation::Decision,
 };
 
 /// The response future of [`Revocation`](super::Revocation).
@@ -25,62 +25,72 @@ use crate::{
 #[must_use = "futures do nothing unless polled"]
 pub struct RevocationFuture<S: Service<Request<ReqBody>>, ReqBody, ResBody, R> {
     #[pin]
-    stages: WithBudget<Stages<S, ReqBody, ResBody, R>>,
+    pub(super) course: GateCourse<S, S::Future, ReqBody, ResBody, R>,
 }
 
-#[pin_project]
-struct Stages<S: Service<Request<ReqBody>>, ReqBody, ResBody, R> {
-    #[pin]
-    stage: Stage<S, S::Future, ReqBody, ResBody, R>,
-}
+type GateCourse<S, F, ReqBody, ResBody, R> =
+    Course<Decision, Waiting<S, ReqBody, R>, F, Untold, Response<ResponseBody<ResBody>>>;
 
-#[pin_project(project = StageProj)]
-pub(super) enum Stage<S, F, ReqBody, ResBody, R> {
-    /// Boxed: what needs no I/O does not carry room for it.
-    Asking {
-        check: BoxFuture<'static, Decision>,
-        waiting: Option<Box<Waiting<S, ReqBody, R>>>,
-    },
-    Passed(#[pin] F),
-    /// Boxed, so that those who pass do not carry the room for two responses.
-    Refused(Option<Box<Response<ResponseBody<ResBody>>>>),
-}
-
-/// What goes on when Redis has answered.
+/// A request that waits for the decision, and the service that was ready for it.
 pub(super) struct Waiting<S, ReqBody, R> {
-    gate: Arc<Gate<R>>,
-    extensions: bool,
-    ready: S,
-    request: Request<ReqBody>,
+    pub(super) gate: Arc<Gate<R>>,
+    pub(super) extensions: bool,
+    pub(super) inner: S,
+    pub(super) request: Request<ReqBody>,
 }
 
-impl<S, F, ReqBody, ResBody, R> Stage<S, F, ReqBody, ResBody, R> {
-    pub(super) fn asking(
-        gate: Arc<Gate<R>>,
+/// Responses tell nothing of the decision.
+pub(super) struct Untold(Infallible);
+
+impl<R> Gate<R> {
+    /// Carries a decision out; `inner` is ready.
+    #[inline]
+    pub(super) fn next<S, ReqBody, ResBody>(
+        &self,
+        decision: Decision,
         extensions: bool,
-        token: Token,
-        ready: S,
-        request: Request<ReqBody>,
-    ) -> Self {
-        let revocations = gate.revocations.clone();
-        let check = Box::pin(async move { revocations.check_redis(&token).await });
-        let waiting = Waiting { gate, extensions, ready, request };
-        Self::Asking { check, waiting: Some(Box::new(waiting)) }
-    }
-
-    pub(super) fn refused(response: Response<ResponseBody<ResBody>>) -> Self {
-        Self::Refused(Some(Box::new(response)))
+        inner: &mut S,
+        mut request: Request<ReqBody>,
+    ) -> Next<S::Future, Untold, Response<ResponseBody<ResBody>>>
+    where
+        S: Service<Request<ReqBody>>,
+        R: RefusalResponse<ResBody>,
+    {
+        if !decision.is_admitted() {
+            return Next::Refuse(self.refuse(request, decision));
+        }
+        if extensions {
+            request.extensions_mut().insert(decision);
+        }
+        Next::Serve(inner.call(request), None)
     }
 }
 
-impl<S, ReqBody, ResBody, R> RevocationFuture<S, ReqBody, ResBody, R>
+impl<S, ReqBody, ResBody, R>
+    course::Waiting<Decision, S::Future, Untold, Response<ResponseBody<ResBody>>>
+    for Waiting<S, ReqBody, R>
 where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S: Service<Request<ReqBody>>,
     R: RefusalResponse<ResBody>,
 {
+    fn go_on(
+        mut self,
+        decision: Decision,
+    ) -> Next<S::Future, Untold, Response<ResponseBody<ResBody>>> {
+        self.gate.next(decision, self.extensions, &mut self.inner, self.request)
+    }
+}
+
+impl<ResBody> Note<Response<ResBody>> for Untold {
+    type Response = Response<ResponseBody<ResBody>>;
+
+    fn add_to(self, _: Response<ResBody>) -> Self::Response {
+        match self.0 {}
+    }
+
     #[inline]
-    pub(super) fn new(stage: Stage<S, S::Future, ReqBody, ResBody, R>) -> Self {
-        Self { stages: RequestBudget::give(Stages { stage }) }
+    fn nothing(response: Response<ResBody>) -> Self::Response {
+        response.map(ResponseBody::inner)
     }
 }
 
@@ -93,47 +103,7 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().stages.poll(cx)
-    }
-}
-
-impl<S, ReqBody, ResBody, R> Future for Stages<S, ReqBody, ResBody, R>
-where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    R: RefusalResponse<ResBody>,
-{
-    type Output = Result<Response<ResponseBody<ResBody>>, S::Error>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            let mut this = self.as_mut().project();
-            let next = match this.stage.as_mut().project() {
-                StageProj::Asking { check, waiting } => {
-                    let decision = ready!(check.as_mut().poll(cx));
-                    let Some(waiting) = waiting.take() else { return Poll::Pending };
-                    let Waiting { gate, extensions, mut ready, mut request } = *waiting;
-                    if decision.is_admitted() {
-                        if extensions {
-                            request.extensions_mut().insert(decision);
-                        }
-                        Stage::Passed(ready.call(request))
-                    } else {
-                        Stage::refused(gate.refuse(request, decision))
-                    }
-                }
-                StageProj::Passed(inner) => {
-                    return Poll::Ready(Ok(ready!(inner.poll(cx))?.map(ResponseBody::inner)));
-                }
-                // Polled again after its end: like a future that never ends, not a panic.
-                StageProj::Refused(response) => {
-                    return response
-                        .take()
-                        .map_or(Poll::Pending, |response| Poll::Ready(Ok(*response)));
-                }
-            };
-            this.stage.set(next);
-        }
+        self.project().course.poll(cx)
     }
 }
 

@@ -9,9 +9,9 @@ use std::{
 use http::{Request, Response};
 use tower::Service;
 
-use super::{RevocationFuture, RevocationLayer, future::Stage};
+use super::{RevocationFuture, RevocationLayer, future::Waiting};
 use crate::{
-    layer::RequestView,
+    layer::{RequestView, course::Course},
     respond::{RefusalResponse, ResponseBody},
     store::revocation::Token,
 };
@@ -46,26 +46,24 @@ where
     }
 
     #[inline]
-    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let RevocationLayer { gate, token, extensions } = &self.layer;
         let Some(token) = token(&RequestView::new(&request)) else {
-            return RevocationFuture::new(Stage::Passed(self.inner.call(request)));
+            return RevocationFuture { course: Course::serve(self.inner.call(request)) };
         };
-        RevocationFuture::new(match gate.revocations.check_here(&token) {
-            Some(decision) if decision.is_admitted() => {
-                if *extensions {
-                    request.extensions_mut().insert(decision);
-                }
-                Stage::Passed(self.inner.call(request))
-            }
-            Some(decision) => Stage::refused(gate.refuse(request, decision)),
+        let course = match gate.revocations.check_here(&token) {
+            Some(decision) => gate.next(decision, *extensions, &mut self.inner, request).begin(),
             None => {
                 // The one that was polled ready waits with the request.
                 let clone = self.inner.clone();
-                let ready = mem::replace(&mut self.inner, clone);
-                Stage::asking(Arc::clone(gate), *extensions, token, ready, request)
+                let inner = mem::replace(&mut self.inner, clone);
+                let (gate, extensions) = (Arc::clone(gate), *extensions);
+                let revocations = gate.revocations.clone();
+                let answer = Box::pin(async move { revocations.check_redis(&token).await });
+                Course::ask(answer, Waiting { gate, extensions, inner, request })
             }
-        })
+        };
+        RevocationFuture { course }
     }
 }
 
