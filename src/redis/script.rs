@@ -7,6 +7,10 @@ use deadpool_redis::redis::{Arg, Cmd, FromRedisValue, ToRedisArgs, Value, cmd};
 use super::connection::{Connection, read};
 use crate::Error;
 
+/// Room for most calls, so that they are written without moving.
+const USUAL_ARGS: usize = 12;
+const USUAL_BYTES: usize = 256;
+
 /// A Lua script, sent by its hash.
 ///
 /// Unlike the client's own, it never loads the script in a trip of its own: a server that does not know it gets the whole text
@@ -41,8 +45,8 @@ impl Script {
 
     /// A call with these keys. In a cluster they must all be of one slot.
     pub fn prepare(&self, keys: &[impl ToRedisArgs]) -> Invocation<'_> {
-        let mut evalsha = cmd("EVALSHA");
-        evalsha.arg(&self.sha).arg(keys.len());
+        let mut evalsha = Cmd::with_capacity(USUAL_ARGS, USUAL_BYTES);
+        evalsha.arg("EVALSHA").arg(&self.sha).arg(keys.len());
         for key in keys {
             evalsha.arg(key);
         }

@@ -121,7 +121,7 @@ impl RateLimiter {
         } else {
             self.local(policy, subject, self.now(), cost)
         };
-        self.tally(policy).count(&verdict, false);
+        self.0.tallies.count(self.0.redis.metrics(), policy, &verdict);
         verdict
     }
 

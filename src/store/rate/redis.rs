@@ -1,11 +1,12 @@
 //! The limit inside Redis: one script, one key, one round trip.
 
 use super::debt::Charge;
-use super::law::{Decision, Window};
+use super::law::{Decision, MAX_WINDOWS, Window};
 use super::policy::Policy;
 use super::subject::Subject;
-use crate::redis::{Connection, Redis, Script, client::cmd};
-use crate::{Error, ErrorKind};
+use crate::Error;
+use crate::redis::client::{FromRedisValue, ParsingError, Value, cmd};
+use crate::redis::{Connection, Redis, Script};
 
 /// How much longer than needed a mark stands, in milliseconds.
 const MARK_SLACK: u64 = 1_000;
@@ -46,8 +47,8 @@ impl RedisLimit {
         subject: &Subject,
         cost: u32,
     ) -> Result<Decision, Error> {
-        let (taken, debts) = self.run(connection, policy, subject, cost.into(), 0).await?;
-        Ok(Decision::from_redis(policy.whole(), taken >= 0, &debts, cost))
+        let Answer { first, debts } = self.run(connection, policy, subject, cost.into(), 0).await?;
+        Ok(Decision::from_redis(policy.whole(), first >= 0, &debts, cost))
     }
 
     /// Takes up to `wanted` cells: how many it were, and the decision on `cost` of them.
@@ -59,8 +60,9 @@ impl RedisLimit {
         wanted: u32,
         cost: u32,
     ) -> Result<(u32, Decision), Error> {
-        let (taken, debts) = self.run(connection, policy, subject, wanted.into(), 1).await?;
-        let taken = u32::try_from(taken).unwrap_or(0);
+        let Answer { first, debts } =
+            self.run(connection, policy, subject, wanted.into(), 1).await?;
+        let taken = u32::try_from(first).unwrap_or(0);
         Ok((taken, Decision::from_redis(policy.whole(), taken >= cost, &debts, cost)))
     }
 
@@ -83,12 +85,12 @@ impl RedisLimit {
         subject: &Subject,
         cost: i64,
         how: u64,
-    ) -> Result<(i64, Vec<u64>), Error> {
+    ) -> Result<Answer, Error> {
         let mut call = self.gcra.prepare(&[self.key(policy, subject)]).arg(cost).arg(how);
         for Window { emission, tolerance, .. } in policy.whole() {
             call = call.arg(*emission).arg(*tolerance);
         }
-        verdict(call.run(connection).await?)
+        call.run(connection).await
     }
 
     /// Lays on a subject what it owes, once for each `mark`. Says whether that was done now, and what is owed in all.
@@ -99,7 +101,7 @@ impl RedisLimit {
         subject: &Subject,
         charge: &Charge,
         mark: &str,
-    ) -> Result<(bool, Vec<u64>), Error> {
+    ) -> Result<(bool, [u64; MAX_WINDOWS]), Error> {
         let key = self.key(policy, subject);
         let longest = policy.whole().iter().map(|window| window.tolerance).max().unwrap_or(0);
         let mut call = self.charge.prepare(&[&key, &format!("{key}:m:{mark}")]);
@@ -107,7 +109,7 @@ impl RedisLimit {
         for ((window, add), floor) in policy.whole().iter().zip(charge.add).zip(charge.floor) {
             call = call.arg(add).arg(floor).arg(window.tolerance);
         }
-        let (first, debts) = verdict(call.run(connection).await?)?;
+        let Answer { first, debts } = call.run(connection).await?;
         Ok((first == 1, debts))
     }
 
@@ -122,10 +124,21 @@ impl RedisLimit {
     }
 }
 
-/// A verdict, and what is owed in each window.
-fn verdict(answer: Vec<i64>) -> Result<(i64, Vec<u64>), Error> {
-    let Some((verdict, debts)) = answer.split_first() else {
-        return Err(Error::new(ErrorKind::Command, "the answer of the script is empty"));
-    };
-    Ok((*verdict, debts.iter().map(|debt| u64::try_from(*debt).unwrap_or(0)).collect()))
+/// What the scripts say: a number of their own, and what is owed in each window.
+struct Answer {
+    first: i64,
+    debts: [u64; MAX_WINDOWS],
+}
+
+impl FromRedisValue for Answer {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let Value::Array(said) = value else { return Err("not the answer of the script".into()) };
+        let mut numbers = said.into_iter().map(i64::from_redis_value);
+        let first = numbers.next().ok_or("the answer of the script is empty")??;
+        let mut debts = [0; MAX_WINDOWS];
+        for (debt, said) in debts.iter_mut().zip(numbers) {
+            *debt = u64::try_from(said?).unwrap_or(0);
+        }
+        Ok(Self { first, debts })
+    }
 }

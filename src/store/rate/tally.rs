@@ -57,15 +57,25 @@ impl Tally {
 pub(super) struct Tallies(ArcSwap<HashMap<u64, Arc<Tally>>>);
 
 impl Tallies {
-    pub(super) fn of(&self, metrics: &Metrics, policy: &Policy) -> Arc<Tally> {
-        let space = policy.space();
-        if let Some(tally) = self.0.load().get(&space) {
-            return Arc::clone(tally);
+    /// For the hot path: counts without taking the counters out, which threads would have to agree on.
+    pub(super) fn count(&self, metrics: &Metrics, policy: &Policy, verdict: &Verdict) {
+        match self.0.load().get(&policy.space()) {
+            Some(tally) => tally.count(verdict, false),
+            None => self.make(metrics, policy).count(verdict, false),
         }
+    }
+
+    pub(super) fn of(&self, metrics: &Metrics, policy: &Policy) -> Arc<Tally> {
+        let known = self.0.load().get(&policy.space()).map(Arc::clone);
+        known.unwrap_or_else(|| self.make(metrics, policy))
+    }
+
+    #[cold]
+    fn make(&self, metrics: &Metrics, policy: &Policy) -> Arc<Tally> {
         let tally = Arc::new(Tally::new(metrics, policy.name()));
         self.0.rcu(|held| {
             let mut held = if held.len() < MOST { HashMap::clone(held) } else { HashMap::new() };
-            held.insert(space, Arc::clone(&tally));
+            held.insert(policy.space(), Arc::clone(&tally));
             held
         });
         tally
