@@ -39,6 +39,12 @@ const MAX_SUBJECTS: usize = 100_000;
 /// most the limit plus one for each of them, provided that they know of each other. What is not known then: instances that were
 /// started within the last heartbeat, and spending that went through other instances lately.
 ///
+/// # Time
+///
+/// Made on a runtime of one thread, or outside of any, it goes by tokio's clock, which tests can pause. On a runtime of
+/// several threads time cannot be paused: there it reads the processor's counter and is set right by the system's monotonic clock
+/// once a millisecond.
+///
 /// # Examples
 ///
 /// ```no_run
