@@ -43,6 +43,7 @@ impl RequestBudget {
     }
 }
 
+#[cfg(feature = "redis")]
 impl<F> WithBudget<F> {
     /// `next`, which goes on with what is left of this future's budget.
     pub(crate) fn then<G>(&self, next: G) -> WithBudget<G> {

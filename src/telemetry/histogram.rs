@@ -1,11 +1,10 @@
 //! A histogram that costs two additions, from however many threads.
 
+#[cfg(feature = "prometheus")]
+use std::sync::atomic::Ordering;
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
