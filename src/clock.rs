@@ -27,7 +27,7 @@ pub(crate) enum Clock {
 
 pub(crate) struct Counter {
     quanta: quanta::Clock,
-    origin: std::time::Instant,
+    origin: std::time::Instant, // tokio's would stand still in a test that pauses time
 }
 
 /// The same moment on the counter and, in nanoseconds since the origin, on the system's clock.

@@ -101,10 +101,10 @@ mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod respond;
+mod seats;
 mod served;
 #[cfg(feature = "redis")]
 pub mod store;
-mod stripe;
 pub mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -46,7 +46,7 @@ impl RequestBudget {
 #[cfg(feature = "redis")]
 impl<F> WithBudget<F> {
     /// `next`, which goes on with what is left of this future's budget.
-    pub(crate) fn then<G>(&self, next: G) -> WithBudget<G> {
+    pub(crate) fn hand_on<G>(&self, next: G) -> WithBudget<G> {
         WithBudget { inner: next, spent: self.spent }
     }
 }

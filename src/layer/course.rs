@@ -2,6 +2,7 @@
 //! answered in place of the inner service.
 
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -32,6 +33,12 @@ pub(super) enum Course<A, W, F, N, R> {
 pub(super) struct Asking<A, W> {
     answer: WithBudget<BoxFuture<'static, A>>,
     waiting: W,
+}
+
+/// The one that was polled ready, for the request at hand; the next request is served by its clone.
+pub(super) fn take_ready<S: Clone>(inner: &mut S) -> S {
+    let clone = inner.clone();
+    mem::replace(inner, clone)
 }
 
 /// A request that waits for an answer, and the service that was ready for it.
@@ -106,7 +113,7 @@ where
             let said = ready!(Pin::new(&mut asked.answer).poll(cx));
             let Some(asked) = asking.take() else { return Poll::Pending };
             let Asking { answer, waiting } = *asked;
-            self.set(waiting.go_on(said).course(|inner| answer.then(inner)));
+            self.set(waiting.go_on(said).course(|inner| answer.hand_on(inner)));
         }
         match self.project() {
             CourseProj::Serving(inner) => inner.poll(cx).map_ok(N::nothing),

@@ -13,7 +13,7 @@ use deadpool_redis::redis::aio::ConnectionLike;
 use deadpool_redis::redis::{Cmd, Pipeline, RedisResult, Value, aio::MultiplexedConnection};
 use tokio::sync::{Notify, futures::Notified};
 
-use crate::stripe::Seats;
+use crate::seats::Seats;
 
 /// A connection that any number of callers use at once.
 #[derive(Clone)]

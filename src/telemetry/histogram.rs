@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::names::{BOUNDS, Instrument};
-use crate::stripe::Seats;
+use crate::seats::Seats;
 
 /// Records how long things take.
 #[derive(Debug, Clone)]

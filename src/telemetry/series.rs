@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{Histogram, export::Export, family::Family, names::Instrument};
-use crate::stripe::Seats;
+use crate::seats::Seats;
 
 /// Counts and measures; cheap to clone. Clones count together.
 ///

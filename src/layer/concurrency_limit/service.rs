@@ -1,7 +1,6 @@
 //! The service round another.
 
 use std::fmt;
-use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -11,7 +10,7 @@ use tower::Service;
 use super::body::InFlightBody;
 use super::future::{ConcurrencyLimitFuture, Waiting};
 use super::rules::{Rules, Step};
-use crate::layer::course::Course;
+use crate::layer::course::{Course, take_ready};
 use crate::respond::{RefusalResponse, StandardRefusal};
 
 /// The service of [`ConcurrencyLimitLayer`](super::ConcurrencyLimitLayer).
@@ -60,10 +59,7 @@ where
         let course = match self.rules.begin(&request) {
             Step::Decided(fate) => fate.next(&mut self.inner, request, &self.rules).begin(),
             Step::Ask(answer) => {
-                // The one that is ready serves this request; the next one is served by its clone.
-                let clone = self.inner.clone();
-                let inner = mem::replace(&mut self.inner, clone);
-                let rules = Arc::clone(&self.rules);
+                let (inner, rules) = (take_ready(&mut self.inner), Arc::clone(&self.rules));
                 Course::ask(answer, Waiting { inner, request, rules })
             }
         };

@@ -138,22 +138,16 @@ impl Key {
     /// Whom this request is counted for; `None` when the request does not say.
     #[inline]
     pub fn subject(&self, request: &RequestView<'_>) -> Option<Subject> {
-        // The commonest of all, without a look at the headers.
-        if let Kind::Client { proxies, peer: None, .. } = &self.0
-            && proxies.is_empty()
-            && let Some(SocketAddr::V4(peer)) = peer_of(request.extensions)
-        {
-            return Some(Subject::v4(*peer.ip()));
-        }
-        self.subject_of_other(request)
-    }
-
-    #[inline(never)]
-    fn subject_of_other(&self, request: &RequestView<'_>) -> Option<Subject> {
         match &self.0 {
             Kind::Client { proxies, ipv6_prefix, peer } => {
                 let peer = match peer {
-                    None => peer_of(request.extensions)?.ip(),
+                    None => match peer_of(request.extensions)? {
+                        // The commonest of all, without a look at the headers.
+                        SocketAddr::V4(peer) if proxies.is_empty() => {
+                            return Some(Subject::v4(*peer.ip()));
+                        }
+                        peer => peer.ip(),
+                    },
                     Some(find) => find(request.extensions)?,
                 };
                 let client = proxies.client(peer, request.headers);

@@ -1,7 +1,6 @@
 //! The service round another.
 
 use std::fmt;
-use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -10,7 +9,7 @@ use tower::Service;
 
 use super::future::{RateLimitFuture, Waiting};
 use super::rules::{Fate, Rules, Step};
-use crate::layer::course::Course;
+use crate::layer::course::{Course, take_ready};
 use crate::respond::{RefusalResponse, ResponseBody, StandardRefusal};
 
 /// The service of [`RateLimitLayer`](super::RateLimitLayer).
@@ -62,10 +61,7 @@ where
             Step::Decided(Fate::Pass(None)) => Course::serve(self.inner.call(request)),
             Step::Decided(fate) => fate.next(&mut self.inner, request, &self.rules).begin(),
             Step::Ask(answer, limit) => {
-                // The one that is ready serves this request; the next one is served by its clone.
-                let clone = self.inner.clone();
-                let inner = mem::replace(&mut self.inner, clone);
-                let rules = Arc::clone(&self.rules);
+                let (inner, rules) = (take_ready(&mut self.inner), Arc::clone(&self.rules));
                 Course::ask(answer, Waiting { limit, inner, request, rules })
             }
         };

@@ -1,7 +1,7 @@
 //! The service.
 
 use std::{
-    fmt, mem,
+    fmt,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -11,7 +11,10 @@ use tower::Service;
 
 use super::{RevocationFuture, RevocationLayer, future::Waiting};
 use crate::{
-    layer::{RequestView, course::Course},
+    layer::{
+        RequestView,
+        course::{Course, take_ready},
+    },
     respond::{RefusalResponse, ResponseBody},
     store::revocation::Token,
 };
@@ -54,12 +57,10 @@ where
         let course = match gate.revocations.check_here(&token) {
             Some(decision) => gate.next(decision, *extensions, &mut self.inner, request).begin(),
             None => {
-                // The one that was polled ready waits with the request.
-                let clone = self.inner.clone();
-                let inner = mem::replace(&mut self.inner, clone);
-                let (gate, extensions) = (Arc::clone(gate), *extensions);
                 let revocations = gate.revocations.clone();
                 let answer = Box::pin(async move { revocations.check_redis(&token).await });
+                let (gate, extensions) = (Arc::clone(gate), *extensions);
+                let inner = take_ready(&mut self.inner);
                 Course::ask(answer, Waiting { gate, extensions, inner, request })
             }
         };

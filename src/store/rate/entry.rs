@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::law::{self, Decision, MAX_WINDOWS, One, Window};
+use super::law::{self, Decision, MAX_WINDOWS};
 use super::policy::Policy;
 use super::subject::Subject;
 use crate::memory::Owing;
@@ -82,20 +82,16 @@ impl Entry {
         Self { clear: AtomicU64::new(0), rest: Box::new(rest) }
     }
 
-    pub(super) fn decide(&self, policy: &Policy, now: u64, cost: u32) -> Decision {
-        match policy.windows() {
-            [window] => Decision::one(window, self.decide_one(window, now, cost)),
-            _ => self.decide_several(policy, now, cost),
-        }
-    }
-
     /// Relaxed is enough: the number stands for itself, nothing is read by way of it.
     #[inline]
-    pub(super) fn decide_one(&self, window: &Window, now: u64, cost: u32) -> One {
+    pub(super) fn decide(&self, policy: &Policy, now: u64, cost: u32) -> Decision {
+        let [window] = policy.windows() else {
+            return self.decide_several(policy, now, cost);
+        };
         let mut tat = self.clear.load(Ordering::Relaxed);
         loop {
             let decision = law::decide_one(window, tat, now, cost);
-            let next = now + decision.debt;
+            let next = now + decision.debts().first().copied().unwrap_or(0);
             // A refusal changes nothing (unless the time was impossible), and then does not contend either.
             if next == tat || (tat <= now && next == now) {
                 return decision;

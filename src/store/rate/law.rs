@@ -163,30 +163,18 @@ pub(crate) fn decide(windows: &[Window], tats: &[u64], now: u64, cost: u32) -> D
     Decision::new(windows, wait, debts)
 }
 
-/// [`decide`] for a single window: the same steps on plain numbers, for the hot path. Becomes a [`Decision`] through
-/// [`Decision::one`].
+/// [`decide`] for a single window: the same steps on plain numbers, for the hot path.
 #[inline]
-pub(crate) fn decide_one(window: &Window, tat: u64, now: u64, cost: u32) -> One {
+pub(crate) fn decide_one(window: &Window, tat: u64, now: u64, cost: u32) -> Decision {
     let mut debt = window.debt(tat, now);
     let wait = window.wait(debt, cost);
     if wait == 0 {
         debt += window.price(cost);
     }
-    One { wait, debt }
-}
-
-/// What there is to say of a single window.
-#[derive(Clone, Copy)]
-pub(crate) struct One {
-    wait: u64,
-    /// What is owed after the decision.
-    pub(crate) debt: u64,
-}
-
-impl One {
-    pub(crate) const fn allowed(self) -> bool {
-        self.wait == 0
-    }
+    let mut micros = [0; MAX_WINDOWS];
+    micros[0] = debt;
+    let (free, emission) = (window.tolerance - debt, window.emission);
+    Decision { wait, tightest: 0, free, emission, debts: Debts { micros, len: 1 } }
 }
 
 /// The answer of the law to one request.
@@ -225,14 +213,6 @@ impl Decision {
             }
         }
         Self { wait, tightest, free, emission, debts }
-    }
-
-    #[inline]
-    pub(crate) fn one(window: &Window, One { wait, debt }: One) -> Self {
-        let mut micros = [0; MAX_WINDOWS];
-        micros[0] = debt;
-        let (free, emission) = (window.tolerance - debt, window.emission);
-        Self { wait, tightest: 0, free, emission, debts: Debts { micros, len: 1 } }
     }
 
     /// Admitted already; this is what is owed since.

@@ -97,13 +97,7 @@ impl RateMemory {
     #[inline]
     pub fn decide(&self, policy: &Policy, subject: &Subject, now: u64, cost: u32) -> Decision {
         let id = self.id(policy, subject);
-        let known = match policy.windows() {
-            [window] => {
-                let known = self.table.with(id, |entry| entry.decide_one(window, now, cost));
-                known.map(|one| Decision::one(window, one))
-            }
-            _ => self.table.with(id, |entry| entry.decide(policy, now, cost)),
-        };
+        let known = self.table.with(id, |entry| entry.decide(policy, now, cost));
         known.unwrap_or_else(|| self.decide_new(id, policy, subject, now, cost))
     }
 

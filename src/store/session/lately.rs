@@ -5,6 +5,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use ctutils::CtEq;
+
 use super::{id::SessionName, snapshot::Snapshot};
 use crate::memory::Recent;
 
@@ -40,8 +42,9 @@ impl Lately {
     pub(super) fn get(&self, name: SessionName, cookie: &str, sealed: &str) -> Option<Snapshot> {
         let shard = self.shard(name);
         let entry = shard.get(&name)?.as_deref()?;
-        let is_same = entry.cookie == cookie && is_same(entry.sealed.as_bytes(), sealed.as_bytes());
-        is_same.then(|| entry.snapshot.clone())
+        // How long it takes tells nobody how much he has guessed.
+        let is_same = entry.sealed.as_bytes().ct_eq(sealed.as_bytes());
+        (entry.cookie == cookie && is_same.into()).then(|| entry.snapshot.clone())
     }
 
     /// This cookie was opened.
@@ -79,12 +82,6 @@ impl Lately {
 
 fn none() -> Shard {
     Recent::new(BOUND / SHARDS)
-}
-
-/// Looks at every byte: how long it takes tells nobody how much he has guessed.
-fn is_same(held: &[u8], shown: &[u8]) -> bool {
-    held.len() == shown.len()
-        && held.iter().zip(shown).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
 
 impl fmt::Debug for Lately {
