@@ -13,12 +13,13 @@ use deadpool_redis::redis::aio::ConnectionLike;
 use deadpool_redis::redis::{Cmd, Pipeline, RedisResult, Value, aio::MultiplexedConnection};
 use tokio::sync::{Notify, futures::Notified};
 
+use super::carrier::Carrier;
 use crate::seats::Seats;
 
 /// A connection that any number of callers use at once.
 #[derive(Clone)]
 pub(super) enum Conn {
-    Multiplexed(MultiplexedConnection),
+    Multiplexed(MultiplexedConnection, Option<Arc<Carrier>>),
     #[cfg(feature = "cluster")]
     Cluster(ClusterConnection),
 }
@@ -40,10 +41,12 @@ pub(super) enum Reply {
 impl Conn {
     pub(super) async fn send(&mut self, request: Request<'_>) -> RedisResult<Reply> {
         match (self, request) {
-            (Self::Multiplexed(conn), Request::Command(cmd)) => {
+            (Self::Multiplexed(conn, carrier), Request::Command(cmd)) => {
+                let _under_way = carrier.as_deref().map(Carrier::begin);
                 conn.send_packed_command(cmd).await.map(Reply::One)
             }
-            (Self::Multiplexed(conn), Request::Pipeline(pipeline, skip, keep)) => {
+            (Self::Multiplexed(conn, carrier), Request::Pipeline(pipeline, skip, keep)) => {
+                let _under_way = carrier.as_deref().map(Carrier::begin);
                 conn.send_packed_commands(pipeline, skip, keep).await.map(Reply::Many)
             }
             #[cfg(feature = "cluster")]

@@ -5,6 +5,7 @@
 
 mod call;
 mod canary;
+mod carrier;
 mod classify;
 mod commands;
 mod connection;
@@ -22,7 +23,7 @@ pub use handle::Redis;
 pub use script::{Invocation, Script};
 pub use source::Pool;
 
-/// The pool that connections come from, and with it the client (`deadpool_redis::redis`): commands, pipelines and
+/// The pools that a [`Redis`] can be made over, and with them the client (`deadpool_redis::redis`): commands, pipelines and
 /// types to use with a [`Connection`].
 pub use deadpool_redis;
 

@@ -1,4 +1,4 @@
-//! Where connections come from: a pool for each topology, of which only its manager is used.
+//! Where connections come from: one server, or the manager of a pool.
 
 use std::{
     fmt,
@@ -12,27 +12,24 @@ use std::{
 use deadpool::managed::Manager as _;
 #[cfg(feature = "cluster")]
 use deadpool_redis::cluster;
+use deadpool_redis::redis::{
+    AsyncConnectionConfig, ConnectionInfo, ErrorKind, ProtocolVersion, PushInfo, PushKind,
+    RedisResult, aio::MultiplexedConnection, io::tcp::TcpSettings,
+};
 #[cfg(feature = "sentinel")]
 use deadpool_redis::sentinel;
-use deadpool_redis::{
-    Manager,
-    redis::{
-        AsyncConnectionConfig, ConnectionInfo, ErrorKind, ProtocolVersion, PushInfo, PushKind,
-        RedisError, RedisResult, io::tcp::TcpSettings,
-    },
-};
 use tokio::time::Instant;
 
-use super::lanes::Conn;
+use super::{
+    carrier::{self, BATCH},
+    lanes::Conn,
+};
 use crate::{
     Error,
     config::{RedisUrl, Topology},
     health::{Fault, FaultClass, WeakMonitor},
 };
 
-/// More than are ever under way on one connection before senders are made to wait; the client's default of 50
-/// makes callers take turns.
-const PIPELINE: usize = 1024;
 /// Our deadlines rule; the client's own only has to be out of the way.
 const NEVER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -91,40 +88,36 @@ impl Pool {
 
     async fn connect(&self) -> RedisResult<Conn> {
         match self {
-            Self::Standalone(pool) => pool.manager().create().await.map(Conn::Multiplexed),
+            Self::Standalone(pool) => pool.manager().create().await.map(without_timeout),
             #[cfg(feature = "sentinel")]
-            Self::Sentinel(pool) => pool.manager().create().await.map(Conn::Multiplexed),
+            Self::Sentinel(pool) => pool.manager().create().await.map(without_timeout),
             #[cfg(feature = "cluster")]
             Self::Cluster(pool) => pool.manager().create().await.map(Conn::Cluster),
         }
     }
 }
 
-/// The client's own timeouts give way to ours.
-fn without_timeout(mut conn: Conn) -> Conn {
-    match &mut conn {
-        Conn::Multiplexed(connection) => connection.set_response_timeout(NEVER),
-        #[cfg(feature = "cluster")]
-        Conn::Cluster(_) => {}
-    }
-    conn
+/// The client's own timeout gives way to ours.
+fn without_timeout(mut connection: MultiplexedConnection) -> Conn {
+    connection.set_response_timeout(NEVER);
+    Conn::Multiplexed(connection, None)
 }
 
 /// Makes connections.
-pub(super) struct Source {
-    pool: Pool,
-    /// The same without RESP3, for servers before 6.0.
-    resp2: Option<Pool>,
-    old_server: AtomicBool,
-    topology: Topology,
+pub(super) enum Source {
+    Server(Box<Server>),
+    Pool(Pool),
+}
+
+/// One server, and how to talk to it.
+pub(super) struct Server {
+    resp3: (ConnectionInfo, AsyncConnectionConfig),
+    /// For servers before 6.0.
+    resp2: (ConnectionInfo, AsyncConnectionConfig),
+    is_old: AtomicBool,
 }
 
 impl Source {
-    pub(super) fn of(pool: Pool) -> Self {
-        let topology = pool.topology();
-        Self { pool, resp2: None, old_server: false.into(), topology }
-    }
-
     /// For this URL. A connection that is lost tells `monitor` at once, where the protocol allows it.
     pub(super) fn at(
         url: &RedisUrl,
@@ -133,17 +126,37 @@ impl Source {
     ) -> Result<Self, Error> {
         prepare_tls(url);
         match url.topology() {
-            Topology::Standalone => Self::standalone(url, connect_timeout, monitor),
+            Topology::Standalone => {
+                let server = Server::new(url, connect_timeout, monitor)?;
+                Ok(Self::Server(Box::new(server)))
+            }
             #[cfg(feature = "sentinel")]
-            Topology::Sentinel => Ok(Self::of(Pool::Sentinel(sentinel_pool(url)?))),
+            Topology::Sentinel => Ok(Self::Pool(Pool::Sentinel(sentinel_pool(url)?))),
             #[cfg(feature = "cluster")]
-            Topology::Cluster => Ok(Self::of(Pool::Cluster(cluster_pool(url)?))),
+            Topology::Cluster => Ok(Self::Pool(Pool::Cluster(cluster_pool(url)?))),
             #[cfg(not(all(feature = "sentinel", feature = "cluster")))]
             _ => Err(Error::config("the feature for this topology is not enabled")),
         }
     }
 
-    fn standalone(
+    pub(super) fn topology(&self) -> Topology {
+        match self {
+            Self::Server(_) => Topology::Standalone,
+            Self::Pool(pool) => pool.topology(),
+        }
+    }
+
+    /// A new connection. Takes as long as it takes: the caller has the deadline.
+    pub(super) async fn connect(&self) -> RedisResult<Conn> {
+        match self {
+            Self::Server(server) => server.connect().await,
+            Self::Pool(pool) => pool.connect().await,
+        }
+    }
+}
+
+impl Server {
+    fn new(
         url: &RedisUrl,
         connect_timeout: Duration,
         monitor: &Arc<OnceLock<WeakMonitor>>,
@@ -152,7 +165,7 @@ impl Source {
         let plain = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(connect_timeout))
             .set_response_timeout(None)
-            .set_pipeline_buffer_size(PIPELINE);
+            .set_pipeline_buffer_size(BATCH);
         let monitor = Arc::clone(monitor);
         let watchful = plain.clone().set_push_sender(move |push: PushInfo| -> Result<(), ()> {
             if push.kind == PushKind::Disconnection {
@@ -160,40 +173,25 @@ impl Source {
             }
             Ok(())
         });
-        let pool = |protocol, config| {
-            let manager = Manager::new_with_config(tuned(node, protocol), config)
-                .map_err(|error| unusable(&error))?;
-            deadpool_redis::Pool::builder(manager)
-                .build()
-                .map_err(|_| Error::config("the pool of connections cannot be built"))
-        };
         Ok(Self {
-            pool: Pool::Standalone(pool(ProtocolVersion::RESP3, watchful)?),
-            resp2: Some(Pool::Standalone(pool(ProtocolVersion::RESP2, plain)?)),
-            old_server: false.into(),
-            topology: Topology::Standalone,
+            resp3: (tuned(node, ProtocolVersion::RESP3), watchful),
+            resp2: (tuned(node, ProtocolVersion::RESP2), plain),
+            is_old: false.into(),
         })
     }
 
-    pub(super) fn topology(&self) -> Topology {
-        self.topology
-    }
-
-    /// A new connection. Takes as long as it takes: the caller has the deadline.
-    pub(super) async fn connect(&self) -> RedisResult<Conn> {
-        let Some(resp2) = &self.resp2 else {
-            return self.pool.connect().await.map(without_timeout);
-        };
-        if self.old_server.load(Ordering::Relaxed) {
-            return resp2.connect().await;
-        }
-        match self.pool.connect().await {
-            Err(error) if error.kind() == ErrorKind::RESP3NotSupported => {
-                self.old_server.store(true, Ordering::Relaxed);
-                resp2.connect().await
+    async fn connect(&self) -> RedisResult<Conn> {
+        if !self.is_old.load(Ordering::Relaxed) {
+            let (info, config) = &self.resp3;
+            match carrier::connect(info, config).await {
+                Err(error) if error.kind() == ErrorKind::RESP3NotSupported => {
+                    self.is_old.store(true, Ordering::Relaxed);
+                }
+                made => return made,
             }
-            made => made,
         }
+        let (info, config) = &self.resp2;
+        carrier::connect(info, config).await
     }
 }
 
@@ -212,7 +210,8 @@ fn tuned(node: &ConnectionInfo, protocol: ProtocolVersion) -> ConnectionInfo {
 }
 
 /// The client's message is about the address alone, but may quote it.
-fn unusable(error: &RedisError) -> Error {
+#[cfg(any(feature = "sentinel", feature = "cluster"))]
+fn unusable(error: &deadpool_redis::redis::RedisError) -> Error {
     Error::config(format!("the address of Redis is not usable: {}", error.category()))
 }
 

@@ -11,6 +11,7 @@ mod course;
 mod traffic;
 mod world;
 
+mod addresses;
 mod answers;
 mod connections;
 mod continuity;
