@@ -24,7 +24,8 @@ use tokio::{
 
 use super::lanes::Conn;
 
-/// How many commands wait to be written at most; also, from how many under way on they are gathered.
+/// From how many commands under way on they are gathered, and how many of them at most: all at once would leave the server
+/// without work until the last of them is there.
 pub(super) const BATCH: usize = 32;
 
 /// The task that carries the commands of one connection; it ends with the last one that holds this.
@@ -32,7 +33,8 @@ pub(super) const BATCH: usize = 32;
 /// The client's own task is woken by the first command that is sent, runs before those who are about to send the next
 /// (tokio prefers whoever was woken last), and writes that one alone: two commands for each system call, however many callers
 /// there are. This one lets the others go first when [`BATCH`] or more are under way, which makes one write of thirty and halves
-/// what a command costs the processor. With fewer it goes at once.
+/// what a command costs the processor. With fewer it goes at once. Where other tasks keep all processors busy for milliseconds on
+/// end, commands wait a round more for each thirty of them, much as with the client's own queue of fifty.
 pub(super) struct Carrier {
     under_way: Arc<AtomicUsize>,
     task: AbortHandle,
