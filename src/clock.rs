@@ -67,7 +67,7 @@ impl Counter {
         // Measures the counter's speed, which takes the better part of a millisecond.
         COUNTER.get_or_init(|| Self {
             quanta: quanta::Clock::new(),
-            origin: std::time::Instant::now(),
+            origin: std::time::Instant::now(), // not tokio's, see there
         })
     }
 

@@ -12,7 +12,7 @@ use std::{
 
 use deadpool_redis::redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisResult,
-    aio::MultiplexedConnection,
+    aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
 use futures_util::future::select_ok;
 use pin_project::pin_project;
@@ -49,7 +49,10 @@ pub(super) async fn connect(
     config: &AsyncConnectionConfig,
 ) -> RedisResult<Conn> {
     match info.addr() {
-        ConnectionAddr::Tcp(host, port) => carried(tcp(host, *port).await?, info, config).await,
+        ConnectionAddr::Tcp(host, port) => {
+            let stream = tcp(host, *port, info.tcp_settings()).await?;
+            carried(stream, info, config).await
+        }
         #[cfg(unix)]
         ConnectionAddr::Unix(path) => {
             carried(tokio::net::UnixStream::connect(path).await?, info, config).await
@@ -63,14 +66,14 @@ pub(super) async fn connect(
 }
 
 /// The first of the host's addresses that answers, as the client does it.
-async fn tcp(host: &str, port: u16) -> RedisResult<TcpStream> {
+async fn tcp(host: &str, port: u16, settings: &TcpSettings) -> RedisResult<TcpStream> {
     let addresses: Vec<_> = lookup_host((host, port)).await?.collect();
     if addresses.is_empty() {
         return Err((ErrorKind::InvalidClientConfig, "No address found for host").into());
     }
     let attempts = addresses.into_iter().map(|address| Box::pin(TcpStream::connect(address)));
     let (stream, _slower) = select_ok(attempts).await?;
-    stream.set_nodelay(true)?;
+    stream.set_nodelay(settings.nodelay())?;
     Ok(stream)
 }
 

@@ -22,7 +22,7 @@ const SCRIPT: &str = include_str!("epoch.lua");
 #[derive(Debug, Clone, Default)]
 struct Known {
     epoch: Option<String>,
-    /// The epoch's, which every read of a session asks for: it is a hash.
+    /// The epoch's hash, kept because every read of a session asks for it.
     number: Option<u64>,
     /// What it was told.
     last: Option<Recovery>,

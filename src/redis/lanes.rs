@@ -40,23 +40,23 @@ pub(super) enum Reply {
 
 impl Conn {
     pub(super) async fn send(&mut self, request: Request<'_>) -> RedisResult<Reply> {
-        match (self, request) {
-            (Self::Multiplexed(conn, carrier), Request::Command(cmd)) => {
+        match self {
+            Self::Multiplexed(conn, carrier) => {
                 let _under_way = carrier.as_deref().map(Carrier::begin);
-                conn.send_packed_command(cmd).await.map(Reply::One)
-            }
-            (Self::Multiplexed(conn, carrier), Request::Pipeline(pipeline, skip, keep)) => {
-                let _under_way = carrier.as_deref().map(Carrier::begin);
-                conn.send_packed_commands(pipeline, skip, keep).await.map(Reply::Many)
+                match request {
+                    Request::Command(cmd) => conn.send_packed_command(cmd).await.map(Reply::One),
+                    Request::Pipeline(pipeline, skip, keep) => {
+                        conn.send_packed_commands(pipeline, skip, keep).await.map(Reply::Many)
+                    }
+                }
             }
             #[cfg(feature = "cluster")]
-            (Self::Cluster(conn), Request::Command(cmd)) => {
-                conn.req_packed_command(cmd).await.map(Reply::One)
-            }
-            #[cfg(feature = "cluster")]
-            (Self::Cluster(conn), Request::Pipeline(pipeline, skip, keep)) => {
-                conn.req_packed_commands(pipeline, skip, keep).await.map(Reply::Many)
-            }
+            Self::Cluster(conn) => match request {
+                Request::Command(cmd) => conn.req_packed_command(cmd).await.map(Reply::One),
+                Request::Pipeline(pipeline, skip, keep) => {
+                    conn.req_packed_commands(pipeline, skip, keep).await.map(Reply::Many)
+                }
+            },
         }
     }
 }

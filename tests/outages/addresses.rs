@@ -1,17 +1,13 @@
 //! The ways to reach one server.
 
-use evenkeel::{config::RedisConfig, health::State, redis::Redis};
+use evenkeel::{health::State, redis::Redis};
 use redis::cmd;
 
 use crate::{
     LONG,
     support::{LogCapture, RedisServer, eventually},
+    world::handle,
 };
-
-fn handle(url: &str) -> Redis {
-    let config = RedisConfig::new(url.parse().unwrap()).with_health(crate::world::health());
-    Redis::new(config).unwrap()
-}
 
 async fn incremented(redis: &Redis) -> Result<u32, evenkeel::Error> {
     redis.query(cmd("INCR").arg("key")).await

@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use evenkeel::{
-    config::RedisConfig,
     health::State,
     redis::{Redis, Script},
 };
@@ -13,12 +12,8 @@ use redis::cmd;
 use crate::{
     LONG, SLACK,
     support::{Cluster, LogCapture, Sentinel, eventually},
+    world::handle,
 };
-
-fn handle(url: &str) -> Redis {
-    let config = RedisConfig::new(url.parse().unwrap()).with_health(crate::world::health());
-    Redis::new(config).unwrap()
-}
 
 async fn write(redis: &Redis, key: &str, value: u32) -> Result<(), evenkeel::Error> {
     redis.query(cmd("SET").arg(key).arg(value)).await

@@ -33,6 +33,11 @@ pub(crate) fn health() -> HealthConfig {
         .with_probe_interval(Duration::from_secs(1))
 }
 
+/// A handle alone, on whatever is at `url`.
+pub(crate) fn handle(url: &str) -> Redis {
+    Redis::new(RedisConfig::new(url.parse().unwrap()).with_health(health())).unwrap()
+}
+
 impl World {
     /// Redis is there, and in use.
     pub(crate) async fn up() -> Self {
