@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
@@ -419,6 +420,27 @@ async fn refuse_new() {
     proxy.set(Fault::Pass).await;
     assert_answers(&mut connection).await;
     assert_answers(&mut connect(&proxy.url()).await).await;
+}
+
+/// A process on its way from fork to exec holds a copy of every socket, also of a closed listener.
+#[tokio::test]
+async fn refuses_while_processes_start() {
+    let (_server, proxy) = proxied().await;
+    let test = Arc::new(());
+    for _ in 0..2 {
+        let test = Arc::downgrade(&test);
+        std::thread::spawn(move || {
+            while test.strong_count() > 0 {
+                Command::new("true").status().unwrap();
+            }
+        });
+    }
+    for _ in 0..300 {
+        proxy.set(Fault::RefuseNew).await;
+        let error = TcpStream::connect(proxy.addr()).await.expect_err("nobody listens");
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        proxy.set(Fault::Pass).await;
+    }
 }
 
 #[tokio::test]

@@ -5,8 +5,10 @@
 //! below that range, and a UDP socket on the same number reserves each one against every other
 //! user of this kit, in this process or another. The system frees it when the process ends.
 
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
+
+use tokio::net::TcpSocket;
 
 const FIRST: u16 = 15_000;
 const COUNT: u16 = 15_000;
@@ -28,7 +30,7 @@ impl Port {
             let step = NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;
             let number = FIRST + (start + step) % COUNT;
             if let Some(port) = Port::reserve(number)
-                && TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok()
+                && is_free(number)
             {
                 return port;
             }
@@ -46,6 +48,13 @@ impl Port {
     pub fn number(&self) -> u16 {
         self.number
     }
+}
+
+/// Looks without listening: a copy of a listening socket can live on for a moment in a process that
+/// another test starts, and would be in the new owner's way.
+fn is_free(number: u16) -> bool {
+    let Ok(socket) = TcpSocket::new_v4() else { return false };
+    socket.set_reuseaddr(true).is_ok() && socket.bind((Ipv4Addr::LOCALHOST, number).into()).is_ok()
 }
 
 /// A port on which nothing listens, and nothing of this kit will until the process ends.

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rustix::net::{Shutdown, shutdown};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -195,7 +196,7 @@ impl Shared {
     }
 }
 
-async fn accept(shared: Arc<Shared>, port: Port, listener: TcpListener) {
+async fn accept(shared: Arc<Shared>, port: Port, listener: Listener) {
     let mut control = shared.control.subscribe();
     let mut listener = Some(listener);
     let mut pipes = JoinSet::new();
@@ -230,15 +231,25 @@ async fn accept(shared: Arc<Shared>, port: Port, listener: TcpListener) {
     }
 }
 
-async fn next_client(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
+async fn next_client(listener: Option<&Listener>) -> io::Result<TcpStream> {
     match listener {
-        Some(listener) => listener.accept().await.map(|(client, _)| client),
+        Some(listener) => listener.0.accept().await.map(|(client, _)| client),
         None => pending().await,
     }
 }
 
-async fn listen(port: u16) -> io::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
+/// Listens until dropped, and no longer: closing alone would leave that to every process on its
+/// way from fork to exec, for each has a copy of the socket.
+struct Listener(TcpListener);
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = shutdown(&self.0, Shutdown::Both);
+    }
+}
+
+async fn listen(port: u16) -> io::Result<Listener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map(Listener)
 }
 
 async fn wait_for<T>(what: &str, done: impl Future<Output = T>) {

@@ -2,12 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use tempfile::TempDir;
 
 use super::debt::{self, Charge};
 use super::law::{self, Decision, MAX_WINDOWS, Window};
@@ -15,10 +16,11 @@ use super::law::{self, Decision, MAX_WINDOWS, Window};
 const GCRA: &str = include_str!("gcra.lua");
 const CHARGE: &str = include_str!("charge.lua");
 
-/// A server of its own on a free port, and one plain connection to it.
+/// A server of its own on a unix socket, and one plain connection to it.
 struct Server {
     child: Child,
-    stream: BufReader<TcpStream>,
+    stream: BufReader<UnixStream>,
+    _dir: TempDir,
 }
 
 #[derive(Debug, PartialEq)]
@@ -32,18 +34,16 @@ enum Reply {
 
 impl Server {
     fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|free| free.local_addr())
-            .expect("a free port")
-            .port();
+        let dir = TempDir::with_prefix("evenkeel-script-").expect("a directory");
+        let socket = dir.path().join("redis.sock");
         let named = std::env::var("REDIS_SERVER").ok();
         let programs = named.as_deref().map_or(&["redis-server", "valkey-server"][..], |_| &[]);
-        let port_text = port.to_string();
         let start = |program: &str| {
             Command::new(program)
-                .args(["--port", &port_text, "--bind", "127.0.0.1", "--save", ""])
-                .args(["--appendonly", "no", "--loglevel", "warning"])
-                .current_dir(std::env::temp_dir())
+                .args(["--port", "0", "--unixsocket"])
+                .arg(&socket)
+                .args(["--save", "", "--appendonly", "no", "--loglevel", "warning"])
+                .current_dir(dir.path())
                 .stdout(Stdio::null())
                 .spawn()
                 .ok()
@@ -53,7 +53,7 @@ impl Server {
         let child = child.expect("redis-server on the PATH, or REDIS_SERVER");
         let begin = Instant::now();
         let stream = loop {
-            match TcpStream::connect(("127.0.0.1", port)) {
+            match UnixStream::connect(&socket) {
                 Ok(stream) => break stream,
                 Err(error) if begin.elapsed() > Duration::from_secs(10) => {
                     panic!("redis-server: {error}")
@@ -61,8 +61,7 @@ impl Server {
                 Err(_) => std::thread::sleep(Duration::from_millis(10)),
             }
         };
-        stream.set_nodelay(true).expect("nodelay");
-        Self { child, stream: BufReader::new(stream) }
+        Self { child, stream: BufReader::new(stream), _dir: dir }
     }
 
     fn call<A: AsRef<[u8]>>(&mut self, args: impl IntoIterator<Item = A>) -> Reply {
