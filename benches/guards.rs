@@ -19,9 +19,8 @@ use std::time::{Duration, SystemTime};
 
 use criterion::Criterion;
 use evenkeel::{
-    config::RedisConfig,
     health::Backoff,
-    redis::Redis,
+    redis::{Redis, RedisConfig},
     store::revocation::{RevocationConfig, Revocations},
 };
 use support::RedisServer;

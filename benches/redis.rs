@@ -10,12 +10,9 @@ mod support;
 use std::time::Duration;
 
 use criterion::Criterion;
-use evenkeel::{
-    config::RedisConfig,
-    redis::{
-        Redis,
-        deadpool_redis::{self, redis},
-    },
+use evenkeel::redis::{
+    Redis, RedisConfig,
+    deadpool_redis::{self, redis},
 };
 use redis::{Cmd, aio::MultiplexedConnection};
 use rounds::Way;

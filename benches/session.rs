@@ -18,9 +18,8 @@ use std::{convert::Infallible, hint::black_box, time::Duration};
 use bytes::Bytes;
 use criterion::Criterion;
 use evenkeel::{
-    config::RedisConfig,
     layer::{Session, SessionLayer},
-    redis::Redis,
+    redis::{Redis, RedisConfig},
     store::session::{SealedSnapshot, SessionKeys},
 };
 use futures_util::FutureExt;

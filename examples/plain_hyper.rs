@@ -5,17 +5,20 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
 
+#[path = "support/env.rs"]
+mod env;
+
 use std::{
     convert::Infallible, error::Error, io::IsTerminal, net::SocketAddr, process::ExitCode,
     time::Duration,
 };
 
 use bytes::Bytes;
+use env::var;
 use evenkeel::{
-    config::{RedisConfig, var},
     health_router::HealthRouter,
     layer::{CheckRedisLayer, RedisStatus, RequireRedisLayer},
-    redis::Redis,
+    redis::{Redis, RedisConfig},
 };
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;

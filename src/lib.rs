@@ -88,7 +88,8 @@ let app: Router = Router::new()
 
 #[cfg(feature = "redis")]
 mod clock;
-pub mod config;
+#[cfg(feature = "redis")]
+mod env;
 mod error;
 #[cfg(feature = "tonic")]
 pub mod grpc_health;

@@ -13,7 +13,7 @@ pub enum Source {
     /// The application's database.
     Database,
     /// Nowhere: it is what was to be assumed.
-    Default,
+    Fallback,
 }
 
 impl Source {
@@ -23,7 +23,7 @@ impl Source {
             Self::Redis => "redis",
             Self::Memory => "memory",
             Self::Database => "database",
-            Self::Default => "default",
+            Self::Fallback => "fallback",
         }
     }
 }

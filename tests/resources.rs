@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use axum::{Router, routing::get};
 use evenkeel::{
-    config::{HealthConfig, RedisConfig},
+    health::HealthConfig,
     health_router::HealthRouter,
     layer::{CheckRedisLayer, RequireRedisLayer},
-    redis::Redis,
+    redis::{Redis, RedisConfig},
     telemetry::Metrics,
 };
 use redis::cmd;

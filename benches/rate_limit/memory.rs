@@ -11,9 +11,8 @@ use std::{
 
 use axum::{body::Body, extract::ConnectInfo};
 use evenkeel::{
-    config::RedisConfig,
     layer::rate_limit::{HeaderStyle, RateLimitLayer},
-    redis::Redis,
+    redis::{Redis, RedisConfig},
     store::rate::{Policy, Quota, RateLimiter, Subject},
 };
 use futures_util::FutureExt;

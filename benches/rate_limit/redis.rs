@@ -15,9 +15,8 @@ use deadpool_redis::{
     redis::{Client, Cmd, Script, aio::MultiplexedConnection, cmd},
 };
 use evenkeel::{
-    config::RedisConfig,
     layer::rate_limit::{Key, RateLimitLayer},
-    redis::Redis,
+    redis::{Redis, RedisConfig},
     store::rate::{Policy, Quota, RateLimiter, Subject},
 };
 use http::{HeaderValue, Request, Response};

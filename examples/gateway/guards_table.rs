@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use evenkeel::{
     Error, ErrorKind,
-    store::{Note, Sink},
+    store::{Journal, JournalRecord},
 };
 use tokio_rusqlite::rusqlite::{self, params};
 
@@ -15,29 +15,35 @@ pub(crate) const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS guards (
     PRIMARY KEY (feature, key)
 ) WITHOUT ROWID";
 
-impl Sink for Database {
-    async fn save(&self, note: Note) -> Result<(), Error> {
-        let until = seconds(note.until);
+impl Journal for Database {
+    async fn save(&self, record: JournalRecord) -> Result<(), Error> {
+        let until = seconds(record.until);
         let saved = self.call(move |connection| {
             connection.execute("DELETE FROM guards WHERE until < ?1", [seconds(SystemTime::now())])?;
             connection.execute(
                 "INSERT OR REPLACE INTO guards (feature, key, value, until) VALUES (?1, ?2, ?3, ?4)",
-                params![note.feature, note.key, note.value, until],
+                params![record.feature, record.key, record.value, until],
             )?;
             Ok(())
         });
         saved.await.map_err(unusable)
     }
 
-    async fn load(&self, feature: &'static str) -> Result<Vec<Note>, Error> {
+    async fn load(&self, feature: &'static str) -> Result<Vec<JournalRecord>, Error> {
         let loaded = self.call(move |connection| {
             let select = "SELECT key, value, until FROM guards WHERE feature = ?1 AND until >= ?2";
             let mut select = connection.prepare(select)?;
-            let notes = select.query_map(params![feature, seconds(SystemTime::now())], |row| {
-                let until = UNIX_EPOCH + Duration::from_secs(row.get::<_, u32>(2)?.into());
-                Ok(Note::new(feature, row.get::<_, String>(0)?, row.get::<_, String>(1)?, until))
-            })?;
-            notes.collect::<Result<Vec<_>, rusqlite::Error>>()
+            let records =
+                select.query_map(params![feature, seconds(SystemTime::now())], |row| {
+                    let until = UNIX_EPOCH + Duration::from_secs(row.get::<_, u32>(2)?.into());
+                    Ok(JournalRecord::new(
+                        feature,
+                        row.get::<_, String>(0)?,
+                        row.get::<_, String>(1)?,
+                        until,
+                    ))
+                })?;
+            records.collect::<Result<Vec<_>, rusqlite::Error>>()
         });
         loaded.await.map_err(unusable)
     }

@@ -34,7 +34,7 @@ impl LoginGuard {
     /// Locks outlive the process: the database keeps them.
     pub(crate) async fn new(redis: &Redis, database: &Database) -> Result<Self, Error> {
         let policy = LockoutPolicy::new(WRONG_ONES, WINDOW)?;
-        let users = Lockout::with_sink(redis, "login", policy, database.clone()).await?;
+        let users = Lockout::with_journal(redis, "login", policy, database.clone()).await?;
         Ok(Self { users, redis: redis.clone() })
     }
 
@@ -88,7 +88,7 @@ mod tests {
     use std::path::Path;
 
     use axum::http::HeaderValue;
-    use evenkeel::config::RedisConfig;
+    use evenkeel::redis::RedisConfig;
 
     use super::*;
 

@@ -1,12 +1,14 @@
 //! A gateway that lives through a Redis outage: `cargo run --release --example gateway`.
 //!
 //! It starts with or without Redis, prints the URLs to try, and stops on Ctrl-C or SIGTERM once the open requests are
-//! answered. `GET /` lists the routes; `settings.rs` and `evenkeel::config` have the settings.
+//! answered. `GET /` lists the routes; `settings.rs` and `evenkeel::redis::RedisConfig` have the settings.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
 
 mod app;
 mod database;
+#[path = "../support/env.rs"]
+mod env;
 mod errors;
 mod greeting;
 mod guards_table;
@@ -83,7 +85,7 @@ async fn serve(
     }
     // What was revoked or locked before a restart counts from the first request on.
     let revocations =
-        Revocations::with_sink(&redis, RevocationConfig::default(), database.clone()).await?;
+        Revocations::with_journal(&redis, RevocationConfig::default(), database.clone()).await?;
     let login_guard = LoginGuard::new(&redis, &database).await?;
     let token_keys = TokenKeys::derived_from(session_keys.as_deref());
     let app = App {

@@ -3,13 +3,12 @@
 use std::{io::IsTerminal, net::SocketAddr, path::PathBuf};
 
 use evenkeel::{
-    Error,
-    config::{RedisConfig, var, var_with},
-    layer::rate_limit::TrustedProxies,
-    store::rate::Quota,
+    Error, layer::rate_limit::TrustedProxies, redis::RedisConfig, store::rate::Quota,
     telemetry::Metrics,
 };
 use tracing_subscriber::EnvFilter;
+
+use crate::env::{var, var_with};
 
 pub(crate) struct Settings {
     /// `LISTEN_ADDR`

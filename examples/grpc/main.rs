@@ -7,6 +7,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
 
 mod client;
+#[path = "../support/env.rs"]
+mod env;
 mod greeter;
 
 use std::{
@@ -16,14 +18,14 @@ use std::{
     process::ExitCode,
 };
 
+use env::var;
 use evenkeel::{
-    config::{RedisConfig, var},
     grpc_health::follow_redis,
     layer::{
         CheckRedisLayer, RequireRedisLayer,
         rate_limit::{Key, RateLimitLayer},
     },
-    redis::Redis,
+    redis::{Redis, RedisConfig},
     store::rate::Quota,
 };
 use greeter::{Greeter, StrictGreeter};

@@ -5,13 +5,7 @@
 
 use std::{convert::Infallible, sync::LazyLock};
 
-use evenkeel::{
-    config::RedisConfig,
-    layer::{Session, SessionLayer},
-    redis::Redis,
-    respond::ResponseBody,
-    store::session::SessionKeys,
-};
+use evenkeel::{layer::{Session, SessionLayer}, redis::{Redis, RedisConfig}, respond::ResponseBody, store::session::SessionKeys};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use libfuzzer_sys::fuzz_target;

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{
     Answer, Ask, Fault, FaultClass, HealthMonitor, Probe, State, Transition, handle::Shared,
 };
-use crate::{config::HealthConfig, telemetry::Metrics};
+use crate::{health::HealthConfig, telemetry::Metrics};
 
 /// Longer than any test: what was set by hand stays true until it is set again.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);

@@ -193,7 +193,7 @@ impl HealthMonitor {
     /// Runs `step` each time the dependency answers again, before it is announced as available. See [`Stage`] for the
     /// order. A step that meets a fault of the dependency ends the attempt, and all steps run again at the next one; an error
     /// of its own is logged and holds up nobody. Each step is cut off after
-    /// [`HealthConfig::with_step_timeout`](crate::config::HealthConfig::with_step_timeout).
+    /// [`HealthConfig::with_step_timeout`](crate::health::HealthConfig::with_step_timeout).
     pub fn on_recovery<F, Fut>(&self, stage: Stage, name: &'static str, step: F) -> Registration
     where
         F: Fn(Recovery) -> Fut + Send + Sync + 'static,

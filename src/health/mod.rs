@@ -3,6 +3,7 @@
 //! Nothing here knows a Redis client: a [`HealthMonitor`] watches anything with a [`Probe`].
 
 mod announce;
+mod config;
 mod fault;
 #[cfg(any(test, feature = "testing"))]
 mod hand;
@@ -20,6 +21,7 @@ mod transitions;
 mod word;
 mod work;
 
+pub use config::HealthConfig;
 pub use fault::{Fault, FaultClass};
 #[cfg(any(test, feature = "testing"))]
 pub use hand::Hand;
@@ -33,4 +35,3 @@ pub use transitions::Transitions;
 
 #[cfg(feature = "redis")]
 pub(crate) use handle::WeakMonitor;
-pub(crate) use policy::Rules;

@@ -16,7 +16,7 @@ use super::{
     transitions::KEPT,
     word::WordCell,
 };
-use crate::{Error, config::HealthConfig, telemetry::Metrics};
+use crate::{Error, health::HealthConfig, telemetry::Metrics};
 
 impl HealthMonitor {
     /// Watches `probe`, from now on.

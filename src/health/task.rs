@@ -20,7 +20,7 @@ use super::{
     word::Word,
     work::{Outcome, Work, ask_once, recover},
 };
-use crate::config::HealthConfig;
+use crate::health::HealthConfig;
 
 enum Event {
     Message(Option<Message>),

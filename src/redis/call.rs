@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     Error, ErrorKind,
-    config::Topology,
     health::{Admission, Fault, FaultClass, RequestBudget, State},
+    redis::Topology,
 };
 
 /// On whose behalf.

@@ -106,7 +106,7 @@ impl Connection {
             Ok(value) => Ok(Served::new(value, Source::Redis)),
             Err(error) if error.is_unavailable() => {
                 self.redis.monitor.fell_back();
-                Ok(Served::new(default, Source::Default))
+                Ok(Served::new(default, Source::Fallback))
             }
             Err(error) => Err(error),
         }

@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Served,
-    config::{RedisConfig, Topology},
     health::{Fault, FaultClass, HealthMonitor, Recovery, Registration, Stage, WeakMonitor},
+    redis::{RedisConfig, Topology},
     telemetry::Metrics,
 };
 
@@ -39,7 +39,7 @@ use crate::{
 /// monitor finds Redis again by itself.
 ///
 /// ```no_run
-/// use evenkeel::{config::RedisConfig, redis::Redis};
+/// use evenkeel::{redis::{Redis, RedisConfig}};
 ///
 /// # async fn run() -> Result<(), evenkeel::Error> {
 /// let redis = Redis::new(RedisConfig::from_env()?)?;

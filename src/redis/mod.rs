@@ -8,6 +8,7 @@ mod canary;
 mod carrier;
 mod classify;
 mod commands;
+mod config;
 mod connection;
 mod epoch;
 mod handle;
@@ -17,11 +18,14 @@ mod meter;
 mod probe;
 mod script;
 mod source;
+mod url;
 
+pub use config::RedisConfig;
 pub use connection::Connection;
 pub use handle::Redis;
 pub use script::{Invocation, Script};
 pub use source::Pool;
+pub use url::{RedisUrl, Topology};
 
 /// The pools that a [`Redis`] can be made over, and with them the client (`deadpool_redis::redis`): commands, pipelines and
 /// types to use with a [`Connection`].

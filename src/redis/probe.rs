@@ -22,8 +22,8 @@ use super::{
     source::Source,
 };
 use crate::{
-    config::RedisConfig,
     health::{Answer, Ask, Details, Fault, FaultClass, Probe, Via, Writes},
+    redis::RedisConfig,
 };
 
 /// What was seen over one connection.

@@ -26,8 +26,8 @@ use super::{
 };
 use crate::{
     Error,
-    config::{RedisUrl, Topology},
     health::{Fault, FaultClass, WeakMonitor},
+    redis::{RedisUrl, Topology},
 };
 
 /// Our deadlines rule; the client's own only has to be out of the way.

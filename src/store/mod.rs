@@ -4,12 +4,12 @@
 //! form in memory that takes over.
 
 pub mod concurrency;
+mod journal;
 pub mod lockout;
 pub mod rate;
 pub mod revocation;
 #[cfg(feature = "session")]
 pub mod session;
-mod sink;
 mod switch;
 
-pub use sink::{Note, Sink};
+pub use journal::{Journal, JournalRecord};

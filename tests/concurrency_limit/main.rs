@@ -13,9 +13,8 @@ mod redis;
 use std::time::Duration;
 
 use evenkeel::{
-    config::{HealthConfig, RedisConfig},
-    health::Backoff,
-    redis::Redis,
+    health::{Backoff, HealthConfig},
+    redis::{Redis, RedisConfig},
     store::{
         concurrency::{Busy, ConcurrencyLimiter, InFlight, Permit},
         rate::{RateLimiter, Subject},

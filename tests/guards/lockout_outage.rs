@@ -112,7 +112,7 @@ async fn a_restart_in_the_outage_with_the_sink_keeps_the_lock() {
     let a = Guard::at(&server.url()).ready().await;
     server.kill();
     a.away().await;
-    let lockout = Lockout::with_sink(&a.redis, "login", policy(), disk.clone()).await.unwrap();
+    let lockout = Lockout::with_journal(&a.redis, "login", policy(), disk.clone()).await.unwrap();
     for _ in 0..5 {
         wrong(&lockout).await;
     }
@@ -120,12 +120,12 @@ async fn a_restart_in_the_outage_with_the_sink_keeps_the_lock() {
     lockout.unlock(&Subject::secret("lifted")).await.unwrap();
     drop(lockout);
 
-    let lockout = Lockout::with_sink(&a.redis, "login", policy(), disk.clone()).await.unwrap();
+    let lockout = Lockout::with_journal(&a.redis, "login", policy(), disk.clone()).await.unwrap();
     let refused = begin(&lockout, &alice()).await.unwrap_err();
     assert!(refused.is_locked());
     assert!(refused.retry_after() > WINDOW - Duration::from_secs(60));
     assert!(begin(&lockout, &Subject::secret("lifted")).await.is_ok());
-    let other = Lockout::with_sink(&a.redis, "other", policy(), disk.clone()).await.unwrap();
+    let other = Lockout::with_journal(&a.redis, "other", policy(), disk.clone()).await.unwrap();
     assert!(begin(&other, &alice()).await.is_ok(), "another lockout's");
     server.restart_empty().await;
     available(&a.redis).await;

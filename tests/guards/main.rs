@@ -24,11 +24,10 @@ use std::{
 
 use evenkeel::{
     Error, ErrorKind,
-    config::RedisConfig,
     health::{Backoff, State},
-    redis::Redis,
+    redis::{Redis, RedisConfig},
     store::{
-        Note, Sink,
+        Journal, JournalRecord,
         revocation::{Policy, RevocationConfig, Revocations, Token, Verdict},
     },
     telemetry::Metrics,
@@ -82,11 +81,11 @@ impl Instance {
         Self { redis, revocations, metrics }
     }
 
-    pub(crate) async fn with_sink(url: &str, sink: &Disk) -> Self {
+    pub(crate) async fn with_journal(url: &str, journal: &Disk) -> Self {
         let metrics = Metrics::prometheus("test", "a");
         let redis = Redis::new(quick(url, &metrics)).unwrap();
         let config = RevocationConfig::default();
-        let revocations = Revocations::with_sink(&redis, config, sink.clone()).await.unwrap();
+        let revocations = Revocations::with_journal(&redis, config, journal.clone()).await.unwrap();
         Self { redis, revocations, metrics }
     }
 
@@ -153,7 +152,7 @@ pub(crate) async fn commands(server: &RedisServer, name: &str) -> u64 {
 /// A disk that outlives the instances of one test.
 #[derive(Clone, Default)]
 pub(crate) struct Disk {
-    notes: Arc<Mutex<BTreeMap<(String, String), Note>>>,
+    records: Arc<Mutex<BTreeMap<(String, String), JournalRecord>>>,
     broken: Arc<std::sync::atomic::AtomicBool>,
 }
 
@@ -170,18 +169,18 @@ impl Disk {
     }
 }
 
-impl Sink for Disk {
-    async fn save(&self, note: Note) -> Result<(), Error> {
+impl Journal for Disk {
+    async fn save(&self, record: JournalRecord) -> Result<(), Error> {
         self.check()?;
-        let key = (note.feature.clone(), note.key.clone());
-        self.notes.lock().unwrap().insert(key, note);
+        let key = (record.feature.clone(), record.key.clone());
+        self.records.lock().unwrap().insert(key, record);
         Ok(())
     }
 
-    async fn load(&self, feature: &'static str) -> Result<Vec<Note>, Error> {
+    async fn load(&self, feature: &'static str) -> Result<Vec<JournalRecord>, Error> {
         self.check()?;
-        let notes = self.notes.lock().unwrap();
-        Ok(notes.values().filter(|note| note.feature == feature).cloned().collect())
+        let records = self.records.lock().unwrap();
+        Ok(records.values().filter(|record| record.feature == feature).cloned().collect())
     }
 }
 

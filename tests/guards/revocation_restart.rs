@@ -10,7 +10,7 @@ use super::{Disk, Instance, in_an_hour, support::RedisServer};
 async fn a_restart_in_the_outage_with_the_sink_forgets_nothing() {
     let server = RedisServer::builder().persistent(true).start().await;
     let disk = Disk::default();
-    let a = Instance::with_sink(&server.url(), &disk).await.ready().await;
+    let a = Instance::with_journal(&server.url(), &disk).await.ready().await;
     let b = Instance::at(&server.url()).ready().await;
     let _ = a.revocations.revoke("before", in_an_hour()).await.unwrap();
     server.kill();
@@ -21,7 +21,7 @@ async fn a_restart_in_the_outage_with_the_sink_forgets_nothing() {
     assert_eq!(told, Propagation::Pending);
     a.stop().await;
 
-    let a = Instance::with_sink(&server.url(), &disk).await;
+    let a = Instance::with_journal(&server.url(), &disk).await;
     assert_eq!(a.verdict(&Token::new("before")).await, Verdict::Revoked);
     assert_eq!(a.verdict(&Token::new("during")).await, Verdict::Revoked);
     assert_eq!(a.verdict(&Token::new("hers").of("alice")).await, Verdict::Revoked);
@@ -59,7 +59,7 @@ async fn a_restart_in_the_outage_without_a_sink_refuses_all_until_redis_is_back(
 async fn a_broken_sink_is_said_where_nothing_else_has_it() {
     let server = RedisServer::start().await;
     let disk = Disk::default();
-    let a = Instance::with_sink(&server.url(), &disk).await.ready().await;
+    let a = Instance::with_journal(&server.url(), &disk).await.ready().await;
     disk.break_down();
     let told = a.revocations.revoke("one", in_an_hour()).await.unwrap();
     assert_eq!(told, Propagation::Propagated, "Redis has it");

@@ -6,8 +6,10 @@ use std::{
 };
 
 use evenkeel::{
-    config::HealthConfig,
-    health::{Answer as ProbeAnswer, Ask, Details, Fault, FaultClass, HealthMonitor, Probe, State},
+    health::{
+        Answer as ProbeAnswer, Ask, Details, Fault, FaultClass, HealthConfig, HealthMonitor, Probe,
+        State,
+    },
     health_router::HealthRouter,
     telemetry::Metrics,
     testing,

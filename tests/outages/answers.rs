@@ -94,7 +94,7 @@ async fn the_value_or_a_default() {
     world.server.kill();
     world.reaches(State::Disconnected).await;
     let found = world.redis.query_or::<Option<i32>>(&get, Some(0)).await.unwrap();
-    assert_eq!((found.value, found.source), (Some(0), Source::Default));
+    assert_eq!((found.value, found.source), (Some(0), Source::Fallback));
     assert!(world.monitor().uses_fallback());
     let error = world.redis.query::<Option<i32>>(&get).await.unwrap_err();
     assert_eq!((error.kind(), error.is_unavailable()), (ErrorKind::Unavailable, true));

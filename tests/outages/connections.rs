@@ -99,7 +99,7 @@ async fn one_of_several_is_lost() {
 #[tokio::test]
 async fn no_connection_outlives_the_handle() {
     let server = RedisServer::start().await;
-    let config = evenkeel::config::RedisConfig::new(server.url().parse().unwrap());
+    let config = evenkeel::redis::RedisConfig::new(server.url().parse().unwrap());
     let redis = Redis::new(config).unwrap();
     assert!(redis.monitor().wait_available(LONG).await);
     let step = redis.on_recovery(Stage::Guards, "held", |_, _| async { Ok(()) });
@@ -108,7 +108,7 @@ async fn no_connection_outlives_the_handle() {
     assert!(eventually(LONG, || async { server.connected_clients().await == 0 }).await);
     drop(step);
 
-    let config = evenkeel::config::RedisConfig::new(server.url().parse().unwrap());
+    let config = evenkeel::redis::RedisConfig::new(server.url().parse().unwrap());
     let redis = Redis::new(config).unwrap();
     assert!(redis.monitor().wait_available(LONG).await);
     redis.shutdown().await;
@@ -150,7 +150,7 @@ async fn a_pool_that_the_application_has() {
     let pool = evenkeel::redis::deadpool_redis::Config::from_url(proxy.url())
         .create_pool(Some(evenkeel::redis::deadpool_redis::Runtime::Tokio1))
         .unwrap();
-    let config = evenkeel::config::RedisConfig::new(proxy.url().parse().unwrap())
+    let config = evenkeel::redis::RedisConfig::new(proxy.url().parse().unwrap())
         .with_health(crate::world::health());
     let redis = Redis::with_pool(pool.clone(), config).unwrap();
     let monitor = redis.monitor();

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use evenkeel::{
-    config::{RedisConfig, RedisUrl},
     health::{Backoff, State},
+    redis::{RedisConfig, RedisUrl},
 };
 
 use crate::{

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use axum::Router;
 use evenkeel::{
-    config::{HealthConfig, RedisConfig},
-    health::{HealthMonitor, State, Transition, Transitions},
-    redis::Redis,
+    health::{HealthConfig, HealthMonitor, State, Transition, Transitions},
+    redis::{Redis, RedisConfig},
     telemetry::Metrics,
 };
 

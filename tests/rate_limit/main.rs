@@ -17,10 +17,9 @@ mod stacks;
 use std::time::{Duration, Instant};
 
 use evenkeel::{
-    config::{HealthConfig, RedisConfig},
-    health::Backoff,
+    health::{Backoff, HealthConfig},
     health_router::HealthRouter,
-    redis::Redis,
+    redis::{Redis, RedisConfig},
     store::rate::{Policy, Quota, RateLimiter, Subject, Verdict},
     telemetry::Metrics,
 };

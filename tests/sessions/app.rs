@@ -9,10 +9,9 @@ use axum::{
     routing::get,
 };
 use evenkeel::{
-    config::RedisConfig,
     health::{Backoff, HealthMonitor, State},
     layer::{FreshSession, Session, SessionError, SessionLayer},
-    redis::Redis,
+    redis::{Redis, RedisConfig},
     store::session::{SessionKeys, SessionStore},
     telemetry::Metrics,
 };

@@ -3,10 +3,9 @@
 use std::{error::Error as _, fmt::Write, time::Duration};
 
 use evenkeel::{
-    config::{HealthConfig, RedisConfig, RedisUrl},
-    health::Backoff,
+    health::{Backoff, HealthConfig},
     health_router::HealthRouter,
-    redis::Redis,
+    redis::{Redis, RedisConfig, RedisUrl},
     telemetry::Metrics,
 };
 use http_body_util::{BodyExt, Full};

@@ -7,8 +7,7 @@ use std::sync::{
 use std::time::Duration;
 
 use crate::{
-    config::HealthConfig,
-    health::{Answer, Ask, Fault, FaultClass, HealthMonitor, Probe},
+    health::{Answer, Ask, Fault, FaultClass, HealthConfig, HealthMonitor, Probe},
     telemetry::Metrics,
 };
 

@@ -38,10 +38,10 @@
 //! here: against n instances an attacker has n times the threshold at most.
 
 mod answer;
+mod journal;
 mod law;
 mod memory;
 mod meter;
-mod notes;
 mod policy;
 mod recovery;
 mod redis;

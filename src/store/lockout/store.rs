@@ -7,11 +7,10 @@ use std::{
 };
 
 use super::{
-    Attempt, LockoutPolicy, Standing, Verdict,
+    Attempt, LockoutPolicy, Standing, Verdict, journal,
     law::{Change, Told},
     memory::Floor,
     meter::Meter,
-    notes,
     policy::millis,
     redis::Remote,
 };
@@ -19,7 +18,7 @@ use crate::{
     Error, ErrorKind, Served,
     health::{Registration, Stage},
     redis::Redis,
-    store::{Sink, rate::Subject, sink::DynSink, switch::Switch},
+    store::{Journal, journal::DynJournal, rate::Subject, switch::Switch},
 };
 
 /// Subjects that memory keeps, unless set.
@@ -43,7 +42,7 @@ pub(super) struct Inner {
     pub(super) pushing: AtomicBool,
     switch: Switch,
     name: String,
-    sink: Option<Box<dyn DynSink>>,
+    journal: Option<Box<dyn DynJournal>>,
 }
 
 impl Lockout {
@@ -79,17 +78,17 @@ impl Lockout {
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new), and when the sink cannot be read.
-    pub async fn with_sink(
+    /// As [`new`](Self::new), and when the journal cannot be read.
+    pub async fn with_journal(
         redis: &Redis,
         name: &str,
         policy: LockoutPolicy,
-        sink: impl Sink,
+        journal: impl Journal,
     ) -> Result<Self, Error> {
-        let saved = sink.load(notes::FEATURE).await?;
-        let lockout = Self::start(redis, name, policy, BOUND, Some(Box::new(sink)))?;
+        let saved = journal.load(journal::FEATURE).await?;
+        let lockout = Self::start(redis, name, policy, BOUND, Some(Box::new(journal)))?;
         let floor = &lockout.inner.floor;
-        for (subject, state) in notes::read(name, &saved, floor.now()) {
+        for (subject, state) in journal::read(name, &saved, floor.now()) {
             floor.judge(&subject, &Change::Merge(state));
         }
         Ok(lockout)
@@ -100,7 +99,7 @@ impl Lockout {
         name: &str,
         policy: LockoutPolicy,
         bound: usize,
-        sink: Option<Box<dyn DynSink>>,
+        journal: Option<Box<dyn DynJournal>>,
     ) -> Result<Self, Error> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         if !(1..=64).contains(&name.len()) || !name.bytes().all(plain) {
@@ -117,7 +116,7 @@ impl Lockout {
             pushing: AtomicBool::new(false),
             switch: Switch::new(redis, "lockout"),
             name: name.to_owned(),
-            sink,
+            journal,
         });
         let weak = Arc::downgrade(&inner);
         let step = redis.on_recovery(Stage::Counters, "lockout", move |connection, recovery| {
@@ -295,8 +294,8 @@ impl Inner {
     }
 
     async fn save(&self, subject: &str, until: SystemTime, strikes: u32) -> Result<(), Error> {
-        let Some(sink) = &self.sink else { return Ok(()) };
-        let saved = sink.save(notes::write(&self.name, subject, until, strikes)).await;
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let saved = journal.save(journal::write(&self.name, subject, until, strikes)).await;
         saved.inspect_err(|error| tracing::warn!(%error, "a lock was not saved"))
     }
 }

@@ -9,7 +9,7 @@ use crate::Source;
 pub enum Propagation {
     /// Redis, and so every instance.
     Propagated,
-    /// This instance, and its [`Sink`](crate::store::Sink) if it has one. It is pushed to Redis before Redis counts as available again.
+    /// This instance, and its [`Journal`](crate::store::Journal) if it has one. It is pushed to Redis before Redis counts as available again.
     Pending,
 }
 

@@ -13,10 +13,9 @@ use tokio::sync::Notify;
 use super::{
     Decision, Policy, Propagation, Token, Verdict,
     clock::{Clock, Until, seconds_up},
-    law,
+    journal, law,
     memory::{Kept, Table},
     meter::Meter,
-    notes,
     redis::{Cursor, Remote},
     shard::{Entry, PENDING},
     token::Digest,
@@ -24,7 +23,7 @@ use super::{
 use crate::{
     Error, Source,
     redis::Redis,
-    store::{sink::DynSink, switch::Switch},
+    store::{journal::DynJournal, switch::Switch},
 };
 
 pub(super) struct Inner {
@@ -40,7 +39,7 @@ pub(super) struct Inner {
     /// What Redis knows is known here, or was when the outage began.
     pub(super) in_step: AtomicBool,
     pub(super) switch: Switch,
-    pub(super) sink: Option<Box<dyn DynSink>>,
+    pub(super) journal: Option<Box<dyn DynJournal>>,
     pub(super) policy: Policy,
     pub(super) token_life: Duration,
 }
@@ -98,8 +97,8 @@ impl Inner {
     }
 
     async fn save(&self, entry: Entry) -> Result<(), Error> {
-        match &self.sink {
-            Some(sink) => sink.save(notes::write(entry)).await,
+        match &self.journal {
+            Some(journal) => journal.save(journal::write(entry)).await,
             None => Ok(()),
         }
     }

@@ -34,7 +34,7 @@
 //! | known to be revoked | refused |
 //! | not known, this instance was in step when the outage began | [clear](Verdict::Clear) |
 //! | not known, and it was not in step (it started during the outage) | [unknown](Verdict::Unknown): the [`Policy`] decides |
-//! | a new revocation | holds here at once, on disk with a [`Sink`](crate::store::Sink), everywhere after the outage: [`Propagation::Pending`] |
+//! | a new revocation | holds here at once, on disk with a [`Journal`](crate::store::Journal), everywhere after the outage: [`Propagation::Pending`] |
 //!
 //! What another instance revokes during an outage cannot be known here before it ends. When Redis is back, what is
 //! pending is pushed before Redis counts as available; when it lost data, everything known here is.
@@ -43,10 +43,10 @@ mod answer;
 mod clock;
 mod config;
 mod inner;
+mod journal;
 mod law;
 mod memory;
 mod meter;
-mod notes;
 mod recovery;
 mod redis;
 mod shard;

@@ -15,10 +15,9 @@ use super::{
     Decision, Propagation, RevocationConfig, Token, Verdict,
     clock::{Clock, millis},
     inner::Inner,
-    law,
+    journal, law,
     memory::Table,
     meter::Meter,
-    notes,
     redis::Remote,
     shard::Entry,
     sync,
@@ -28,7 +27,7 @@ use crate::{
     Error, ErrorKind, Source,
     health::{HealthMonitor, Registration, Stage},
     redis::Redis,
-    store::{Sink, sink::DynSink, switch::Switch},
+    store::{Journal, journal::DynJournal, switch::Switch},
 };
 
 /// The longest life of a revocation.
@@ -69,24 +68,24 @@ impl Revocations {
     ///
     /// # Errors
     ///
-    /// The sink could not be read: without it, what was revoked before the start would be accepted.
+    /// The journal could not be read: without it, what was revoked before the start would be accepted.
     ///
     /// # Panics
     ///
     /// As [`new`](Self::new).
-    pub async fn with_sink(
+    pub async fn with_journal(
         redis: &Redis,
         config: RevocationConfig,
-        sink: impl Sink,
+        journal: impl Journal,
     ) -> Result<Self, Error> {
-        let notes = sink.load(notes::FEATURE).await?;
-        Ok(Self::start(redis, config, Some(Box::new(sink)), notes::read(&notes)))
+        let notes = journal.load(journal::FEATURE).await?;
+        Ok(Self::start(redis, config, Some(Box::new(journal)), journal::read(&notes)))
     }
 
     fn start(
         redis: &Redis,
         config: RevocationConfig,
-        sink: Option<Box<dyn DynSink>>,
+        journal: Option<Box<dyn DynJournal>>,
         known: Vec<Entry>,
     ) -> Self {
         let inner = Arc::new(Inner {
@@ -100,7 +99,7 @@ impl Revocations {
             cursor: Mutex::default(),
             in_step: AtomicBool::new(false),
             switch: Switch::new(redis, "revocation"),
-            sink,
+            journal,
             policy: config.policy,
             token_life: config.token_life,
         });
@@ -128,7 +127,7 @@ impl Revocations {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for an id that is empty or over 64 KiB, and for an expiry beyond a century. Any error of the [`Sink`] while Redis
+    /// [`ErrorKind::Invalid`] for an id that is empty or over 64 KiB, and for an expiry beyond a century. Any error of the [`Journal`] while Redis
     /// is away; the token is revoked here even then.
     ///
     /// # When Redis is down

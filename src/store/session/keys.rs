@@ -11,7 +11,7 @@ use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use hkdf::Hkdf;
 use sha2::Sha256;
 
-use crate::{Error, config::raw};
+use crate::{Error, env::raw};
 
 const KEY_LEN: usize = 32;
 /// The shortest secret, in bytes.

@@ -1,32 +1,32 @@
-//! Revocations as notes for the sink.
+//! Revocations as records for the journal.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{clock::Until, shard::Entry, token::Digest};
-use crate::store::Note;
+use crate::store::JournalRecord;
 
 pub(super) const FEATURE: &str = "revocation";
 
-pub(super) fn write(entry: Entry) -> Note {
+pub(super) fn write(entry: Entry) -> JournalRecord {
     let key = format!("{:032x}", u128::from_be_bytes(*entry.digest.as_bytes()));
     let until = entry.until.unix();
     let value = format!("{until}:{}", entry.cut_off);
-    Note::new(FEATURE, key, value, UNIX_EPOCH + Duration::from_secs(until))
+    JournalRecord::new(FEATURE, key, value, UNIX_EPOCH + Duration::from_secs(until))
 }
 
 /// What is not readable is said, and left out.
-pub(super) fn read(notes: &[Note]) -> Vec<Entry> {
-    let entries: Vec<_> = notes.iter().filter_map(read_one).collect();
-    let unreadable = notes.len() - entries.len();
+pub(super) fn read(records: &[JournalRecord]) -> Vec<Entry> {
+    let entries: Vec<_> = records.iter().filter_map(read_one).collect();
+    let unreadable = records.len() - entries.len();
     if unreadable > 0 {
         tracing::error!(unreadable, "some saved revocations cannot be read");
     }
     entries
 }
 
-fn read_one(note: &Note) -> Option<Entry> {
-    let digest = u128::from_str_radix(&note.key, 16).ok()?.to_be_bytes();
-    let (until, cut_off) = note.value.split_once(':')?;
+fn read_one(record: &JournalRecord) -> Option<Entry> {
+    let digest = u128::from_str_radix(&record.key, 16).ok()?.to_be_bytes();
+    let (until, cut_off) = record.value.split_once(':')?;
     Some(Entry {
         digest: Digest::from_bytes(digest),
         until: Until::from_unix(until.parse().ok()?),
@@ -52,9 +52,9 @@ mod tests {
                 cut_off: 1_800_000_000_123,
             },
         ];
-        let mut notes: Vec<_> = entries.into_iter().map(write).collect();
-        notes.push(Note::new(FEATURE, "no digest", "1:2", UNIX_EPOCH));
-        notes.push(Note::new(FEATURE, "ff", "12", UNIX_EPOCH));
-        assert_eq!(read(&notes), entries);
+        let mut records: Vec<_> = entries.into_iter().map(write).collect();
+        records.push(JournalRecord::new(FEATURE, "no digest", "1:2", UNIX_EPOCH));
+        records.push(JournalRecord::new(FEATURE, "ff", "12", UNIX_EPOCH));
+        assert_eq!(read(&records), entries);
     }
 }

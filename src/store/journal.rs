@@ -7,7 +7,7 @@ use crate::Error;
 /// Something to be kept until it expires. Later ones replace earlier ones of the same feature and key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Note {
+pub struct JournalRecord {
     /// Whose it is: `revocation`, `lockout`.
     pub feature: String,
     /// What it is about: printable ASCII, seldom over 100 bytes.
@@ -18,8 +18,8 @@ pub struct Note {
     pub until: SystemTime,
 }
 
-impl Note {
-    /// A note, for a [`Sink`] that gives back what it has kept.
+impl JournalRecord {
+    /// A record, for a [`Journal`] that gives back what it has kept.
     pub fn new(
         feature: impl Into<String>,
         key: impl Into<String>,
@@ -32,27 +32,27 @@ impl Note {
 
 /// Keeps what guards on disk: a table in the application's database, a file.
 ///
-/// A process that restarts while Redis is away knows nothing; with a sink it knows what it was told before. Notes hold
+/// A process that restarts while Redis is away knows nothing; with a journal it knows what it was told before. Records hold
 /// hashes, no ids or names.
 ///
 /// ```
 /// use std::{collections::BTreeMap, sync::Mutex};
-/// use evenkeel::{Error, store::{Note, Sink}};
+/// use evenkeel::{Error, store::{JournalRecord, Journal}};
 ///
 /// /// For a test: it does not outlive the process.
 /// #[derive(Default)]
-/// struct Kept(Mutex<BTreeMap<(String, String), Note>>);
+/// struct Kept(Mutex<BTreeMap<(String, String), JournalRecord>>);
 ///
-/// impl Sink for Kept {
-///     async fn save(&self, note: Note) -> Result<(), Error> {
-///         let key = (note.feature.clone(), note.key.clone());
-///         self.0.lock().unwrap().insert(key, note);
+/// impl Journal for Kept {
+///     async fn save(&self, record: JournalRecord) -> Result<(), Error> {
+///         let key = (record.feature.clone(), record.key.clone());
+///         self.0.lock().unwrap().insert(key, record);
 ///         Ok(())
 ///     }
 ///
-///     async fn load(&self, feature: &'static str) -> Result<Vec<Note>, Error> {
+///     async fn load(&self, feature: &'static str) -> Result<Vec<JournalRecord>, Error> {
 ///         let kept = self.0.lock().unwrap();
-///         Ok(kept.values().filter(|note| note.feature == feature).cloned().collect())
+///         Ok(kept.values().filter(|record| record.feature == feature).cloned().collect())
 ///     }
 /// }
 /// ```
@@ -60,31 +60,34 @@ impl Note {
 /// # When Redis is down
 ///
 /// That is what it is for. It must not need Redis itself.
-pub trait Sink: Send + Sync + 'static {
-    /// Keeps `note` until it expires. Returns when it is safe.
+pub trait Journal: Send + Sync + 'static {
+    /// Keeps `record` until it expires. Returns when it is safe.
     ///
     /// # Errors
     ///
     /// It could not be kept. Whoever called is told where nothing else has it.
-    fn save(&self, note: Note) -> impl Future<Output = Result<(), Error>> + Send;
+    fn save(&self, record: JournalRecord) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Everything of this feature that has not expired, in any order.
     ///
     /// # Errors
     ///
     /// It could not be read.
-    fn load(&self, feature: &'static str) -> impl Future<Output = Result<Vec<Note>, Error>> + Send;
+    fn load(
+        &self,
+        feature: &'static str,
+    ) -> impl Future<Output = Result<Vec<JournalRecord>, Error>> + Send;
 }
 
 type Saving<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
 
-/// [`Sink`] behind a pointer.
-pub(crate) trait DynSink: Send + Sync + 'static {
-    fn save(&self, note: Note) -> Saving<'_>;
+/// [`Journal`] behind a pointer.
+pub(crate) trait DynJournal: Send + Sync + 'static {
+    fn save(&self, record: JournalRecord) -> Saving<'_>;
 }
 
-impl<S: Sink> DynSink for S {
-    fn save(&self, note: Note) -> Saving<'_> {
-        Box::pin(Sink::save(self, note))
+impl<J: Journal> DynJournal for J {
+    fn save(&self, record: JournalRecord) -> Saving<'_> {
+        Box::pin(Journal::save(self, record))
     }
 }

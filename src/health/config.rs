@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::health::{Backoff, Rules};
+use super::{Backoff, policy::Rules};
 
 /// How a [`HealthMonitor`](crate::health::HealthMonitor) watches. The defaults are made for Redis in the same data centre.
 ///
 /// ```
 /// use std::time::Duration;
-/// use evenkeel::config::HealthConfig;
+/// use evenkeel::health::HealthConfig;
 ///
 /// let config = HealthConfig::new("redis").with_op_timeout(Duration::from_millis(50));
 /// assert_eq!(config.op_timeout(), Duration::from_millis(50));

@@ -39,7 +39,7 @@ impl Topology {
 /// | `redis-cluster://[user:password@]host[:port],…` | feature `cluster` |
 ///
 /// ```
-/// use evenkeel::config::RedisUrl;
+/// use evenkeel::redis::RedisUrl;
 ///
 /// let url: RedisUrl = "redis://:secret@cache.internal/2".parse()?;
 /// assert_eq!(url.to_string(), "redis://cache.internal:6379/2");

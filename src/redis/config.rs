@@ -2,8 +2,13 @@
 
 use std::{fmt, time::Duration};
 
-use super::{HealthConfig, RedisUrl, env::raw, parse_duration, url, var, var_with};
-use crate::{Error, health::Backoff, telemetry::Metrics};
+use super::url::{self, RedisUrl};
+use crate::{
+    Error,
+    env::{self, raw, var, var_with},
+    health::{Backoff, HealthConfig},
+    telemetry::Metrics,
+};
 
 const DURATION: &str = "a duration of at least 1ms, such as 250ms, 5s or 1m";
 
@@ -11,7 +16,7 @@ const DURATION: &str = "a duration of at least 1ms, such as 250ms, 5s or 1m";
 ///
 /// ```
 /// use std::time::Duration;
-/// use evenkeel::config::RedisConfig;
+/// use evenkeel::redis::RedisConfig;
 ///
 /// let config = RedisConfig::new("redis://127.0.0.1:6379".parse()?)
 ///     .with_namespace("shop")
@@ -200,7 +205,7 @@ fn namespace(text: &str) -> Option<String> {
 }
 
 fn positive_duration(text: &str) -> Option<Duration> {
-    parse_duration(text).filter(|duration| *duration >= Duration::from_millis(1))
+    env::duration(text).filter(|duration| *duration >= Duration::from_millis(1))
 }
 
 fn backoff(text: &str) -> Option<Backoff> {
