@@ -13,6 +13,7 @@ mod memory;
 #[path = "support/rounds.rs"]
 mod rounds;
 #[path = "../tests/support/mod.rs"]
+#[allow(dead_code, unused_imports)]
 mod support;
 
 use std::time::{Duration, SystemTime};

@@ -12,6 +12,7 @@ mod redis;
 #[path = "support/rounds.rs"]
 mod rounds;
 #[path = "../tests/support/mod.rs"]
+#[allow(dead_code, unused_imports)]
 mod support;
 
 fn main() {

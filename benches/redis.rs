@@ -5,6 +5,7 @@
 #[path = "support/rounds.rs"]
 mod rounds;
 #[path = "../tests/support/mod.rs"]
+#[allow(dead_code, unused_imports)]
 mod support;
 
 use std::time::Duration;

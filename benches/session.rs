@@ -11,6 +11,7 @@ mod rounds;
 #[path = "session/stored.rs"]
 mod stored;
 #[path = "../tests/support/mod.rs"]
+#[allow(dead_code, unused_imports)]
 mod support;
 
 use std::{convert::Infallible, hint::black_box, time::Duration};

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 #![cfg(target_os = "linux")]
 
+#[allow(dead_code, unused_imports)]
 mod support;
 
 use std::time::Duration;

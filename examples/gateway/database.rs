@@ -5,7 +5,7 @@ use std::path::Path;
 use evenkeel::{Error, ErrorKind};
 use tokio_rusqlite::{Connection, rusqlite};
 
-use crate::guards_table;
+use super::guards_table;
 
 /// Cheap to clone; work waits in one queue for the one connection.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ use evenkeel::{
 };
 use tokio_rusqlite::rusqlite::{self, params};
 
-use crate::database::Database;
+use super::database::Database;
 
 pub(crate) const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS guards (
     feature TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, until INTEGER NOT NULL,

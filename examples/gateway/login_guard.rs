@@ -18,7 +18,7 @@ use evenkeel::{
 };
 use serde_json::json;
 
-use crate::database::Database;
+use super::database::Database;
 
 const WRONG_ONES: u32 = 5;
 const WINDOW: Duration = Duration::from_secs(15 * 60);

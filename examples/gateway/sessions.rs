@@ -11,7 +11,7 @@ use evenkeel::layer::{Session, SessionError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::login_guard::LoginGuard;
+use super::login_guard::LoginGuard;
 
 /// What may travel with the client, and so is there in an outage.
 pub(crate) const STATELESS_KEYS: [&str; 1] = [VISITS];

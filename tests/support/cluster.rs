@@ -8,20 +8,20 @@ const SLOTS: u32 = 16_384;
 
 /// Masters that share the slots; no replicas. Needs Redis 7.
 #[derive(Debug)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// The nodes, in the order of their slots.
-    pub nodes: Vec<RedisServer>,
+    pub(crate) nodes: Vec<RedisServer>,
     bus_ports: Vec<Port>,
 }
 
 impl Cluster {
     /// Starts a cluster of this many masters and waits until all of them call it ok.
-    pub async fn start(nodes: usize) -> Cluster {
+    pub(crate) async fn start(nodes: usize) -> Cluster {
         Cluster::start_with(nodes, |builder| builder).await
     }
 
     /// [`start`](Self::start), with further settings for every node.
-    pub async fn start_with(
+    pub(crate) async fn start_with(
         count: usize,
         settings: impl Fn(RedisServerBuilder) -> RedisServerBuilder,
     ) -> Cluster {
@@ -47,7 +47,7 @@ impl Cluster {
     }
 
     /// The nodes' addresses.
-    pub fn urls(&self) -> Vec<String> {
+    pub(crate) fn urls(&self) -> Vec<String> {
         self.nodes.iter().map(RedisServer::url).collect()
     }
 

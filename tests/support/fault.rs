@@ -6,7 +6,7 @@ use std::time::Duration;
 /// too, unless it says otherwise. A fault that holds bytes back delivers them when it ends, as TCP
 /// does after a network outage.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Everything passes.
     Pass,
     /// Nothing listens (connects get ECONNREFUSED); open connections are reset.
@@ -54,12 +54,12 @@ pub enum Fault {
 
 impl Fault {
     /// The server's -LOADING, for every command.
-    pub fn loading() -> Fault {
+    pub(crate) fn loading() -> Fault {
         Fault::ErrorReply("LOADING Redis is loading the dataset in memory".into())
     }
 
     /// [`Fault::LoseNextAnswer`] for this command.
-    pub fn lose_answer_to(command: &str) -> Fault {
+    pub(crate) fn lose_answer_to(command: &str) -> Fault {
         Fault::LoseNextAnswer(Some(command.into()))
     }
 

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a server is started with.
 #[derive(Debug, Clone, Default)]
-pub struct RedisServerBuilder {
+pub(crate) struct RedisServerBuilder {
     pub(super) args: Vec<(String, String)>,
     pub(super) persistent: bool,
     pub(super) password: Option<String>,
@@ -32,28 +32,28 @@ pub struct RedisServerBuilder {
 impl RedisServerBuilder {
     /// Adds a line of configuration, such as `("maxmemory", "2mb")`.
     #[must_use]
-    pub fn arg(mut self, name: &str, value: impl ToString) -> Self {
+    pub(crate) fn arg(mut self, name: &str, value: impl ToString) -> Self {
         self.args.push((name.into(), value.to_string()));
         self
     }
 
     /// Keeps data over `restart` and `kill` (an append-only file). Default: nothing is kept.
     #[must_use]
-    pub fn persistent(mut self, persistent: bool) -> Self {
+    pub(crate) fn persistent(mut self, persistent: bool) -> Self {
         self.persistent = persistent;
         self
     }
 
     /// Asks clients for this password. Default: none.
     #[must_use]
-    pub fn password(mut self, password: &str) -> Self {
+    pub(crate) fn password(mut self, password: &str) -> Self {
         self.password = Some(password.into());
         self
     }
 
     /// Listens on this port. Default: a free one.
     #[must_use]
-    pub fn port(mut self, port: u16) -> Self {
+    pub(crate) fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
         self
     }
@@ -64,7 +64,7 @@ impl RedisServerBuilder {
     /// # Panics
     ///
     /// When there is no server program or it does not start; the message holds its log.
-    pub async fn start(self) -> RedisServer {
+    pub(crate) async fn start(self) -> RedisServer {
         let dir = TempDir::with_prefix("evenkeel-redis-").expect("a temporary directory");
         if let Some(lines) = &self.sentinel {
             std::fs::write(dir.path().join("sentinel.conf"), lines).expect("sentinel.conf");

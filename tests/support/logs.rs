@@ -15,12 +15,12 @@ const CRATE: &str = "evenkeel";
 
 /// One event.
 #[derive(Debug, Clone)]
-pub struct LogLine {
-    pub level: Level,
-    pub target: String,
-    pub message: String,
+pub(crate) struct LogLine {
+    pub(crate) level: Level,
+    pub(crate) target: String,
+    pub(crate) message: String,
     /// The other fields, as `name=value` separated by blanks.
-    pub fields: String,
+    pub(crate) fields: String,
 }
 
 type Lines = Arc<Mutex<Vec<LogLine>>>;
@@ -29,14 +29,14 @@ type Lines = Arc<Mutex<Vec<LogLine>>>;
 /// runs on; so tests that run side by side, each on a runtime of its own, do not see each other's
 /// lines. (Outside a runtime: what is logged on the thread that started it.) Ends on drop.
 #[derive(Debug)]
-pub struct LogCapture {
+pub(crate) struct LogCapture {
     place: Place,
     lines: Lines,
 }
 
 impl LogCapture {
     /// Starts to collect; one at a time for each runtime.
-    pub fn start() -> LogCapture {
+    pub(crate) fn start() -> LogCapture {
         static INSTALLED: OnceLock<()> = OnceLock::new();
         INSTALLED.get_or_init(|| {
             let subscriber = tracing_subscriber::registry().with(Collector);
@@ -49,28 +49,28 @@ impl LogCapture {
     }
 
     /// Every line so far.
-    pub fn lines(&self) -> Vec<LogLine> {
+    pub(crate) fn lines(&self) -> Vec<LogLine> {
         self.lines.lock().unwrap().clone()
     }
 
     /// The lines of this level and of graver ones.
-    pub fn at_least(&self, level: Level) -> Vec<LogLine> {
+    pub(crate) fn at_least(&self, level: Level) -> Vec<LogLine> {
         // For tracing, the graver level is the smaller one.
         self.lines().into_iter().filter(|line| line.level <= level).collect()
     }
 
     /// How many lines an operator sees: INFO, WARN and ERROR.
-    pub fn count_info(&self) -> usize {
+    pub(crate) fn count_info(&self) -> usize {
         self.at_least(Level::INFO).len()
     }
 
     /// Whether any line, message or fields, holds this text (a password, say).
-    pub fn contains(&self, text: &str) -> bool {
+    pub(crate) fn contains(&self, text: &str) -> bool {
         self.lines().iter().any(|line| line.message.contains(text) || line.fields.contains(text))
     }
 
     /// Forgets the lines so far.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.lines.lock().unwrap().clear();
     }
 }

@@ -1,7 +1,6 @@
 //! The test kit: real Redis servers, a proxy that breaks the wire on demand, and log capture.
 //!
-//! Each integration test includes it with `mod support;` and uses the part that it needs.
-#![allow(dead_code, unused_imports, unreachable_pub)]
+//! The integration tests of `tests/it` include it once; `tests/resources.rs` and the benchmarks use a part of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![forbid(unsafe_code)]
 
@@ -18,13 +17,12 @@ mod sentinel;
 mod server;
 mod wait;
 
-pub use cluster::Cluster;
-pub use fault::Fault;
-pub use launch::RedisServerBuilder;
-pub use logs::{LogCapture, LogLine};
-pub use ports::{Port, free_port};
-pub use proxy::FaultProxy;
-pub use resp::{Frame, Framer};
-pub use sentinel::Sentinel;
-pub use server::{Dump, RedisServer};
-pub use wait::eventually;
+pub(crate) use cluster::Cluster;
+pub(crate) use fault::Fault;
+pub(crate) use logs::LogCapture;
+pub(crate) use ports::{Port, free_port};
+pub(crate) use proxy::FaultProxy;
+pub(crate) use resp::{Frame, Framer};
+pub(crate) use sentinel::Sentinel;
+pub(crate) use server::RedisServer;
+pub(crate) use wait::eventually;

@@ -15,14 +15,14 @@ const COUNT: u16 = 15_000;
 
 /// A reserved port on 127.0.0.1; given back on drop.
 #[derive(Debug)]
-pub struct Port {
+pub(crate) struct Port {
     number: u16,
     _reservation: UdpSocket,
 }
 
 impl Port {
     /// Reserves a port that nothing listens on.
-    pub fn take() -> Port {
+    pub(crate) fn take() -> Port {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         // Spread over processes; within one, one after the other.
         let start = (std::process::id().wrapping_mul(997) % u32::from(COUNT)) as u16;
@@ -39,13 +39,13 @@ impl Port {
     }
 
     /// Reserves this very port, or `None` when another user of the kit has it.
-    pub fn reserve(number: u16) -> Option<Port> {
+    pub(crate) fn reserve(number: u16) -> Option<Port> {
         let _reservation = UdpSocket::bind((Ipv4Addr::LOCALHOST, number)).ok()?;
         Some(Port { number, _reservation })
     }
 
     /// The port's number.
-    pub fn number(&self) -> u16 {
+    pub(crate) fn number(&self) -> u16 {
         self.number
     }
 }
@@ -58,7 +58,7 @@ fn is_free(number: u16) -> bool {
 }
 
 /// A port on which nothing listens, and nothing of this kit will until the process ends.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let port = Port::take();
     let number = port.number();
     std::mem::forget(port);

@@ -12,7 +12,7 @@ const WATCHER: &str = "trap '' INT TERM HUP; read -r _; kill -9 \"$1\"; rm -rf \
 
 /// A running (or stopped, or dead) child; killed on drop.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     watcher: Child,
 }
@@ -20,7 +20,7 @@ pub struct Process {
 impl Process {
     /// Starts `command` without standard streams. `dir` is removed if the test process dies
     /// without dropping this.
-    pub fn spawn(mut command: Command, dir: &Path) -> std::io::Result<Process> {
+    pub(crate) fn spawn(mut command: Command, dir: &Path) -> std::io::Result<Process> {
         let mut child = silent(&mut command).stdin(Stdio::null()).spawn()?;
         let mut watcher = Command::new("sh");
         watcher.args(["-c", WATCHER, "watcher", &child.id().to_string()]).arg(dir);
@@ -35,12 +35,12 @@ impl Process {
     }
 
     /// Whether it has not exited (a frozen process is running).
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
     /// SIGSTOP; returns when the process has stopped.
-    pub fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.signal(Signal::STOP);
         // NOWAIT: an exit seen here is left for `Child` to collect.
         let seen = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
@@ -48,12 +48,12 @@ impl Process {
     }
 
     /// SIGCONT.
-    pub fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         self.signal(Signal::CONT);
     }
 
     /// Asks for a graceful end and waits for it; kills when it takes longer than `patience`.
-    pub async fn terminate(mut self, patience: Duration) -> Option<ExitStatus> {
+    pub(crate) async fn terminate(mut self, patience: Duration) -> Option<ExitStatus> {
         if self.is_running() {
             self.thaw();
             self.signal(Signal::TERM);

@@ -21,7 +21,7 @@ use super::server::RedisServer;
 ///
 /// It runs on the runtime that started it and ends, with all its connections, on drop.
 #[derive(Debug)]
-pub struct FaultProxy {
+pub(crate) struct FaultProxy {
     port: u16,
     shared: Arc<Shared>,
     acceptor: AbortHandle,
@@ -29,7 +29,7 @@ pub struct FaultProxy {
 
 impl FaultProxy {
     /// Starts a proxy that passes everything to `upstream`.
-    pub async fn start(upstream: SocketAddr) -> FaultProxy {
+    pub(crate) async fn start(upstream: SocketAddr) -> FaultProxy {
         let port = Port::take();
         let number = port.number();
         let listener = listen(number).await.expect("the proxy's reserved port");
@@ -39,13 +39,13 @@ impl FaultProxy {
     }
 
     /// Starts a proxy that passes everything to this server.
-    pub async fn in_front_of(server: &RedisServer) -> FaultProxy {
+    pub(crate) async fn in_front_of(server: &RedisServer) -> FaultProxy {
         FaultProxy::start(server.addr()).await
     }
 
     /// Changes the fault. On return it holds: the listening socket is closed or open again, and
     /// the connections that had to be reset are gone.
-    pub async fn set(&self, fault: Fault) {
+    pub(crate) async fn set(&self, fault: Fault) {
         let next = self.accepted() as u64;
         let resets = fault.resets();
         let mut change = 0;
@@ -66,49 +66,44 @@ impl FaultProxy {
     }
 
     /// The fault in force.
-    pub fn fault(&self) -> Fault {
+    pub(crate) fn fault(&self) -> Fault {
         self.shared.control.borrow().fault.clone()
     }
 
     /// Sends new connections to another address (as a name does that moved); old ones stay.
-    pub fn set_upstream(&self, upstream: SocketAddr) {
+    pub(crate) fn set_upstream(&self, upstream: SocketAddr) {
         self.shared.control.send_modify(|control| control.upstream = upstream);
     }
 
     /// Closes every open connection; new ones are welcome.
-    pub async fn cut_all(&self) {
+    pub(crate) async fn cut_all(&self) {
         let next = self.accepted() as u64;
         self.shared.control.send_modify(|control| control.closed_before = next);
         self.closed_before(next).await;
     }
 
     /// How many connections clients hold open now.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.shared.open.borrow().len()
     }
 
     /// How many connections were accepted in all.
-    pub fn accepted(&self) -> usize {
+    pub(crate) fn accepted(&self) -> usize {
         self.shared.accepted.lock().unwrap().len()
     }
 
     /// When each connection was accepted.
-    pub fn accept_times(&self) -> Vec<Instant> {
+    pub(crate) fn accept_times(&self) -> Vec<Instant> {
         self.shared.accepted.lock().unwrap().clone()
     }
 
     /// Where clients connect.
-    pub fn addr(&self) -> SocketAddr {
+    pub(crate) fn addr(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// The port of [`addr`](Self::addr).
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
     /// `redis://127.0.0.1:<port>/`
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://{}/", self.addr())
     }
 

@@ -4,21 +4,21 @@ use bytes::{Bytes, BytesMut};
 
 /// One whole request or answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
+pub(crate) struct Frame {
     /// Its bytes, as they came.
-    pub data: Bytes,
+    pub(crate) data: Bytes,
     /// `false` for bytes that are not RESP; they come as one piece, unsplit.
-    pub is_resp: bool,
+    pub(crate) is_resp: bool,
 }
 
 impl Frame {
     /// Whether this is a push message of RESP3, which answers no request.
-    pub fn is_push(&self) -> bool {
+    pub(crate) fn is_push(&self) -> bool {
         self.data.first() == Some(&b'>')
     }
 
     /// The command's name in upper case, when this is a request.
-    pub fn command(&self) -> Option<String> {
+    pub(crate) fn command(&self) -> Option<String> {
         let mut lines = self.data.split(|byte| *byte == b'\n');
         let first = lines.next()?;
         let word = match first.first()? {
@@ -31,7 +31,7 @@ impl Frame {
 
 /// Collects bytes and gives back whole frames.
 #[derive(Debug, Default)]
-pub struct Framer {
+pub(crate) struct Framer {
     buffer: BytesMut,
     /// How far into `buffer` the unfinished frame has been read.
     at: usize,
@@ -49,12 +49,12 @@ enum Step {
 
 impl Framer {
     /// Adds bytes.
-    pub fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
     /// The next whole frame, if there is one.
-    pub fn next_frame(&mut self) -> Option<Frame> {
+    pub(crate) fn next_frame(&mut self) -> Option<Frame> {
         if self.lost {
             return self.rest();
         }
@@ -77,7 +77,7 @@ impl Framer {
     }
 
     /// Whatever is left, whole or not (the stream has ended).
-    pub fn rest(&mut self) -> Option<Frame> {
+    pub(crate) fn rest(&mut self) -> Option<Frame> {
         let data = self.buffer.split().freeze();
         self.missing = 0;
         (!data.is_empty()).then_some(Frame { data, is_resp: false })

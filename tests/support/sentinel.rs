@@ -7,18 +7,18 @@ const NAME: &str = "mymaster";
 
 /// One sentinel (quorum 1), which takes a second to call the master down.
 #[derive(Debug)]
-pub struct Sentinel {
+pub(crate) struct Sentinel {
     /// The master at the start.
-    pub master: RedisServer,
+    pub(crate) master: RedisServer,
     /// Its replica at the start.
-    pub replica: RedisServer,
+    pub(crate) replica: RedisServer,
     /// The sentinel itself; `sentinel.url()` is where clients ask.
-    pub sentinel: RedisServer,
+    pub(crate) sentinel: RedisServer,
 }
 
 impl Sentinel {
     /// Starts the three and waits until the sentinel knows master and replica.
-    pub async fn start() -> Sentinel {
+    pub(crate) async fn start() -> Sentinel {
         let master = RedisServer::start().await;
         let replica = RedisServer::start().await;
         replica.replica_of(&master).await;
@@ -38,26 +38,26 @@ impl Sentinel {
     }
 
     /// The name of the master: `mymaster`.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         NAME
     }
 
     /// The port of the server that the sentinel calls master now.
-    pub async fn master_port(&self) -> Option<u16> {
+    pub(crate) async fn master_port(&self) -> Option<u16> {
         let ask = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME];
         let (_, port): (String, u16) = self.sentinel.query(&ask).await.ok()?;
         Some(port)
     }
 
     /// Asks the sentinel to make the replica master; returns when it calls it so.
-    pub async fn fail_over(&self) {
+    pub(crate) async fn fail_over(&self) {
         self.sentinel.cli(&["SENTINEL", "FAILOVER", NAME]).await.expect("SENTINEL FAILOVER");
         self.wait_for_failover().await;
     }
 
     /// Waits until the sentinel calls the replica master (after the master was killed or frozen)
     /// and the replica takes writes.
-    pub async fn wait_for_failover(&self) {
+    pub(crate) async fn wait_for_failover(&self) {
         self.sentinel
             .wait_until("the replica is master", || async {
                 let role = self.replica.info_field("replication", "role").await;

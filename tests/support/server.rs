@@ -21,7 +21,7 @@ const OWN_NAME: &str = "evenkeel-test-kit";
 
 /// A `redis-server` with its own port and directory; killed and removed on drop.
 #[derive(Debug)]
-pub struct RedisServer {
+pub(crate) struct RedisServer {
     settings: RedisServerBuilder,
     port: u16,
     process: Mutex<Option<Process>>,
@@ -31,16 +31,16 @@ pub struct RedisServer {
 
 /// A copy of a server's data, from [`RedisServer::save_dump`].
 #[derive(Debug, Clone)]
-pub struct Dump(Vec<u8>);
+pub(crate) struct Dump(Vec<u8>);
 
 impl RedisServer {
     /// Starts a server on a free port, with nothing kept on disk.
-    pub async fn start() -> RedisServer {
+    pub(crate) async fn start() -> RedisServer {
         RedisServer::builder().start().await
     }
 
     /// Settings for another kind of server.
-    pub fn builder() -> RedisServerBuilder {
+    pub(crate) fn builder() -> RedisServerBuilder {
         RedisServerBuilder::default()
     }
 
@@ -55,22 +55,22 @@ impl RedisServer {
     }
 
     /// Its port on 127.0.0.1; the same over all restarts.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Its address.
-    pub fn addr(&self) -> SocketAddr {
+    pub(crate) fn addr(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     /// `redis://127.0.0.1:<port>/`, without the password.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://{}/", self.addr())
     }
 
     /// `redis://:<password>@127.0.0.1:<port>/`
-    pub fn url_with_password(&self) -> String {
+    pub(crate) fn url_with_password(&self) -> String {
         match &self.settings.password {
             Some(password) => format!("redis://:{password}@{}/", self.addr()),
             None => self.url(),
@@ -78,34 +78,34 @@ impl RedisServer {
     }
 
     /// What the server has logged since it was last started.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("redis.log")).unwrap_or_default()
     }
 
     // --- its life ---
 
     /// Whether the process is there (frozen counts as running).
-    pub fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         self.process.lock().unwrap().as_mut().is_some_and(Process::is_running)
     }
 
     /// Stops the process as it stands (SIGSTOP): connects succeed, nothing answers.
-    pub fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.process.lock().unwrap().as_ref().expect("a running server").freeze();
     }
 
     /// Lets a frozen process go on.
-    pub fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         self.process.lock().unwrap().as_ref().expect("a running server").thaw();
     }
 
     /// SIGKILL; returns when the process is gone.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         drop(self.take_process());
     }
 
     /// Ends the process the graceful way; returns when it is gone.
-    pub async fn shutdown(&self) {
+    pub(crate) async fn shutdown(&self) {
         if let Some(process) = self.take_process() {
             process.terminate(PATIENCE).await;
         }
@@ -113,33 +113,33 @@ impl RedisServer {
 
     /// Starts it again (after ending it, if it runs) on the same port. A persistent server has its
     /// data back, another one is empty.
-    pub async fn restart(&self) {
+    pub(crate) async fn restart(&self) {
         self.shutdown().await;
         self.start_again(&[], Until::Serving).await;
     }
 
     /// [`restart`](Self::restart) that returns at the first answer, which may be -LOADING. (With
     /// the setting `key-load-delay`, in microseconds for each key, loading takes a while.)
-    pub async fn restart_loading(&self) {
+    pub(crate) async fn restart_loading(&self) {
         self.shutdown().await;
         self.start_again(&[], Until::Answering).await;
     }
 
     /// Starts it again without any data.
-    pub async fn restart_empty(&self) {
+    pub(crate) async fn restart_empty(&self) {
         self.kill();
         self.remove_data();
         self.start_again(&[], Until::Serving).await;
     }
 
     /// Copies the data as it is now.
-    pub async fn save_dump(&self) -> Dump {
+    pub(crate) async fn save_dump(&self) -> Dump {
         self.cli(&["SAVE"]).await.expect("SAVE");
         Dump(std::fs::read(self.dump_path()).expect("dump.rdb"))
     }
 
     /// Starts it again with the data of an earlier [`save_dump`](Self::save_dump).
-    pub async fn restart_from(&self, dump: &Dump) {
+    pub(crate) async fn restart_from(&self, dump: &Dump) {
         self.kill();
         self.remove_data();
         std::fs::write(self.dump_path(), &dump.0).expect("dump.rdb");
@@ -159,12 +159,12 @@ impl RedisServer {
     // --- what it says ---
 
     /// Sends one command over a connection of its own, with a timeout of its own.
-    pub async fn cli(&self, command: &[&str]) -> RedisResult<Value> {
+    pub(crate) async fn cli(&self, command: &[&str]) -> RedisResult<Value> {
         self.query(command).await
     }
 
     /// [`cli`](Self::cli), with the answer converted.
-    pub async fn query<T: FromRedisValue>(&self, command: &[&str]) -> RedisResult<T> {
+    pub(crate) async fn query<T: FromRedisValue>(&self, command: &[&str]) -> RedisResult<T> {
         let mut connection = self.connect().await?;
         // Refused while loading or without a password: then it goes without a name.
         let name = redis::cmd("CLIENT").arg("SETNAME").arg(OWN_NAME).to_owned();
@@ -173,7 +173,7 @@ impl RedisServer {
     }
 
     /// A plain connection of the `redis` crate that waits 10 s for anything.
-    pub async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+    pub(crate) async fn connect(&self) -> RedisResult<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE));
@@ -182,19 +182,19 @@ impl RedisServer {
     }
 
     /// `INFO <section>`.
-    pub async fn info(&self, section: &str) -> RedisResult<String> {
+    pub(crate) async fn info(&self, section: &str) -> RedisResult<String> {
         self.query(&["INFO", section]).await
     }
 
     /// One field of `INFO <section>`; `None` when it is not there or the server does not answer.
-    pub async fn info_field(&self, section: &str, field: &str) -> Option<String> {
+    pub(crate) async fn info_field(&self, section: &str, field: &str) -> Option<String> {
         let info = self.info(section).await.ok()?;
         let value = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         value.map(|value| value.trim_end().to_owned())
     }
 
     /// How many clients are connected, without replicas and the kit's own connections.
-    pub async fn connected_clients(&self) -> usize {
+    pub(crate) async fn connected_clients(&self) -> usize {
         let list: String = self.query(&["CLIENT", "LIST"]).await.expect("CLIENT LIST");
         let others = list.lines().filter(|line| {
             let own = line.contains(&format!("name={OWN_NAME} "));
@@ -205,7 +205,7 @@ impl RedisServer {
     }
 
     /// How often this command (`ping`, `client|list`) was carried out since the start.
-    pub async fn commands_processed(&self, name: &str) -> u64 {
+    pub(crate) async fn commands_processed(&self, name: &str) -> u64 {
         let field = format!("cmdstat_{}", name.to_lowercase());
         let Some(calls) = self.info_field("commandstats", &field).await else { return 0 };
         let number = calls.strip_prefix("calls=").and_then(|rest| rest.split(',').next());
@@ -213,14 +213,14 @@ impl RedisServer {
     }
 
     /// Deletes every key.
-    pub async fn flushall(&self) {
+    pub(crate) async fn flushall(&self) {
         self.cli(&["FLUSHALL"]).await.expect("FLUSHALL");
     }
 
     // --- its role ---
 
     /// Makes it a replica of `master` and waits until it has the data.
-    pub async fn replica_of(&self, master: &RedisServer) {
+    pub(crate) async fn replica_of(&self, master: &RedisServer) {
         if let Some(password) = &master.settings.password {
             self.cli(&["CONFIG", "SET", "masterauth", password]).await.expect("masterauth");
         }
@@ -233,7 +233,7 @@ impl RedisServer {
     }
 
     /// Makes it a master.
-    pub async fn promote(&self) {
+    pub(crate) async fn promote(&self) {
         self.cli(&["REPLICAOF", "NO", "ONE"]).await.expect("REPLICAOF NO ONE");
     }
 

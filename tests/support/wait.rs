@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// Asks `condition` again and again until it holds (`true`) or `timeout` has passed (`false`).
 /// It is asked at least once, and one last time after the deadline.
 #[must_use = "assert the result: a condition that never held is a failure"]
-pub async fn eventually<F, Fut>(timeout: Duration, mut condition: F) -> bool
+pub(crate) async fn eventually<F, Fut>(timeout: Duration, mut condition: F) -> bool
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = bool>,

@@ -1,0 +1,38 @@
+//! What an application meets while a real Redis is refused, hung, wrong, slow, restarted or emptied: how long its
+//! requests wait, how soon an outage is known and over, and that routes without Redis never notice.
+
+mod app;
+mod course;
+mod traffic;
+mod world;
+
+mod addresses;
+mod answers;
+mod connections;
+mod continuity;
+mod credentials;
+mod dedicated;
+mod flapping;
+mod gone;
+mod load;
+mod not_serving;
+mod silent;
+mod slow;
+mod starts;
+mod topologies;
+mod writes;
+
+use crate::support;
+
+pub(crate) use course::Course;
+pub(crate) use traffic::Traffic;
+pub(crate) use world::World;
+
+use std::time::Duration;
+
+/// What a request may take beyond the wait that it is promised: a loaded machine schedules late.
+pub(crate) const SLACK: Duration = Duration::from_millis(400);
+/// From Redis answering again until it is used again, under traffic.
+pub(crate) const PROMISE: Duration = Duration::from_secs(1);
+/// For what has no promise of its own.
+pub(crate) const LONG: Duration = Duration::from_secs(15);

@@ -1,0 +1,21 @@
+//! Sessions through outages: two instances on one server, each behind a proxy of its own.
+
+mod adaptor;
+mod app;
+mod bad_input;
+mod client;
+#[path = "../../../examples/gateway/database.rs"]
+#[allow(dead_code)]
+mod database;
+mod degraded;
+mod gateway;
+#[path = "../../../examples/gateway/guards_table.rs"]
+mod guards_table;
+mod healthy;
+#[path = "../../../examples/gateway/login_guard.rs"]
+mod login_guard;
+mod logout;
+mod loss;
+mod subjects;
+
+use crate::support;

@@ -1,0 +1,7 @@
+//! Settings that cannot be read are named; secrets never are. The example gateway shows both, as a process of its own.
+
+mod bad;
+mod gateway;
+mod secrets;
+
+use crate::support;
