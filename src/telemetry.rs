@@ -16,6 +16,7 @@
 
 mod export;
 mod family;
+mod feature;
 mod histogram;
 pub(crate) mod names;
 #[cfg(feature = "otel")]
@@ -27,6 +28,8 @@ mod series;
 #[cfg(feature = "prometheus")]
 mod tests;
 
+#[allow(unused_imports, reason = "without Redis nothing is answered without it")]
+pub(crate) use feature::{Feature, Replayed};
 pub(crate) use histogram::Histogram;
 pub(crate) use series::Counter;
 pub use series::Metrics;
