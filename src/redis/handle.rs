@@ -8,7 +8,7 @@ use std::{
 };
 
 use deadpool_redis::redis::{Cmd, FromRedisValue};
-use tokio::time::Instant;
+use tokio::{runtime::Handle, task::AbortHandle, time::Instant};
 
 use super::{
     Connection, Pool,
@@ -19,6 +19,7 @@ use super::{
     lanes::{Lane, Lanes},
     meter::Meter,
     probe::RedisProbe,
+    registry::Registry,
     source::Source,
 };
 use crate::{
@@ -68,6 +69,8 @@ pub(super) struct Inner {
     service: String,
     instance: String,
     metrics: Metrics,
+    registry: Registry,
+    runtime: Handle,
     pub(super) op_timeout: Duration,
     probe_timeout: Duration,
     probe_interval: Duration,
@@ -113,6 +116,8 @@ impl Redis {
         config: RedisConfig,
         watcher: &OnceLock<WeakMonitor>,
     ) -> Result<Self, Error> {
+        let runtime = Handle::try_current()
+            .map_err(|_| Error::config("Redis needs a tokio runtime: make it within one"))?;
         let source = Arc::new(source);
         let lanes = Arc::new(Lanes::default());
         let meter = Arc::new(Meter::new(&config.metrics));
@@ -134,6 +139,8 @@ impl Redis {
             service: config.service,
             instance: config.instance,
             metrics: config.metrics,
+            registry: Registry::default(),
+            runtime,
             op_timeout: config.health.op_timeout(),
             probe_timeout: config.health.probe_timeout(),
             probe_interval: config.health.probe_interval(),
@@ -263,6 +270,19 @@ impl Redis {
     /// Where things are counted.
     pub fn metrics(&self) -> &Metrics {
         &self.inner.metrics
+    }
+
+    /// The one `T` of this handle and its clones, from `make` when nobody uses one yet. It is held weakly, so it may
+    /// hold the handle. `make` may ask for values of other types.
+    #[allow(dead_code)]
+    pub(crate) fn shared<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> Arc<T>) -> Arc<T> {
+        self.inner.registry.get_or_make(make)
+    }
+
+    /// Runs `task` on the runtime that the handle was made in, also when called from outside of one (in a `Drop`).
+    #[allow(dead_code)]
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        self.inner.runtime.spawn(task).abort_handle()
     }
 
     /// Ends the monitor and closes every connection. Returns when that is done.

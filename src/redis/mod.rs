@@ -16,6 +16,7 @@ mod hedge;
 mod lanes;
 mod meter;
 mod probe;
+mod registry;
 mod script;
 mod source;
 mod url;
