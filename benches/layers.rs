@@ -28,8 +28,8 @@ fn bare(request: Request<()>) -> Ready<Result<Response<()>, Infallible>> {
 }
 
 fn asking(c: &mut Criterion) {
-    let (monitor, mut hand) = testing::monitor();
-    hand.up();
+    let (monitor, mut control) = testing::monitor();
+    control.up();
     let mut group = c.benchmark_group("ask");
     // Shared, as the word of the monitor is: requests ask, a task sets.
     let flag = Arc::new(AtomicBool::new(true));
@@ -58,8 +58,8 @@ fn extended() -> Request<()> {
 }
 
 fn serving(c: &mut Criterion) {
-    let (monitor, mut hand) = testing::monitor();
-    hand.up();
+    let (monitor, mut control) = testing::monitor();
+    control.up();
     let require = RequireRedisLayer::new(&monitor);
     let check = CheckRedisLayer::new(&monitor);
     call(c, "serve/bare", service_fn(bare), Request::default);
@@ -71,7 +71,7 @@ fn serving(c: &mut Criterion) {
     call(c, "serve extended/bare", service_fn(bare), extended);
     call(c, "serve extended/RequireRedis", require.layer(service_fn(bare)), extended);
     call(c, "serve extended/CheckRedis", check.layer(service_fn(bare)), extended);
-    hand.down(Fault::HANG);
+    control.down(Fault::HANG);
     call(c, "refuse/RequireRedis", require.layer(service_fn(bare)), Request::default);
 }
 

@@ -59,7 +59,7 @@ let app: Router = Router::new()
 //! | `axum` | extractors, `Router` helpers |
 //! | `tonic` | `grpc.health.v1` follows the monitor |
 //! | `otel`, `prometheus` | metrics into your own OpenTelemetry pipeline; `/metrics` |
-//! | `testing` | a monitor driven by hand, a service that insists on readiness |
+//! | `testing` | a monitor under manual control, a service that insists on readiness |
 //! | `full` | all but `testing` |
 //!
 //! Without features there is the monitor (it watches anything with a [`Probe`](health::Probe)), the two layers that stand on it
@@ -86,6 +86,7 @@ let app: Router = Router::new()
 #![cfg_attr(feature = "session", doc = "[`SessionLayer`]: layer::SessionLayer")]
 #![cfg_attr(not(feature = "session"), doc = "[`SessionLayer`]: #features")]
 
+mod accessors;
 #[cfg(feature = "redis")]
 mod clock;
 #[cfg(feature = "redis")]
@@ -95,13 +96,13 @@ mod error;
 pub mod grpc_health;
 pub mod health;
 pub mod health_router;
-mod inner;
 pub mod layer;
 #[cfg(feature = "redis")]
 mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod respond;
+mod retry_after;
 mod seats;
 mod served;
 #[cfg(feature = "redis")]
@@ -109,7 +110,6 @@ pub mod store;
 pub mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-mod time;
 
 pub use error::{Error, ErrorKind};
 pub use served::{Served, Source};

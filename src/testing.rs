@@ -1,4 +1,4 @@
-//! For your own tests: a monitor that is driven by hand, and a service that insists on readiness.
+//! For your own tests: a monitor under manual control, and a service that insists on readiness.
 //!
 //! ```
 //! use evenkeel::{
@@ -11,18 +11,18 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), std::convert::Infallible> {
-//! let (monitor, mut hand) = testing::monitor();
+//! let (monitor, mut control) = testing::monitor();
 //! let inner = Strict::new(tower::service_fn(|_: Request<String>| async {
 //!     Ok::<_, std::convert::Infallible>(Response::new(String::from("done")))
 //! }));
 //! let calls = inner.calls();
 //! let service = ServiceBuilder::new().layer(RequireRedisLayer::new(&monitor)).service(inner);
 //!
-//! hand.up();
+//! control.up();
 //! let answer = service.clone().oneshot(Request::default()).await?;
 //! assert_eq!(answer.status(), StatusCode::OK);
 //!
-//! hand.down(Fault::HANG);
+//! control.down(Fault::HANG);
 //! let answer = service.oneshot(Request::default()).await?;
 //! assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
 //! assert_eq!(calls.count(), 1);
@@ -32,7 +32,7 @@
 //!
 //! # When Redis is down
 //!
-//! There is no Redis here: it is up and down when [`Hand`] says so.
+//! There is no Redis here: it is up and down when [`ManualControl`] says so.
 
 use std::{
     sync::{
@@ -44,15 +44,15 @@ use std::{
 
 use tower::Service;
 
-pub use crate::health::Hand;
 use crate::health::HealthMonitor;
+pub use crate::health::ManualControl;
 
-/// A monitor without a task and without Redis, and the hand that drives it. It begins as a real one does:
+/// A monitor without a task and without Redis, and the control that sets its state. It begins as a real one does:
 /// [`Connecting`](crate::health::State::Connecting). Needs no runtime.
 ///
 /// What needs the task does nothing here: [`HealthMonitor::release`] and the recovery steps.
-pub fn monitor() -> (HealthMonitor, Hand) {
-    Hand::monitor()
+pub fn monitor() -> (HealthMonitor, ManualControl) {
+    ManualControl::monitor()
 }
 
 /// A service that panics when it is called without having been polled ready before, and counts its calls.

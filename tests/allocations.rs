@@ -43,8 +43,8 @@ fn extended(request: &mut Request<()>) {
 
 #[test]
 fn requiring_redis_allocates_nothing_while_it_is_there() {
-    let (monitor, mut hand) = testing::monitor();
-    hand.up();
+    let (monitor, mut control) = testing::monitor();
+    control.up();
     assert_eq!(allocations(service_fn(bare), nothing), 0);
     let require = RequireRedisLayer::new(&monitor);
     assert_eq!(allocations(require.layer(service_fn(bare)), nothing), 0);
@@ -54,8 +54,8 @@ fn requiring_redis_allocates_nothing_while_it_is_there() {
 /// `http::Extensions` boxes every value, and itself at the first.
 #[test]
 fn telling_about_redis_allocates_the_extension_only() {
-    let (monitor, mut hand) = testing::monitor();
-    hand.up();
+    let (monitor, mut control) = testing::monitor();
+    control.up();
     let check = CheckRedisLayer::new(&monitor);
     assert_eq!(allocations(check.layer(service_fn(bare)), nothing), 3);
     assert_eq!(allocations(check.layer(service_fn(bare)), extended), 1);

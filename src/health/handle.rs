@@ -50,8 +50,8 @@ pub(super) struct Shared {
     pub(super) status: watch::Sender<Status>,
     pub(super) transitions: broadcast::Sender<super::Transition>,
     pub(super) steps: Arc<Steps>,
-    pub(super) demanded: AtomicBool,
-    pub(super) demand: Notify,
+    pub(super) probe_requested: AtomicBool,
+    pub(super) probe_request: Notify,
     /// Answers were given without, by some feature.
     pub(super) fallbacks: AtomicBool,
     pub(super) meter: HealthMeter,
@@ -247,22 +247,22 @@ impl HealthMonitor {
     /// A request had to do without: ask again soon. At most one probe every half second comes of it, however many
     /// requests there are.
     #[inline]
-    pub fn demand(&self) {
-        if !self.shared.demanded.load(Ordering::Relaxed)
-            && !self.shared.demanded.swap(true, Ordering::Relaxed)
+    pub fn request_probe(&self) {
+        if !self.shared.probe_requested.load(Ordering::Relaxed)
+            && !self.shared.probe_requested.swap(true, Ordering::Relaxed)
         {
-            self.shared.demand.notify_one();
+            self.shared.probe_request.notify_one();
         }
     }
 
     /// An answer was given without: takes note of it, and asks for a probe.
     #[inline]
-    pub fn fell_back(&self) {
+    pub fn record_fallback(&self) {
         // Written once: many threads pass here.
         if !self.shared.fallbacks.load(Ordering::Relaxed) {
             self.shared.fallbacks.store(true, Ordering::Relaxed);
         }
-        self.demand();
+        self.request_probe();
     }
 
     /// Answers are being given without.

@@ -3,17 +3,17 @@
 //! Nothing here knows a Redis client: a [`HealthMonitor`] watches anything with a [`Probe`].
 
 mod announce;
+mod budget;
 mod config;
 mod fault;
-#[cfg(any(test, feature = "testing"))]
-mod hand;
 mod handle;
+#[cfg(any(test, feature = "testing"))]
+mod manual;
 mod meter;
 mod monitor;
 mod policy;
 mod probe;
 mod recovery;
-mod request;
 mod schedule;
 mod status;
 mod task;
@@ -21,14 +21,14 @@ mod transitions;
 mod word;
 mod work;
 
+pub use budget::{RequestBudget, WithBudget};
 pub use config::HealthConfig;
 pub use fault::{Fault, FaultClass};
-#[cfg(any(test, feature = "testing"))]
-pub use hand::Hand;
 pub use handle::{Admission, HealthMonitor};
+#[cfg(any(test, feature = "testing"))]
+pub use manual::ManualControl;
 pub use probe::{Answer, Ask, Details, Probe, Usage, Via, Writes};
 pub use recovery::{Continuity, Recovery, Registration, Stage};
-pub use request::{RequestBudget, WithBudget};
 pub use schedule::Backoff;
 pub use status::{State, Status, Transition};
 pub use transitions::Transitions;

@@ -19,7 +19,7 @@ const PATIENT: Duration = Duration::from_secs(1);
 /// Between two probes that requests ask for: over half a second, so that thousands of requests make few probes; under
 /// one, so that they have Redis back within a second; and as near to that as can be: the longer the interval, the fewer of
 /// many instances ask in the same instant.
-const DEMAND_EVERY: Range<f64> = 0.85..0.95;
+const REQUESTED_EVERY: Range<f64> = 0.85..0.95;
 
 /// The policy's numbers.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +75,7 @@ pub(crate) struct Policy {
     degraded: Duration,
     next_probe: Duration,
     /// When requests may next have a probe. Drawn once a probe: the least of many draws would be no spread at all.
-    next_demand: Duration,
+    next_requested: Duration,
     via: Via,
     probes: u64,
     last_fresh: Duration,
@@ -108,7 +108,7 @@ impl Policy {
             outage_since: None,
             degraded: Duration::ZERO,
             next_probe: Duration::ZERO,
-            next_demand: Duration::ZERO,
+            next_requested: Duration::ZERO,
             via: Via::Renew,
             probes: 0,
             last_fresh: Duration::ZERO,

@@ -1,4 +1,4 @@
-//! The task: probes, evidence, demand and recovery steps go into the policy; what it decides is published.
+//! The task: probes, evidence, requests for probes and recovery steps go into the policy; what it decides is published.
 
 use std::{
     future::{Future, pending},
@@ -24,7 +24,7 @@ use crate::health::HealthConfig;
 
 enum Event {
     Message(Option<Message>),
-    Demand,
+    ProbeRequested,
     Outcome(Outcome),
     Due,
 }
@@ -93,7 +93,7 @@ impl Task {
                     biased;
                     message = messages.recv() => Event::Message(message),
                     outcome = maybe(work.as_mut()) => Event::Outcome(outcome),
-                    () = self.shared.demand.notified() => Event::Demand,
+                    () = self.shared.probe_request.notified() => Event::ProbeRequested,
                     () = maybe(due.as_mut()) => Event::Due,
                 }
             };
@@ -108,9 +108,9 @@ impl Task {
                     return;
                 }
                 Event::Message(Some(message)) => self.hear(message, now),
-                // The demand stands until a probe is under way: the next requests need not say it again, which would
+                // The request stands until a probe is under way: the next requests need not say it again, which would
                 // keep this task busy for as long as there are any.
-                Event::Demand => self.policy.demand(now),
+                Event::ProbeRequested => self.policy.probe_requested(now),
                 Event::Outcome(outcome) => {
                     work = None;
                     self.conclude(outcome, now);
@@ -148,7 +148,7 @@ impl Task {
             }
             Next::Probe(at, ask) if at <= now => {
                 self.policy.asked(ask, now);
-                self.shared.demanded.store(false, Ordering::Relaxed);
+                self.shared.probe_requested.store(false, Ordering::Relaxed);
                 Some(ask_once(Arc::clone(&self.probe), ask))
             }
             Next::Recover => {
@@ -171,8 +171,8 @@ impl Task {
             Outcome::RecoveryFailed(fault) => self.policy.recovery_failed(fault, now),
         }
         // Meanwhile it may have been of no use.
-        if self.shared.demanded.load(Ordering::Relaxed) {
-            self.policy.demand(now);
+        if self.shared.probe_requested.load(Ordering::Relaxed) {
+            self.policy.probe_requested(now);
         }
     }
 

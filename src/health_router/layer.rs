@@ -60,7 +60,7 @@ pub struct HealthService<S> {
 }
 
 impl<S> HealthService<S> {
-    crate::inner::accessors!();
+    crate::accessors::accessors!();
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for HealthService<S>

@@ -137,7 +137,7 @@ pub struct CheckRedis<S> {
 }
 
 impl<S> CheckRedis<S> {
-    crate::inner::accessors!();
+    crate::accessors::accessors!();
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for CheckRedis<S>
@@ -157,12 +157,12 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let status = RedisStatus::now(&self.layer.monitor);
         if !status.is_available() {
-            self.layer.monitor.demand();
+            self.layer.monitor.request_probe();
             status.put_into(request.extensions_mut());
         } else if !self.layer.only_when_degraded {
             status.put_into(request.extensions_mut());
         }
-        RequestBudget::give(self.inner.call(request))
+        RequestBudget::scope(self.inner.call(request))
     }
 }
 

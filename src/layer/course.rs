@@ -65,7 +65,7 @@ pub(super) trait Note<T> {
 
 impl<A, W, F, N, R> Course<A, W, F, N, R> {
     pub(super) fn ask(answer: BoxFuture<'static, A>, waiting: W) -> Self {
-        let answer = RequestBudget::give(answer);
+        let answer = RequestBudget::scope(answer);
         Self::Asking(Some(Box::new(Asking { answer, waiting })))
     }
 
@@ -74,7 +74,7 @@ impl<A, W, F, N, R> Course<A, W, F, N, R> {
     where
         F: Future,
     {
-        Self::Serving(RequestBudget::give(inner))
+        Self::Serving(RequestBudget::scope(inner))
     }
 }
 
@@ -93,7 +93,7 @@ impl<F, N, R> Next<F, N, R> {
     where
         F: Future,
     {
-        self.course(RequestBudget::give)
+        self.course(RequestBudget::scope)
     }
 }
 
@@ -113,7 +113,7 @@ where
             let said = ready!(Pin::new(&mut asked.answer).poll(cx));
             let Some(asked) = asking.take() else { return Poll::Pending };
             let Asking { answer, waiting } = *asked;
-            self.set(waiting.go_on(said).course(|inner| answer.hand_on(inner)));
+            self.set(waiting.go_on(said).course(|inner| answer.transfer(inner)));
         }
         match self.project() {
             CourseProj::Serving(inner) => inner.poll(cx).map_ok(N::nothing),

@@ -112,7 +112,7 @@ pub struct RequireRedis<S, R = StandardRefusal> {
 }
 
 impl<S, R> RequireRedis<S, R> {
-    crate::inner::accessors!();
+    crate::accessors::accessors!();
 }
 
 impl<S: Clone, R> Clone for RequireRedis<S, R> {
@@ -147,7 +147,7 @@ where
     #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let answer = if self.gate.is_open() {
-            Answer::Passed(RequestBudget::give(self.inner.call(request)))
+            Answer::Passed(RequestBudget::scope(self.inner.call(request)))
         } else {
             Answer::Refused(Some(self.gate.refuse(request)))
         };
@@ -166,7 +166,7 @@ impl<R> Gate<R> {
     where
         R: RefusalResponse<B>,
     {
-        self.monitor.demand();
+        self.monitor.request_probe();
         let refusal = Refusal::unavailable(&self.monitor);
         let mut response = self.refusal.refuse(&request.into_parts().0, refusal);
         response.extensions_mut().insert(refusal);

@@ -120,10 +120,10 @@ impl Connection {
             _ => admission.can_write(),
         };
         if !admitted {
-            monitor.demand();
+            monitor.request_probe();
             return Err(Failure::Own(monitor.unavailable()));
         }
-        if self.caller == Caller::Request && RequestBudget::is_spent() {
+        if self.caller == Caller::Request && RequestBudget::is_exhausted() {
             let message = "this request has waited for Redis once already";
             return Err(Failure::Own(Error::new(ErrorKind::Unavailable, message)));
         }
@@ -159,7 +159,7 @@ impl Connection {
             if self.caller == Caller::Owner {
                 return;
             }
-            RequestBudget::spend();
+            RequestBudget::exhaust();
             // Who waits for less than the settings say has not seen a hang.
             if self.deadline < self.redis.op_timeout {
                 return;
@@ -180,7 +180,7 @@ impl Connection {
             Ok(Ok(_)) => self.admit(plan).ok(),
             Ok(Err(_ended)) => None,
             Err(_elapsed) => {
-                RequestBudget::spend();
+                RequestBudget::exhaust();
                 None
             }
         }

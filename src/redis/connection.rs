@@ -105,7 +105,7 @@ impl Connection {
         match self.query(cmd).await {
             Ok(value) => Ok(Served::new(value, Source::Redis)),
             Err(error) if error.is_unavailable() => {
-                self.redis.monitor.fell_back();
+                self.redis.monitor.record_fallback();
                 Ok(Served::new(default, Source::Fallback))
             }
             Err(error) => Err(error),

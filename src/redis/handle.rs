@@ -175,7 +175,7 @@ impl Redis {
     pub async fn dedicated(&self, deadline: Duration) -> Result<Connection, Error> {
         let inner = &self.inner;
         if !inner.monitor.can_read() {
-            inner.monitor.demand();
+            inner.monitor.request_probe();
             return Err(inner.monitor.unavailable());
         }
         let made = tokio::time::timeout(inner.probe_timeout, inner.source.connect()).await;
@@ -242,7 +242,7 @@ impl Redis {
         let kept = self.inner.epoch.still_stands(&mut self.connection()).await?;
         if !kept {
             monitor.report(admission, Fault::new(FaultClass::Recovery, "data lost"), since);
-            monitor.demand();
+            monitor.request_probe();
         }
         Ok(kept)
     }

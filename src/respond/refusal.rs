@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use super::{accept::prefers, grpc, json};
 use crate::{
     health::{HealthMonitor, State},
-    time::whole_seconds_up,
+    retry_after::whole_seconds_up,
 };
 
 /// Why a request was refused.

@@ -53,6 +53,6 @@ impl Switch {
     #[inline]
     pub(crate) fn fell_back(&self) {
         self.fallbacks.add(1);
-        self.monitor.fell_back();
+        self.monitor.record_fallback();
     }
 }

@@ -10,7 +10,7 @@ use tonic_health::{
 
 #[tokio::test]
 async fn follows_the_monitor_and_its_end() {
-    let (monitor, mut hand) = testing::monitor();
+    let (monitor, mut control) = testing::monitor();
     let (reporter, service) = health_reporter();
     let follower = tokio::spawn(follow_redis(&monitor, reporter, ["redis"]));
     let mut client = HealthClient::new(service);
@@ -20,16 +20,16 @@ async fn follows_the_monitor_and_its_end() {
     let mut redis = client.watch(ask("redis")).await.unwrap().into_inner();
     let mut next = async || redis.message().await.unwrap().unwrap().status();
     assert_eq!(next().await, ServingStatus::NotServing);
-    hand.up();
+    control.up();
     assert_eq!(next().await, ServingStatus::Serving);
-    hand.down(Fault::HANG);
+    control.down(Fault::HANG);
     assert_eq!(next().await, ServingStatus::NotServing);
     let whole = client.check(ask("")).await.unwrap().into_inner();
     assert_eq!(whole.status(), ServingStatus::Serving);
 
-    hand.up();
+    control.up();
     assert_eq!(next().await, ServingStatus::Serving);
-    drop((monitor, hand));
+    drop((monitor, control));
     assert_eq!(next().await, ServingStatus::NotServing);
     tokio::time::timeout(Duration::from_secs(5), follower).await.unwrap().unwrap();
 }

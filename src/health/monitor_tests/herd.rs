@@ -22,7 +22,7 @@ async fn most_at_once(away: Duration, traffic: bool) -> usize {
     let requests = tokio::spawn(async move {
         loop {
             if traffic {
-                monitors.iter().for_each(HealthMonitor::demand);
+                monitors.iter().for_each(HealthMonitor::request_probe);
             }
             tokio::time::sleep(5 * MS).await;
         }

@@ -1,7 +1,7 @@
 //! The monitor's task with paused time and a probe that does as it is told.
 
-mod demand;
 mod herd;
+mod probe_requests;
 mod probing;
 mod recovery;
 mod telling;

@@ -64,7 +64,7 @@ async fn thousands_that_wait_make_few_probes() {
     let seconds = 20;
     for _ in 0..seconds * 100 {
         for _ in 0..50 {
-            monitor.demand();
+            monitor.request_probe();
         }
         tokio::time::sleep(10 * MS).await;
     }
@@ -79,7 +79,7 @@ async fn nobody_asks_twice_at_once() {
     let fake = Fake::new(Behaviour::Hangs);
     let monitor = start(&fake);
     for _ in 0..200 {
-        monitor.demand();
+        monitor.request_probe();
         tokio::time::sleep(50 * MS).await;
     }
     let asks = fake.asks();

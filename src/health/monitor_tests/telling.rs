@@ -85,7 +85,7 @@ async fn taken_away_and_given_back_by_hand() {
     assert!(!monitor.is_available() && monitor.is_forced());
     let asked = fake.asks().len();
     for _ in 0..100 {
-        monitor.demand();
+        monitor.request_probe();
         tokio::time::sleep(100 * MS).await;
     }
     assert!(monitor.status().forced && !monitor.is_available());

@@ -69,7 +69,7 @@ impl Policy {
     /// requests ask for, because the lesser of two would come too early too often.
     pub(super) fn part(&mut self, now: Duration) -> f64 {
         let chance = self.rng.random();
-        self.next_demand = now + Duration::from_secs_f64(DEMAND_EVERY.end * chance);
+        self.next_requested = now + Duration::from_secs_f64(REQUESTED_EVERY.end * chance);
         chance
     }
 

@@ -6,7 +6,7 @@ impl Policy {
     /// A probe was sent.
     pub(crate) fn asked(&mut self, ask: Ask, now: Duration) {
         self.asked = Some(ask);
-        self.next_demand = now + Duration::from_secs_f64(self.rng.random_range(DEMAND_EVERY));
+        self.next_requested = now + Duration::from_secs_f64(self.rng.random_range(REQUESTED_EVERY));
         self.probes += 1;
         if ask.via == Via::Fresh {
             self.last_fresh = now;
@@ -17,7 +17,7 @@ impl Policy {
     }
 
     /// A request had to go without.
-    pub(crate) fn demand(&mut self, now: Duration) {
+    pub(crate) fn probe_requested(&mut self, now: Duration) {
         let may = match self.state {
             State::Connecting | State::Disconnected | State::Failed => {
                 self.cause.map(Fault::class) != Some(FaultClass::Credentials)
@@ -26,7 +26,7 @@ impl Policy {
             State::Suspect | State::Recovering => false,
         };
         if may {
-            self.next_probe = self.next_probe.min(self.next_demand.max(now));
+            self.next_probe = self.next_probe.min(self.next_requested.max(now));
         }
     }
 

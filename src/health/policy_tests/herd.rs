@@ -15,7 +15,7 @@ fn one_return(seed: u64, away: Duration, traffic: bool) -> Duration {
     watched.goes_down(REFUSED);
     loop {
         if traffic {
-            watched.policy.demand(watched.now);
+            watched.policy.probe_requested(watched.now);
         }
         watched.asks();
         if watched.now >= away {

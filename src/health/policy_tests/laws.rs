@@ -70,7 +70,7 @@ fn happen(watched: &mut Watched, event: &Event) {
         }
         Event::Fail(fault) => policy.probed(Err(FAULTS[fault]), *now),
         Event::Evidence(fault) => policy.evidence(FAULTS[fault], *now),
-        Event::Demand => policy.demand(*now),
+        Event::Demand => policy.probe_requested(*now),
         Event::Recovered => policy.recovered(*now),
         Event::RecoveryFailed(fault) => policy.recovery_failed(FAULTS[fault], *now),
         Event::ForceDown(ms) => policy.force_down(*now + u32::from(ms) * MS, *now),
@@ -143,7 +143,7 @@ proptest! {
         let end = watched.now + away * SECOND;
         let mut last = None;
         while watched.now < end {
-            watched.policy.demand(watched.now);
+            watched.policy.probe_requested(watched.now);
             let wait = watched.wait();
             prop_assert!(wait < SECOND, "{wait:?}");
             watched.fails(REFUSED);

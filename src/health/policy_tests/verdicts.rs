@@ -79,7 +79,7 @@ fn credentials_are_tried_at_the_cap_whatever_requests_ask_for() {
     let mut watched = Watched::connected(1);
     watched.goes_down(NOAUTH);
     for _ in 0..5 {
-        watched.policy.demand(watched.now);
+        watched.policy.probe_requested(watched.now);
         let wait = watched.wait();
         assert!((13 * SECOND..17 * SECOND).contains(&wait), "{wait:?}");
         watched.fails(NOAUTH);
@@ -188,7 +188,7 @@ fn forced_ends_by_itself_and_asks_at_once() {
     let mut watched = Watched::connected(1);
     let until = watched.now + 30 * SECOND;
     watched.policy.force_down(until, watched.now);
-    watched.policy.demand(watched.now);
+    watched.policy.probe_requested(watched.now);
     assert!(watched.policy.forced() && !watched.policy.reads());
     assert_eq!(watched.policy.next(), Next::Rest(until), "nobody is asked meanwhile");
     watched.policy.release(until);

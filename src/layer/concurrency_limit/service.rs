@@ -26,7 +26,7 @@ impl<S, R> ConcurrencyLimit<S, R> {
         Self { inner, rules }
     }
 
-    crate::inner::accessors!();
+    crate::accessors::accessors!();
 }
 
 impl<S: Clone, R> Clone for ConcurrencyLimit<S, R> {

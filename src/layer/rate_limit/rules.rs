@@ -127,7 +127,7 @@ impl<R> Rules<R> {
     pub(super) fn conclude(&self, verdict: Option<&Verdict>, limit: Option<Limit>) -> Fate {
         let Some(verdict) = verdict else {
             let monitor = self.limiter.monitor();
-            monitor.demand();
+            monitor.request_probe();
             return Fate::Refuse(Refusal::unavailable(monitor), None);
         };
         limit.as_ref().unwrap_or(&self.limit).tally.count(verdict, self.shadow);

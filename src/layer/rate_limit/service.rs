@@ -25,7 +25,7 @@ impl<S, R> RateLimit<S, R> {
         Self { inner, rules }
     }
 
-    crate::inner::accessors!();
+    crate::accessors::accessors!();
 }
 
 impl<S: Clone, R> Clone for RateLimit<S, R> {

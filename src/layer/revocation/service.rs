@@ -30,7 +30,7 @@ impl<S, F, R> Revocation<S, F, R> {
         Self { inner, layer }
     }
 
-    crate::inner::accessors!();
+    crate::accessors::accessors!();
 }
 
 impl<S, F, R, ReqBody, ResBody> Service<Request<ReqBody>> for Revocation<S, F, R>

@@ -26,7 +26,7 @@ impl<S> SessionService<S> {
         Self { inner, shared }
     }
 
-    crate::inner::accessors!();
+    crate::accessors::accessors!();
 }
 
 impl<S: Clone> Clone for SessionService<S> {
@@ -58,6 +58,6 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let session = Session::of(&self.shared, request.headers());
         request.extensions_mut().insert(session.clone());
-        RequestBudget::give(SessionFuture::new(self.inner.call(request), session))
+        RequestBudget::scope(SessionFuture::new(self.inner.call(request), session))
     }
 }

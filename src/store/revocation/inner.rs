@@ -90,7 +90,7 @@ impl Inner {
                 if !error.is_unavailable() {
                     tracing::warn!(%error, "Redis does not take a revocation");
                 }
-                self.redis.monitor().demand();
+                self.redis.monitor().request_probe();
                 Propagation::Pending
             }
         }

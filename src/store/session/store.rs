@@ -120,7 +120,7 @@ impl Inner {
 
     /// The error of an answer that only Redis could give.
     pub(super) fn cannot_say(&self) -> Error {
-        self.redis.monitor().demand();
+        self.redis.monitor().request_probe();
         Error::new(crate::ErrorKind::Unavailable, "the session cannot be judged without Redis")
     }
 }

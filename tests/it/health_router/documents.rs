@@ -24,10 +24,10 @@ const OOM: Fault = Fault::new(FaultClass::WritesGone, "OOM");
 
 #[tokio::test]
 async fn live_is_200_whatever_happens() {
-    let (monitor, mut hand) = testing::monitor();
+    let (monitor, mut control) = testing::monitor();
     let router =
         HealthRouter::new(&monitor).redis_critical().critical("database", || async { Err("gone") });
-    hand.down(REFUSED);
+    control.down(REFUSED);
     let answer = get(&router, "/health/live").await;
     assert_eq!(answer.status, StatusCode::OK);
     let body = answer.json();
@@ -38,47 +38,47 @@ async fn live_is_200_whatever_happens() {
 
 #[tokio::test(start_paused = true)]
 async fn every_state_has_its_words() {
-    let (monitor, mut hand) = testing::monitor();
+    let (monitor, mut control) = testing::monitor();
     let optional = HealthRouter::new(&monitor);
     let critical = HealthRouter::new(&monitor).redis_critical();
     let wait = || tokio::time::sleep(Duration::from_secs(9));
 
-    type Step<'a> = (&'a dyn Fn(&mut testing::Hand), &'a str, &'a str, &'a str, u16);
+    type Step<'a> = (&'a dyn Fn(&mut testing::ManualControl), &'a str, &'a str, &'a str, u16);
     let steps: &[Step<'_>] = &[
         (&|_| (), "down", "Connecting for 9s", "degraded", 503),
-        (&|hand| hand.up(), "up", "Connected for 9s", "healthy", 200),
+        (&|control| control.up(), "up", "Connected for 9s", "healthy", 200),
         (
-            &|hand| hand.down(REFUSED),
+            &|control| control.down(REFUSED),
             "down",
             "Disconnected for 9s: transport: refused",
             "degraded",
             503,
         ),
         (
-            &|hand| hand.set(State::Recovering, false, false),
+            &|control| control.set_state(State::Recovering, false, false),
             "degraded",
             "Recovering for 9s",
             "degraded",
             200,
         ),
         (
-            &|hand| hand.writes_gone(OOM),
+            &|control| control.writes_gone(OOM),
             "degraded",
             "Connected for 9s, writes gone: OOM",
             "degraded",
             200,
         ),
         (
-            &|hand| hand.set(State::Failed, false, false),
+            &|control| control.set_state(State::Failed, false, false),
             "down",
             "Failed for 9s: writes gone: OOM",
             "degraded",
             503,
         ),
-        (&|hand| hand.up(), "up", "Connected for 9s", "healthy", 200),
+        (&|control| control.up(), "up", "Connected for 9s", "healthy", 200),
     ];
     for (step, status, message, overall, when_critical) in steps {
-        step(&mut hand);
+        step(&mut control);
         wait().await;
         for path in ["/health", "/health/ready", "/health/dependencies"] {
             let answer = get(&optional, path).await;
@@ -187,7 +187,7 @@ async fn the_details_are_the_contracts() {
 
     *says.lock().unwrap() = Err(REFUSED);
     tokio::time::sleep(Duration::from_secs(30)).await;
-    monitor.fell_back();
+    monitor.record_fallback();
     let redis = get(&router, "/health/dependencies").await.json()["checks"]["redis"].clone();
     assert_eq!(redis["status"], "down");
     assert_eq!(redis["responseTime"], Value::Null);
@@ -232,7 +232,7 @@ async fn details_are_for_those_who_may_see_them() {
 
 #[tokio::test]
 async fn health_json_for_those_who_ask_for_it() {
-    let (monitor, mut hand) = up();
+    let (monitor, mut control) = up();
     let router = HealthRouter::new(&monitor)
         .with_version("1.2.3")
         .optional("mail:out", || async { Err("secret words") });
@@ -277,11 +277,11 @@ async fn health_json_for_those_who_ask_for_it() {
     assert_eq!(mail["observedUnit"], "ms");
     assert!(mail["observedValue"].is_number());
 
-    hand.writes_gone(OOM);
+    control.writes_gone(OOM);
     let answer = send(router.clone(), ask()).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.json()["checks"]["redis:responseTime"][0]["status"], "warn");
-    hand.down(REFUSED);
+    control.down(REFUSED);
     let answer = send(router.redis_critical(), ask()).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.json()["status"], "fail");

@@ -8,7 +8,7 @@ mod mounting;
 use evenkeel::{
     health::HealthMonitor,
     health_router::HealthRouter,
-    testing::{self, Hand},
+    testing::{self, ManualControl},
 };
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
@@ -60,8 +60,8 @@ async fn get(router: &HealthRouter, path: &str) -> Answer {
     send(router.clone(), request(Method::GET, path, "")).await
 }
 
-fn up() -> (HealthMonitor, Hand) {
-    let (monitor, mut hand) = testing::monitor();
-    hand.up();
-    (monitor, hand)
+fn up() -> (HealthMonitor, ManualControl) {
+    let (monitor, mut control) = testing::monitor();
+    control.up();
+    (monitor, control)
 }

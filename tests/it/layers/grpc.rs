@@ -73,7 +73,7 @@ fn what_never_fits_is_not_to_be_retried() {
 
 #[tokio::test]
 async fn a_tonic_client_and_a_tonic_server() {
-    let (monitor, mut hand) = up();
+    let (monitor, mut control) = up();
     let (_reporter, health) = tonic_health::server::health_reporter();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -89,15 +89,15 @@ async fn a_tonic_client_and_a_tonic_server() {
     );
     let check = || HealthCheckRequest { service: String::new() };
     client.check(check()).await.unwrap();
-    hand.down(Fault::HANG);
+    control.down(Fault::HANG);
     let status = client.check(check()).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.get_error_details().retry_info().is_some());
     assert!(status.metadata().get("grpc-retry-pushback-ms").is_some());
-    hand.up();
+    control.up();
     client.check(check()).await.unwrap();
 
-    hand.down(Fault::HANG);
+    control.down(Fault::HANG);
     one_frame_of_headers(address).await;
     server.abort();
 }

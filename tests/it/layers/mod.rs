@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use evenkeel::{
     health::{Fault, FaultClass, HealthMonitor},
-    testing::{self, Hand},
+    testing::{self, ManualControl},
 };
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -19,16 +19,16 @@ pub(crate) type Body = Full<Bytes>;
 
 pub(crate) const OOM: Fault = Fault::new(FaultClass::WritesGone, "OOM");
 
-pub(crate) fn up() -> (HealthMonitor, Hand) {
-    let (monitor, mut hand) = testing::monitor();
-    hand.up();
-    (monitor, hand)
+pub(crate) fn up() -> (HealthMonitor, ManualControl) {
+    let (monitor, mut control) = testing::monitor();
+    control.up();
+    (monitor, control)
 }
 
-pub(crate) fn down() -> (HealthMonitor, Hand) {
-    let (monitor, mut hand) = up();
-    hand.down(Fault::HANG);
-    (monitor, hand)
+pub(crate) fn down() -> (HealthMonitor, ManualControl) {
+    let (monitor, mut control) = up();
+    control.down(Fault::HANG);
+    (monitor, control)
 }
 
 pub(crate) async fn done(_: Request<Body>) -> Result<Response<Body>, Infallible> {

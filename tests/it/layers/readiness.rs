@@ -17,7 +17,7 @@ use super::{Body, done, up};
 
 #[tokio::test]
 async fn strict_under_everything() {
-    let (monitor, mut hand) = up();
+    let (monitor, mut control) = up();
     let strict = Strict::new(service_fn(done));
     let calls = strict.calls();
     let service = ServiceBuilder::new()
@@ -29,13 +29,13 @@ async fn strict_under_everything() {
         .layer(ConcurrencyLimitLayer::new(1))
         .service(strict);
     for round in 1..=5 {
-        hand.up();
+        control.up();
         let answers = (0..8).map(|_| service.clone().oneshot(Request::default()));
         for answer in futures_util::future::join_all(answers).await {
             assert_eq!(answer.unwrap().status(), 200);
         }
         assert_eq!(calls.count(), round * 8);
-        hand.down(Fault::HANG);
+        control.down(Fault::HANG);
         let answers = (0..8).map(|_| service.clone().oneshot(Request::default()));
         for answer in futures_util::future::join_all(answers).await {
             assert_eq!(answer.unwrap().status(), 503);
@@ -46,16 +46,16 @@ async fn strict_under_everything() {
 
 #[tokio::test]
 async fn a_refusal_leaves_the_readiness_where_it_is() {
-    let (monitor, mut hand) = up();
+    let (monitor, mut control) = up();
     let strict = Strict::new(service_fn(done));
     let mut service =
         RequireRedisLayer::new(&monitor).layer(ConcurrencyLimitLayer::new(1).layer(strict));
-    hand.down(Fault::HANG);
+    control.down(Fault::HANG);
     for _ in 0..3 {
         let answer = service.ready().await.unwrap().call(Request::default()).await.unwrap();
         assert_eq!(answer.status(), 503);
     }
-    hand.up();
+    control.up();
     let answer = service.ready().await.unwrap().call(Request::default()).await.unwrap();
     assert_eq!(answer.status(), 200);
 }
@@ -109,10 +109,10 @@ async fn the_error_type_is_the_inner_services() {
 async fn a_request_has_one_budget_through_all_layers() {
     let (monitor, _hand) = up();
     let handler = service_fn(|_: Request<Body>| async {
-        let before = RequestBudget::is_spent();
-        RequestBudget::spend();
+        let before = RequestBudget::is_exhausted();
+        RequestBudget::exhaust();
         tokio::task::yield_now().await;
-        let after = RequestBudget::is_spent();
+        let after = RequestBudget::is_exhausted();
         Ok::<_, Infallible>(Response::new(Body::from(format!("{before} {after}"))))
     });
     let check = CheckRedisLayer::new(&monitor);

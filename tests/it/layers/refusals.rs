@@ -29,7 +29,7 @@ fn names(headers: &HeaderMap) -> Vec<&str> {
 
 #[tokio::test]
 async fn the_json_of_every_state() {
-    let (monitor, mut hand) = testing::monitor();
+    let (monitor, mut control) = testing::monitor();
     for (state, reads, word) in [
         (State::Connecting, false, "connecting"),
         (State::Suspect, false, "disconnected"),
@@ -38,7 +38,7 @@ async fn the_json_of_every_state() {
         (State::Failed, false, "failed"),
         (State::Connected, true, "disconnected"),
     ] {
-        hand.set(state, reads, false);
+        control.set_state(state, reads, false);
         let response = strict(RequireRedisLayer::new(&monitor), Request::default()).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(names(response.headers()), ["cache-control", "content-type", "retry-after"]);
@@ -128,10 +128,10 @@ async fn what_never_fits_is_not_told_to_come_back() {
 
 #[tokio::test]
 async fn retry_after_follows_the_schedule_and_is_spread() {
-    let (monitor, mut hand) = down();
+    let (monitor, mut control) = down();
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..200 {
-        hand.next_attempt_in(Duration::from_secs(10));
+        control.next_attempt_in(Duration::from_secs(10));
         let response = strict(RequireRedisLayer::new(&monitor), Request::default()).await;
         seen.insert(response.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap());
     }
@@ -161,24 +161,24 @@ async fn a_closure_replaces_it_and_the_reason_stays() {
 
 #[tokio::test]
 async fn reads_only_goes_on_without_writes() {
-    let (monitor, mut hand) = up();
+    let (monitor, mut control) = up();
     let both = || RequireRedisLayer::new(&monitor);
     for layer in [both(), both().reads_only()] {
         assert_eq!(text(strict(layer, Request::default()).await).await, "done");
     }
-    hand.writes_gone(OOM);
+    control.writes_gone(OOM);
     assert_eq!(strict(both(), Request::default()).await.status(), 503);
     assert_eq!(strict(both().reads_only(), Request::default()).await.status(), 200);
-    hand.down(OOM);
+    control.down(OOM);
     assert_eq!(strict(both().reads_only(), Request::default()).await.status(), 503);
 }
 
 #[tokio::test]
 async fn who_is_refused_asks_for_a_probe() {
-    let (monitor, mut hand) = up();
+    let (monitor, mut control) = up();
     strict(RequireRedisLayer::new(&monitor), Request::default()).await;
-    assert!(!hand.was_demanded());
-    hand.down(OOM);
+    assert!(!control.was_probe_requested());
+    control.down(OOM);
     strict(RequireRedisLayer::new(&monitor), Request::default()).await;
-    assert!(hand.was_demanded());
+    assert!(control.was_probe_requested());
 }

@@ -33,7 +33,7 @@ async fn get_text(app: &Router, path: &str) -> (StatusCode, String) {
 
 #[tokio::test]
 async fn axum() {
-    let (monitor, mut hand) = up();
+    let (monitor, mut control) = up();
     let page = RequireRedisLayer::new(&monitor).with_refusal(|_: &Parts, refusal: Refusal| {
         axum::response::IntoResponse::into_response((refusal.status(), "own words"))
     });
@@ -45,10 +45,10 @@ async fn axum() {
     let ok = |text: &str| (StatusCode::OK, text.to_owned());
     assert_eq!(get_text(&app, "/strict").await, ok("ok"));
     assert_eq!(get_text(&app, "/soft").await, ok("true true true connected"));
-    hand.writes_gone(OOM);
+    control.writes_gone(OOM);
     assert_eq!(get_text(&app, "/soft").await, ok("false true false connected"));
-    assert!(hand.was_demanded());
-    hand.down(Fault::HANG);
+    assert!(control.was_probe_requested());
+    control.down(Fault::HANG);
     assert_eq!(get_text(&app, "/soft").await, ok("false false false disconnected"));
     let (status, body) = get_text(&app, "/strict").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
@@ -73,13 +73,13 @@ async fn the_extractor_without_its_layer() {
 
 #[tokio::test]
 async fn only_when_degraded() {
-    let (monitor, mut hand) = up();
+    let (monitor, mut control) = up();
     let words = |redis: Option<RedisStatus>| async move { format!("{redis:?}") };
     let app = Router::new()
         .route("/", get(words))
         .layer(CheckRedisLayer::new(&monitor).only_when_degraded());
     assert_eq!(get_text(&app, "/").await.1, "None");
-    hand.writes_gone(OOM);
+    control.writes_gone(OOM);
     assert!(get_text(&app, "/").await.1.contains("writes: false"));
 }
 
@@ -100,7 +100,7 @@ async fn the_status_in_the_extensions_is_the_innermost_layers() {
 
 #[tokio::test]
 async fn hyper() {
-    let (monitor, mut hand) = up();
+    let (monitor, mut control) = up();
     let service = ServiceBuilder::new()
         .layer(CheckRedisLayer::new(&monitor))
         .layer(RequireRedisLayer::new(&monitor))
@@ -121,11 +121,11 @@ async fn hyper() {
         (response.status().as_u16(), text(response).await.len())
     };
     assert_eq!(ask().await, (200, 4));
-    hand.down(Fault::HANG);
+    control.down(Fault::HANG);
     let (status, length) = ask().await;
     assert_eq!(status, 503);
     assert!(length > 100);
-    hand.up();
+    control.up();
     assert_eq!(ask().await, (200, 4));
     connection.abort();
     server.abort();

@@ -163,7 +163,7 @@ async fn a_pool_that_the_application_has() {
         assert!(error.is_unavailable() && began.elapsed() < Duration::from_millis(500), "{error}");
         assert!(eventually(LONG, || async { monitor.state() == State::Disconnected }).await);
         proxy.set(Fault::Pass).await;
-        monitor.demand();
+        monitor.request_probe();
     }
     assert!(monitor.wait_available(LONG).await);
     assert_eq!(redis.query::<i32>(cmd("GET").arg("key")).await.unwrap(), 7);

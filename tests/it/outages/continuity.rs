@@ -149,7 +149,7 @@ async fn redis_fails_during_recovery() {
     world.proxy.set(super::support::Fault::Refuse).await;
     world.reaches(State::Disconnected).await;
     world.proxy.set(super::support::Fault::lose_answer_to("INCR")).await;
-    world.monitor().demand();
+    world.monitor().request_probe();
     world.becomes("back", |monitor| monitor.is_available()).await;
     assert_eq!(*proxy.lock().unwrap(), 2);
     let states: Vec<_> = world.history().iter().map(|(state, _)| *state).collect();

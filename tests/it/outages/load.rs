@@ -81,7 +81,7 @@ async fn thousands_wait_for_redis_to_return() {
             loop {
                 let asked = Instant::now();
                 let get = cmd("GET").arg("key").to_owned();
-                let answer = RequestBudget::give(redis.query::<Option<u8>>(&get)).await;
+                let answer = RequestBudget::scope(redis.query::<Option<u8>>(&get)).await;
                 if answer.is_ok() {
                     return Instant::now();
                 }
@@ -116,7 +116,7 @@ async fn one_wait_for_a_whole_request() {
     let world = World::up().await;
     world.server.freeze();
     let began = Instant::now();
-    RequestBudget::give(async {
+    RequestBudget::scope(async {
         for _ in 0..10 {
             let get = cmd("GET").arg("key").to_owned();
             assert!(world.redis.query::<Option<u8>>(&get).await.unwrap_err().is_unavailable());
@@ -133,7 +133,7 @@ async fn no_second_wait_for_the_same_request() {
     let world = World::up().await;
     world.server.cli(&["CLIENT", "PAUSE", "60000", "WRITE"]).await.unwrap();
     let get = cmd("GET").arg("key").to_owned();
-    RequestBudget::give(async {
+    RequestBudget::scope(async {
         let written = world.redis.query::<()>(cmd("SET").arg("key").arg(1)).await;
         assert_eq!(written.unwrap_err().kind(), ErrorKind::Timeout);
         world.becomes("readable again", |monitor| monitor.can_read()).await;
@@ -141,7 +141,7 @@ async fn no_second_wait_for_the_same_request() {
         assert_eq!(read.unwrap_err().kind(), ErrorKind::Unavailable);
     })
     .await;
-    RequestBudget::give(world.redis.query::<Option<u8>>(&get)).await.expect("another request");
+    RequestBudget::scope(world.redis.query::<Option<u8>>(&get)).await.expect("another request");
 }
 
 /// A caller that waits for less than the settings say gets no answer, and takes Redis away from nobody.

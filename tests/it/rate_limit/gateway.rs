@@ -74,7 +74,7 @@ impl Gateway {
 
     async fn is(&self, available: bool) {
         let became = eventually(PATIENCE, || async {
-            self.redis.monitor().demand();
+            self.redis.monitor().request_probe();
             self.redis.monitor().is_available() == available
         });
         assert!(became.await, "{:?}", self.redis);

@@ -75,7 +75,7 @@ impl Instance {
 
     pub(crate) async fn is_down(&self) {
         let down = eventually(PATIENCE, || async {
-            self.redis.monitor().demand();
+            self.redis.monitor().request_probe();
             !self.redis.monitor().is_available()
         });
         assert!(down.await, "{:?}", self.redis);

@@ -96,7 +96,7 @@ impl Instance {
     /// Waits until this instance knows that Redis is away.
     pub(crate) async fn knows_the_outage(&self) {
         let down = eventually(PATIENCE, || async {
-            self.monitor().demand();
+            self.monitor().request_probe();
             matches!(self.monitor().state(), State::Disconnected | State::Recovering)
                 || !self.monitor().is_available()
         });
@@ -105,7 +105,7 @@ impl Instance {
 
     pub(crate) async fn recovers(&self) {
         let up = eventually(PATIENCE, || async {
-            self.monitor().demand();
+            self.monitor().request_probe();
             self.monitor().is_available()
         });
         assert!(up.await, "{:?}", self.monitor().status());

@@ -42,7 +42,7 @@ async fn gateway(server: &RedisServer) -> Instance {
 /// Served, with one more visit, as soon as it is stored again.
 async fn is_stored_again(client: &mut Client, on: &Instance, visits: &mut u64) {
     for _ in 0..1_000 {
-        on.monitor().demand();
+        on.monitor().request_probe();
         *visits += 1;
         let answer = client.get(on, "/me").await;
         assert_eq!((answer.status, &answer.json()["visits"]), (StatusCode::OK, &json!(visits)));

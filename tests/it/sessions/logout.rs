@@ -64,7 +64,7 @@ async fn logout_during_the_outage_is_refused_on_replay_and_the_record_gone_befor
     });
     let mut transitions = a.monitor().transitions();
     a.proxy.set(Fault::Pass).await;
-    a.monitor().demand();
+    a.monitor().request_probe();
     let connected = async {
         while let Some(transition) = transitions.next().await {
             if transition.status.state == State::Connected {

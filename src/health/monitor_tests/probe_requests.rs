@@ -1,4 +1,4 @@
-//! A demand for a probe is said once.
+//! A probe is requested once, however many requests need it.
 
 use std::sync::{
     Arc,
@@ -31,8 +31,8 @@ async fn a_demand_is_said_once_for_each_probe() {
     let before = probes.load(Ordering::Relaxed);
     let mut said = 0;
     for _ in 0..10_000 {
-        said += u32::from(!monitor.shared.demanded.load(Ordering::Relaxed));
-        monitor.demand();
+        said += u32::from(!monitor.shared.probe_requested.load(Ordering::Relaxed));
+        monitor.request_probe();
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let probes = probes.load(Ordering::Relaxed) - before;

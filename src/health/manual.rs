@@ -1,4 +1,4 @@
-//! A monitor without a task, driven by hand.
+//! A monitor without a task, whose state a test sets.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -16,14 +16,14 @@ const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 ///
 /// Every change is announced as a real monitor announces it: to [`HealthMonitor::watch`] and to
 /// [`HealthMonitor::transitions`]. Dropping it leaves things as they are.
-pub struct Hand {
+pub struct ManualControl {
     shared: Arc<Shared>,
     sequence: u64,
 }
 
-impl fmt::Debug for Hand {
+impl fmt::Debug for ManualControl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hand").field("status", &*self.shared.status.borrow()).finish()
+        f.debug_struct("ManualControl").field("status", &*self.shared.status.borrow()).finish()
     }
 }
 
@@ -35,7 +35,7 @@ impl Probe for Nothing {
     }
 }
 
-impl Hand {
+impl ManualControl {
     pub(crate) fn monitor() -> (HealthMonitor, Self) {
         let config = HealthConfig::new("redis").with_probe_interval(FOR_EVER);
         let probe = Arc::new(Nothing);
@@ -45,23 +45,23 @@ impl Hand {
     }
 
     /// From now on it is this state, and reads and writes work as said.
-    pub fn set(&mut self, state: State, reads: bool, writes: bool) {
-        self.become_this(state, reads, writes, None);
+    pub fn set_state(&mut self, state: State, reads: bool, writes: bool) {
+        self.apply(state, reads, writes, None);
     }
 
     /// Connected; reads and writes work.
     pub fn up(&mut self) {
-        self.set(State::Connected, true, true);
+        self.set_state(State::Connected, true, true);
     }
 
     /// Disconnected, because of this fault.
     pub fn down(&mut self, fault: Fault) {
-        self.become_this(State::Disconnected, false, false, Some(fault));
+        self.apply(State::Disconnected, false, false, Some(fault));
     }
 
     /// Connected; reads work and writes do not, because of this fault.
     pub fn writes_gone(&mut self, fault: Fault) {
-        self.become_this(State::Connected, true, false, Some(fault));
+        self.apply(State::Connected, true, false, Some(fault));
     }
 
     /// When the next attempt would be due: what [`HealthMonitor::retry_after`] starts from.
@@ -70,11 +70,11 @@ impl Hand {
     }
 
     /// Has anybody asked for a probe since this was last asked?
-    pub fn was_demanded(&mut self) -> bool {
-        self.shared.demanded.swap(false, std::sync::atomic::Ordering::Relaxed)
+    pub fn was_probe_requested(&mut self) -> bool {
+        self.shared.probe_requested.swap(false, std::sync::atomic::Ordering::Relaxed)
     }
 
-    fn become_this(&mut self, state: State, reads: bool, writes: bool, cause: Option<Fault>) {
+    fn apply(&mut self, state: State, reads: bool, writes: bool, cause: Option<Fault>) {
         let now = Instant::now();
         loop {
             let seen = self.shared.word.load();

@@ -10,8 +10,9 @@ use std::{
 use pin_project::pin_project;
 
 thread_local! {
-    /// The budget of the request that is being polled on this thread: `None` outside of any, else whether it is spent.
-    static SPENT: Cell<Option<bool>> = const { Cell::new(None) };
+    /// The budget of the request that is being polled on this thread: `None` outside of any, else whether it is
+    /// exhausted.
+    static EXHAUSTED: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
 /// The wait of the request that is being served.
@@ -25,48 +26,48 @@ pub struct RequestBudget;
 impl RequestBudget {
     /// This request has waited once already. `false` outside of any budget.
     #[inline]
-    pub fn is_spent() -> bool {
-        SPENT.get() == Some(true)
+    pub fn is_exhausted() -> bool {
+        EXHAUSTED.get() == Some(true)
     }
 
     /// This request has waited. Does nothing outside of any budget.
-    pub fn spend() {
-        if SPENT.get().is_some() {
-            SPENT.set(Some(true));
+    pub fn exhaust() {
+        if EXHAUSTED.get().is_some() {
+            EXHAUSTED.set(Some(true));
         }
     }
 
     /// Gives `future` a budget, unless it runs under one already.
     #[inline]
-    pub fn give<F: Future>(future: F) -> WithBudget<F> {
-        WithBudget { inner: future, spent: false }
+    pub fn scope<F: Future>(future: F) -> WithBudget<F> {
+        WithBudget { inner: future, exhausted: false }
     }
 }
 
 #[cfg(feature = "redis")]
 impl<F> WithBudget<F> {
     /// `next`, which goes on with what is left of this future's budget.
-    pub(crate) fn hand_on<G>(&self, next: G) -> WithBudget<G> {
-        WithBudget { inner: next, spent: self.spent }
+    pub(crate) fn transfer<G>(&self, next: G) -> WithBudget<G> {
+        WithBudget { inner: next, exhausted: self.exhausted }
     }
 }
 
-/// The future of [`RequestBudget::give`].
+/// The future of [`RequestBudget::scope`].
 #[pin_project]
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct WithBudget<F> {
     #[pin]
     inner: F,
-    spent: bool,
+    exhausted: bool,
 }
 
 /// Takes the budget off the thread again, also when the poll panics.
-struct Lent<'a>(&'a mut bool);
+struct Scope<'a>(&'a mut bool);
 
-impl Drop for Lent<'_> {
+impl Drop for Scope<'_> {
     fn drop(&mut self) {
-        *self.0 = SPENT.take().unwrap_or(false);
+        *self.0 = EXHAUSTED.take().unwrap_or(false);
     }
 }
 
@@ -76,11 +77,11 @@ impl<F: Future> Future for WithBudget<F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        if SPENT.get().is_some() {
+        if EXHAUSTED.get().is_some() {
             return this.inner.poll(cx);
         }
-        SPENT.set(Some(*this.spent));
-        let _lent = Lent(this.spent);
+        EXHAUSTED.set(Some(*this.exhausted));
+        let _scope = Scope(this.exhausted);
         this.inner.poll(cx)
     }
 }
@@ -91,32 +92,32 @@ mod tests {
 
     #[tokio::test]
     async fn belongs_to_one_request_and_lasts_over_its_awaits() {
-        let one = RequestBudget::give(async {
-            assert!(!RequestBudget::is_spent());
-            RequestBudget::spend();
+        let one = RequestBudget::scope(async {
+            assert!(!RequestBudget::is_exhausted());
+            RequestBudget::exhaust();
             tokio::task::yield_now().await;
-            RequestBudget::is_spent()
+            RequestBudget::is_exhausted()
         });
-        let other = RequestBudget::give(async {
+        let other = RequestBudget::scope(async {
             tokio::task::yield_now().await;
-            RequestBudget::is_spent()
+            RequestBudget::is_exhausted()
         });
         assert_eq!(tokio::join!(one, other), (true, false));
-        assert!(!RequestBudget::is_spent());
+        assert!(!RequestBudget::is_exhausted());
     }
 
     #[tokio::test]
     async fn the_outermost_counts() {
-        let spent = RequestBudget::give(async {
-            RequestBudget::give(async { RequestBudget::spend() }).await;
-            RequestBudget::is_spent()
+        let exhausted = RequestBudget::scope(async {
+            RequestBudget::scope(async { RequestBudget::exhaust() }).await;
+            RequestBudget::is_exhausted()
         });
-        assert!(spent.await);
+        assert!(exhausted.await);
     }
 
     #[tokio::test]
-    async fn outside_of_any_nothing_is_spent() {
-        RequestBudget::spend();
-        assert!(!RequestBudget::is_spent());
+    async fn outside_of_any_nothing_is_exhausted() {
+        RequestBudget::exhaust();
+        assert!(!RequestBudget::is_exhausted());
     }
 }
