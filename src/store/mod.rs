@@ -7,9 +7,12 @@ pub mod concurrency;
 mod journal;
 pub mod lockout;
 pub mod rate;
+#[allow(dead_code)]
+mod replay;
 pub mod revocation;
 #[cfg(feature = "session")]
 pub mod session;
+#[allow(dead_code)]
 mod switch;
 
 pub use journal::{Journal, JournalRecord};

@@ -17,7 +17,8 @@ use super::{keeper, law};
 use crate::health::{Registration, Stage};
 use crate::redis::Redis;
 use crate::store::rate::{DecisionSource, Flag, RateLimiter, Subject, Tally};
-use crate::store::switch::Switch;
+use crate::store::switch::{Needs, Switch};
+use crate::telemetry::Feature;
 
 pub(super) struct Inner {
     pub(super) redis: Redis,
@@ -62,7 +63,7 @@ impl Inner {
                 round: Mutex::default(),
                 told: Flag::default(),
                 tally: Tally::new(redis.metrics(), limit.name()),
-                switch: Switch::new(redis, "rate_limit"),
+                switch: Switch::new(redis, Feature::RateLimit, Needs::Writes),
                 next: AtomicU64::new(0),
                 task: OnceLock::new(),
                 limit,
@@ -133,7 +134,7 @@ impl Inner {
         let held = self.table.admit(&place.key, place.holder, limit.get(), due);
         let source = DecisionSource::Memory;
         self.switch
-            .without(match held {
+            .from_memory(match held {
                 Ok(in_flight) => Ok(Permit::new(place, Occupancy { in_flight, limit, source })),
                 Err(in_flight) => Err(Busy(Occupancy { in_flight, limit, source })),
             })

@@ -18,7 +18,13 @@ use crate::{
     Error, ErrorKind, Served,
     health::{Registration, Stage},
     redis::Redis,
-    store::{Journal, journal::DynJournal, rate::Subject, switch::Switch},
+    store::{
+        Journal,
+        journal::DynJournal,
+        rate::Subject,
+        switch::{Needs, Switch},
+    },
+    telemetry::Feature,
 };
 
 /// Subjects that memory keeps, unless set.
@@ -114,7 +120,7 @@ impl Lockout {
             meter: Meter::new(redis.metrics()),
             redis: redis.clone(),
             pushing: AtomicBool::new(false),
-            switch: Switch::new(redis, "lockout"),
+            switch: Switch::new(redis, Feature::Lockout, Needs::Writes),
             name: name.to_owned(),
             journal,
         });
@@ -262,7 +268,7 @@ impl Inner {
             let answer = self.remote.judge(&mut connection, subject, &change, now).await?;
             Ok(self.floor.mirror(subject, answer))
         };
-        let told = self.switch.ask(ask, || self.judge_here(subject, &change)).await;
+        let told = self.switch.try_ask(ask, || self.judge_here(subject, &change)).await;
         let told = told.inspect_err(|_| {
             // What guards is not lost by an error.
             if matches!(change, Change::Fail(_) | Change::Lock(_)) {

@@ -17,7 +17,8 @@ use super::tally::Tallies;
 use crate::clock::Clock;
 use crate::health::{Continuity, Registration, Stage};
 use crate::redis::Redis;
-use crate::store::switch::Switch;
+use crate::store::switch::{Needs, Switch};
+use crate::telemetry::Feature;
 
 #[derive(Clone, Copy)]
 pub(super) struct Settings {
@@ -69,7 +70,7 @@ impl Inner {
                 leases: settings.lease.map(|cells| Leases::new(cells, settings.max_subjects)),
                 owing: Flag::default(),
                 told: Flag::default(),
-                switch: Switch::new(redis, "rate_limit"),
+                switch: Switch::new(redis, Feature::RateLimit, Needs::Writes),
                 tallies: Tallies::default(),
                 instances: AtomicU32::new(settings.fixed.unwrap_or(settings.expected).get()),
                 settings,

@@ -238,7 +238,7 @@ impl RateLimiter {
         if decision.allowed() && cost > 0 {
             self.0.owing.note();
         }
-        self.0.switch.fell_back();
+        self.0.switch.record_fallback();
         Verdict::share(decision, instances)
     }
 

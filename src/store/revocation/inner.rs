@@ -113,7 +113,7 @@ impl Inner {
 
     pub(super) fn without_redis(&self, token: &Token) -> Decision {
         let verdict = law::without_redis(self.is_in_step(), self.table.horizon(), token.issued_at);
-        let served = self.switch.without(verdict);
+        let served = self.switch.from_memory(verdict);
         self.decide(served.value, served.source)
     }
 

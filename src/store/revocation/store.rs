@@ -27,7 +27,12 @@ use crate::{
     Error, ErrorKind, Source,
     health::{HealthMonitor, Registration, Stage},
     redis::Redis,
-    store::{Journal, journal::DynJournal, switch::Switch},
+    store::{
+        Journal,
+        journal::DynJournal,
+        switch::{Needs, Switch},
+    },
+    telemetry::Feature,
 };
 
 /// The longest life of a revocation.
@@ -98,7 +103,7 @@ impl Revocations {
             word: AtomicU64::new(0),
             cursor: Mutex::default(),
             in_step: AtomicBool::new(false),
-            switch: Switch::new(redis, "revocation"),
+            switch: Switch::new(redis, Feature::Revocation, Needs::Reads),
             journal,
             policy: config.policy,
             token_life: config.token_life,

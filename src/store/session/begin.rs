@@ -124,7 +124,7 @@ impl Inner {
         held.changes = changes;
         held.outdated.id = true;
         self.memory.lives(born.times.ends.saturating_sub(born.times.created));
-        self.switch.without(());
+        self.switch.from_memory(());
         self.put_on(rules, held, &born, error)
     }
 }

@@ -153,7 +153,7 @@ impl SessionStore {
             Err(_) => {
                 inner.meter.count(Delete, Outcome::Stateless);
                 inner.push_later(&self.inner);
-                inner.switch.without(T::default())
+                inner.switch.from_memory(T::default())
             }
         }
     }

@@ -272,7 +272,7 @@ impl Inner {
             Against::Older => return Err(error),
         };
         self.meter.count(Load, Outcome::Stateless);
-        self.switch.without(());
+        self.switch.from_memory(());
         self.memory.lives(snapshot.times.ends.saturating_sub(snapshot.times.created));
         self.memory.marks.see(who.name, &snapshot);
         let verified = snapshot.verified;

@@ -135,7 +135,7 @@ impl Inner {
         let epoch = self.redis.epoch().unwrap_or_default();
         let snapshot = Snapshot::of(id, &record, &rules.declared, epoch, held.verified);
         held.changes = all;
-        self.switch.without(());
+        self.switch.from_memory(());
         self.put_on(rules, held, &snapshot, error)
     }
 

@@ -20,7 +20,8 @@ use crate::{
     Error,
     health::{HealthMonitor, Registration, Stage},
     redis::Redis,
-    store::switch::Switch,
+    store::switch::{Needs, Switch},
+    telemetry::Feature,
 };
 
 /// Sessions that are remembered here when they ended, and as many whose newest version is.
@@ -74,7 +75,7 @@ impl SessionStore {
             keys,
             memory: Memory::new(bound),
             lately: Lately::new(),
-            switch: Switch::new(redis, "session"),
+            switch: Switch::new(redis, Feature::Session, Needs::Reads),
             meter: Meter::new(redis.metrics()),
             is_pushing: AtomicBool::new(false),
             step: OnceLock::new(),

@@ -1,0 +1,314 @@
+//! The one place where Redis is told what it missed.
+//!
+//! A store keeps what Redis has not been told in a [`Backlog`] of its own and hands that to a
+//! [`Replay`]. The replay pushes it in two situations: as a recovery step after an outage, before
+//! Redis is announced as available, and from a task of its own for what was never an outage (one
+//! answer that was lost, a client that went away, a refused write).
+//!
+//! ```text
+//! store ── writes ──► Backlog ◄── due, push ── pass ◄── recovery step (each recovery)
+//!   └──── arm ──► Armed ── starts ──► task ────┘
+//! ```
+
+mod armed;
+
+use std::{
+    future::Future,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep},
+};
+
+use self::armed::Armed;
+use crate::{
+    Error,
+    health::{Continuity, Recovery, Registration, Stage},
+    redis::{Connection, Redis},
+    telemetry::{Feature, Replayed},
+};
+
+/// The pause after a pass that left something; doubled after each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What Redis has not been told, and how to tell it.
+pub(crate) trait Backlog: Send + Sync + 'static {
+    /// When in a recovery it is pushed.
+    const STAGE: Stage;
+    /// The name of the recovery step, for the log.
+    const NAME: &'static str;
+    /// The label of `redis_recovery_replayed_total`.
+    const FEATURE: Feature;
+    /// Pushes under way at once: enough to fill a round trip, too few to be in anybody's way.
+    const IN_FLIGHT: usize = 32;
+    /// How long a pass may hold up a recovery. The task does the rest. `None`: what guards must be
+    /// pushed before Redis is used again, however long that takes.
+    const PASS_LIMIT: Option<Duration> = None;
+
+    /// One push.
+    type Item: Send;
+
+    /// What Redis has lost is pending again. Called once for each attempt to recover, before the pass.
+    fn mark_lost(&self, continuity: Continuity);
+
+    /// The next page of what is pending, of bounded size; `None` after the last. `cursor` starts at
+    /// 0 in each pass. A page is pushed as a whole before the next is asked for.
+    fn due(&self, cursor: &mut usize) -> Option<Vec<Self::Item>>;
+
+    /// Tells Redis, and takes note in the backlog that it was told.
+    ///
+    /// # Errors
+    ///
+    /// An [unavailable](Error::is_unavailable) Redis ends the pass. Any other error is about this
+    /// item alone: it is counted, stays pending and holds up no other.
+    fn push(
+        &self,
+        connection: &mut Connection,
+        item: Self::Item,
+    ) -> impl Future<Output = Result<Pushed, Error>> + Send;
+
+    /// What a recovery has to do before the pass. By default nothing.
+    fn before(
+        &self,
+        _connection: &mut Connection,
+        _recovery: &Recovery,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
+    }
+
+    /// What a recovery has to do after the pass. By default nothing.
+    fn after(
+        &self,
+        _connection: &mut Connection,
+        _recovery: &Recovery,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        async { Ok(()) }
+    }
+}
+
+/// How a push is counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Pushed {
+    /// New to Redis.
+    pub(crate) applied: u64,
+    /// Redis knew it already, or knew better.
+    pub(crate) discarded: u64,
+}
+
+impl Pushed {
+    /// Everyday work, not counted as replayed.
+    pub(crate) const NONE: Self = Self { applied: 0, discarded: 0 };
+    /// One item, new to Redis.
+    pub(crate) const APPLIED: Self = Self { applied: 1, discarded: 0 };
+    /// One item that Redis knew.
+    pub(crate) const DISCARDED: Self = Self { applied: 0, discarded: 1 };
+}
+
+/// Pushes a [`Backlog`] to Redis: in every recovery, and while anything is pending. Belongs to the
+/// store's handle; the backlog is held weakly, so the last handle ends it.
+pub(crate) struct Replay<B> {
+    core: Arc<Core<B>>,
+    _step: Registration,
+}
+
+struct Core<B> {
+    redis: Redis,
+    backlog: Weak<B>,
+    armed: Armed,
+    /// One pass at a time.
+    pass: Mutex<()>,
+    replayed: Replayed,
+    /// The log says already that Redis refuses something.
+    warned: AtomicBool,
+}
+
+impl<B: Backlog> Replay<B> {
+    /// Registers the recovery step.
+    pub(crate) fn new(redis: &Redis, backlog: Weak<B>) -> Self {
+        let core = Arc::new(Core {
+            redis: redis.clone(),
+            backlog,
+            armed: Armed::new(),
+            pass: Mutex::default(),
+            replayed: B::FEATURE.replayed(redis.metrics()),
+            warned: AtomicBool::new(false),
+        });
+        let weak = Arc::downgrade(&core);
+        let step = redis.on_recovery(B::STAGE, B::NAME, move |connection, recovery| {
+            let core = weak.upgrade();
+            async move {
+                match core {
+                    Some(core) => core.recover(connection, recovery).await,
+                    None => Ok(()),
+                }
+            }
+        });
+        Self { core, _step: step }
+    }
+
+    /// Something is pending: Redis is told as soon as it serves. To be called after the backlog was
+    /// written. Never waits; one load where it is known already.
+    #[inline]
+    pub(crate) fn arm(&self) {
+        self.core.arm();
+    }
+
+    /// For a push that the caller attempts itself: to be made *before* its await, after the backlog
+    /// was written. Dropped without [`settled`](Guard::settled) it arms, so that a client that goes
+    /// away in the middle of a request loses nothing.
+    pub(crate) fn guard(&self) -> Guard<'_, B> {
+        Guard { core: Some(&self.core) }
+    }
+}
+
+/// See [`Replay::guard`].
+#[must_use = "it arms when it is dropped"]
+pub(crate) struct Guard<'a, B: Backlog> {
+    core: Option<&'a Arc<Core<B>>>,
+}
+
+impl<B: Backlog> Guard<'_, B> {
+    /// Redis was told.
+    pub(crate) fn settled(mut self) {
+        self.core = None;
+    }
+}
+
+impl<B: Backlog> Drop for Guard<'_, B> {
+    fn drop(&mut self) {
+        if let Some(core) = self.core {
+            core.arm();
+        }
+    }
+}
+
+impl<B: Backlog> Core<B> {
+    #[inline]
+    fn arm(self: &Arc<Self>) {
+        if self.armed.arm() {
+            self.start();
+        }
+    }
+
+    #[cold]
+    fn start(self: &Arc<Self>) {
+        let task = Task(Arc::downgrade(self));
+        drop(self.redis.spawn(task.run()));
+    }
+
+    async fn recover(
+        self: &Arc<Self>,
+        mut connection: Connection,
+        recovery: Recovery,
+    ) -> Result<(), Error> {
+        let Some(backlog) = self.backlog.upgrade() else { return Ok(()) };
+        backlog.mark_lost(recovery.continuity());
+        backlog.before(&mut connection, &recovery).await?;
+        self.pass(&*backlog, &connection, B::PASS_LIMIT).await?;
+        backlog.after(&mut connection, &recovery).await
+    }
+
+    /// Pushes what is pending. Whether all of it was; what was not is armed for, wherever this ends.
+    async fn pass(
+        self: &Arc<Self>,
+        backlog: &B,
+        connection: &Connection,
+        limit: Option<Duration>,
+    ) -> Result<bool, Error> {
+        let _alone = self.pass.lock().await;
+        let until = limit.map(|limit| Instant::now() + limit);
+        self.armed.begin_pass();
+        let unless_complete = Guard { core: Some(self) };
+        let (mut cursor, mut refused, mut failed) = (0, None, 0_u64);
+        while let Some(page) = backlog.due(&mut cursor) {
+            let mut pushes = stream::iter(page)
+                .map(|item| {
+                    let mut connection = connection.clone();
+                    async move { backlog.push(&mut connection, item).await }
+                })
+                .buffer_unordered(B::IN_FLIGHT);
+            while let Some(pushed) = pushes.next().await {
+                match pushed {
+                    Ok(Pushed { applied, discarded }) => {
+                        self.replayed.applied.add(applied);
+                        self.replayed.discarded.add(discarded);
+                    }
+                    Err(error) if error.is_unavailable() => return Err(error),
+                    Err(error) => {
+                        self.replayed.failed.add(1);
+                        failed += 1;
+                        refused = Some(error);
+                    }
+                }
+            }
+            if until.is_some_and(|until| Instant::now() > until) {
+                tracing::warn!(
+                    what = B::NAME,
+                    "telling Redis what it missed takes long: the rest follows"
+                );
+                return Ok(false);
+            }
+        }
+        match refused {
+            Some(error) => {
+                if !self.warned.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(what = B::NAME, failed, %error, "Redis refuses to be told: tried again later");
+                }
+                Ok(false)
+            }
+            None => {
+                unless_complete.settled();
+                self.warned.store(false, Ordering::Relaxed);
+                Ok(true)
+            }
+        }
+    }
+}
+
+/// The task: passes while Redis serves, until nothing is pending.
+struct Task<B: Backlog>(Weak<Core<B>>);
+
+impl<B: Backlog> Drop for Task<B> {
+    /// However it ends: a push that panics must not keep the next task from starting.
+    fn drop(&mut self) {
+        if let Some(core) = self.0.upgrade() {
+            core.armed.abandon();
+        }
+    }
+}
+
+impl<B: Backlog> Task<B> {
+    async fn run(mut self) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let Some(mut status) = self.0.upgrade().map(|core| core.redis.monitor().watch()) else {
+                return;
+            };
+            if status.wait_for(|status| status.is_available()).await.is_err() {
+                return;
+            }
+            let Some(core) = self.0.upgrade() else { return };
+            let Some(backlog) = core.backlog.upgrade() else { return };
+            if let Ok(true) = core.pass(&backlog, &core.redis.connection(), None).await {
+                pause = FIRST_PAUSE;
+                if core.armed.rest() {
+                    // Another task may run from here on.
+                    self.0 = Weak::new();
+                    return;
+                }
+            } else {
+                drop((core, backlog));
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
