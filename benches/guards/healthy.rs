@@ -6,7 +6,7 @@ use evenkeel::{
         deadpool_redis::redis::{Client, Cmd, aio::MultiplexedConnection, cmd},
     },
     store::{
-        lockout::{Lockout, LockoutPolicy, Verdict},
+        lockout::{Lockout, LockoutPolicy, LoginVerdict},
         rate::Subject,
         revocation::{Revocations, Token},
     },
@@ -48,7 +48,7 @@ async fn check(revocations: Revocations) -> Revocations {
 async fn log_in(lockout: Lockout) -> Lockout {
     let who = Subject::secret(rand::random::<u64>().to_le_bytes());
     let verdict = lockout.attempt(&who).await.unwrap().value;
-    let Verdict::Admitted(attempt) = verdict else { panic!("nobody is locked out") };
+    let LoginVerdict::Admitted(attempt) = verdict else { panic!("nobody is locked out") };
     lockout.succeed(attempt).await.unwrap();
     lockout
 }

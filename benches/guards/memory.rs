@@ -108,10 +108,10 @@ pub(crate) fn benches(c: &mut Criterion, runtime: &Runtime) {
     call(c, "refuse/by hand", service_fn(refused_by_hand), revoked);
     call(c, "refuse/Revocation, revoked", full.layer(service_fn(bare)), revoked);
     let known = Token::new(REVOKED);
-    let name = "check_here/known to be revoked";
-    c.bench_function(name, |b| b.iter(|| revocations.check_here(black_box(&known))));
+    let name = "check_local/known to be revoked";
+    c.bench_function(name, |b| b.iter(|| revocations.check_local(black_box(&known))));
     let clear = Token::new(CLEAR);
-    let name = "check_here/clear";
-    c.bench_function(name, |b| b.iter(|| revocations.check_here(black_box(&clear))));
+    let name = "check_local/clear";
+    c.bench_function(name, |b| b.iter(|| revocations.check_local(black_box(&clear))));
     c.bench_function("Token::new", |b| b.iter(|| Token::new(black_box(CLEAR))));
 }

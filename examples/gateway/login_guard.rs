@@ -12,7 +12,7 @@ use evenkeel::{
     redis::Redis,
     respond::Refusal,
     store::{
-        lockout::{Lockout, LockoutPolicy, Standing, Verdict},
+        lockout::{Lockout, LockoutPolicy, LockoutStatus, LoginVerdict},
         rate::Subject,
     },
 };
@@ -46,9 +46,9 @@ impl LoginGuard {
         is_right: impl FnOnce() -> bool,
     ) -> Result<(), Response> {
         let attempt = match self.users.attempt(&Subject::secret(user)).await {
-            Ok(verdict) => match verdict.value {
-                Verdict::Admitted(attempt) => attempt,
-                Verdict::Refused(standing) => return Err(locked(standing)),
+            Ok(served) => match served.value {
+                LoginVerdict::Admitted(attempt) => attempt,
+                LoginVerdict::Refused(standing) => return Err(locked(standing)),
             },
             Err(error) => return Err(self.cannot_count(&error)),
         };
@@ -71,7 +71,7 @@ impl LoginGuard {
     }
 }
 
-fn locked(standing: Standing) -> Response {
+fn locked(standing: LockoutStatus) -> Response {
     let seconds = standing.retry_after().as_secs_f64().ceil().max(1.0) as u64;
     let body = json!({
         "error": "Locked",

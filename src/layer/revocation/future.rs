@@ -17,7 +17,7 @@ use super::Gate;
 use crate::{
     layer::course::{self, Course, Next, Note},
     respond::{RefusalResponse, ResponseBody},
-    store::revocation::Decision,
+    store::revocation::RevocationDecision,
 };
 
 /// The response future of [`Revocation`](super::Revocation).
@@ -29,7 +29,7 @@ pub struct RevocationFuture<S: Service<Request<ReqBody>>, ReqBody, ResBody, R> {
 }
 
 type GateCourse<S, F, ReqBody, ResBody, R> =
-    Course<Decision, Waiting<S, ReqBody, R>, F, Untold, Response<ResponseBody<ResBody>>>;
+    Course<RevocationDecision, Waiting<S, ReqBody, R>, F, Untold, Response<ResponseBody<ResBody>>>;
 
 /// A request that waits for the decision, and the service that was ready for it.
 pub(super) struct Waiting<S, ReqBody, R> {
@@ -47,7 +47,7 @@ impl<R> Gate<R> {
     #[inline]
     pub(super) fn next<S, ReqBody, ResBody>(
         &self,
-        decision: Decision,
+        decision: RevocationDecision,
         extensions: bool,
         inner: &mut S,
         mut request: Request<ReqBody>,
@@ -67,7 +67,7 @@ impl<R> Gate<R> {
 }
 
 impl<S, ReqBody, ResBody, R>
-    course::Waiting<Decision, S::Future, Untold, Response<ResponseBody<ResBody>>>
+    course::Waiting<RevocationDecision, S::Future, Untold, Response<ResponseBody<ResBody>>>
     for Waiting<S, ReqBody, R>
 where
     S: Service<Request<ReqBody>>,
@@ -75,7 +75,7 @@ where
 {
     fn go_on(
         mut self,
-        decision: Decision,
+        decision: RevocationDecision,
     ) -> Next<S::Future, Untold, Response<ResponseBody<ResBody>>> {
         self.gate.next(decision, self.extensions, &mut self.inner, self.request)
     }

@@ -13,7 +13,7 @@ use tower::Layer;
 use crate::{
     layer::RequestView,
     respond::{Refusal, RefusalResponse, ResponseBody, StandardRefusal},
-    store::revocation::{Decision, Revocations, Token, Verdict},
+    store::revocation::{RevocationDecision, RevocationStatus, Revocations, Token},
 };
 
 pub use future::RevocationFuture;
@@ -42,17 +42,17 @@ pub use service::Revocation;
 ///
 /// | the token is | the answer | gRPC |
 /// | --- | --- | --- |
-/// | clear | the inner service's; the [`Decision`] is in the request's extensions | |
+/// | clear | the inner service's; the [`RevocationDecision`] is in the request's extensions | |
 /// | revoked | 401 | 16 `UNAUTHENTICATED` |
-/// | unknown, policy [`Closed`](crate::store::revocation::Policy::Closed) | 503 | 14 `UNAVAILABLE` |
-/// | unknown, policy [`Open`](crate::store::revocation::Policy::Open) | the inner service's, and the `Decision` says so | |
+/// | unknown, policy [`Closed`](crate::store::revocation::UnknownPolicy::Closed) | 503 | 14 `UNAVAILABLE` |
+/// | unknown, policy [`Open`](crate::store::revocation::UnknownPolicy::Open) | the inner service's, and the `RevocationDecision` says so | |
 ///
-/// The [`Refusal`] and the [`Decision`] are in the extensions of a response that refuses.
+/// The [`Refusal`] and the [`RevocationDecision`] are in the extensions of a response that refuses.
 ///
 /// # Cost
 ///
 /// A token that is known to be revoked, and any while Redis is away, is judged in memory, without I/O and without a boxed future. Another one
-/// costs one round trip. Either way the `Decision` goes into [`http::Extensions`], which box every value;
+/// costs one round trip. Either way the `RevocationDecision` goes into [`http::Extensions`], which box every value;
 /// [`without_extensions`](RevocationLayer::without_extensions) saves that.
 ///
 /// # When Redis is down
@@ -108,13 +108,13 @@ impl<R> Gate<R> {
     fn refuse<B, ReqBody>(
         &self,
         request: Request<ReqBody>,
-        decision: Decision,
+        decision: RevocationDecision,
     ) -> Response<ResponseBody<B>>
     where
         R: RefusalResponse<B>,
     {
-        let refusal = match decision.verdict {
-            Verdict::Revoked => Refusal::revoked(),
+        let refusal = match decision.status {
+            RevocationStatus::Revoked => Refusal::revoked(),
             _ => Refusal::unavailable(self.revocations.monitor()),
         };
         let mut response = self.refusal.refuse(&request.into_parts().0, refusal);

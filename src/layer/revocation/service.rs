@@ -54,7 +54,7 @@ where
         let Some(token) = token(&RequestView::new(&request)) else {
             return RevocationFuture { course: Course::serve(self.inner.call(request)) };
         };
-        let course = match gate.revocations.check_here(&token) {
+        let course = match gate.revocations.check_local(&token) {
             Some(decision) => gate.next(decision, *extensions, &mut self.inner, request).begin(),
             None => {
                 let revocations = gate.revocations.clone();

@@ -2,15 +2,15 @@
 
 use std::{fmt, time::Duration};
 
-use super::law::Told;
+use super::law::Outcome;
 
 /// May an attempt be made?
 #[derive(Debug)]
-pub enum Verdict {
+pub enum LoginVerdict {
     /// Yes: judge the password, and tell what came of it.
     Admitted(Attempt),
     /// No: it is locked, or all the attempts that may still fail are being judged just now.
-    Refused(Standing),
+    Refused(LockoutStatus),
 }
 
 /// An attempt that has its place. Tell what came of it: [`Lockout::fail`](super::Lockout::fail),
@@ -37,15 +37,19 @@ impl fmt::Debug for Attempt {
 
 /// How a subject stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct LockoutStatus {
     wait: Duration,
     locked: bool,
     left: u32,
 }
 
-impl Standing {
-    pub(super) const fn of(told: Told) -> Self {
-        Self { wait: Duration::from_millis(told.wait), locked: told.locked, left: told.left }
+impl LockoutStatus {
+    pub(super) const fn of(outcome: Outcome) -> Self {
+        Self {
+            wait: Duration::from_millis(outcome.wait),
+            locked: outcome.locked,
+            left: outcome.left,
+        }
     }
 
     /// Locked: no attempt is admitted, whatever the password.

@@ -8,9 +8,14 @@ use crate::store::JournalRecord;
 pub(super) const FEATURE: &str = "lockout";
 
 /// A lock that ends at `until`; one that has ended takes the place of one that was lifted.
-pub(super) fn write(name: &str, subject: &str, until: SystemTime, strikes: u32) -> JournalRecord {
+pub(super) fn write(
+    name: &str,
+    subject: &str,
+    until: SystemTime,
+    consecutive_locks: u32,
+) -> JournalRecord {
     let since = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let value = format!("{}:{strikes}", since.as_millis());
+    let value = format!("{}:{consecutive_locks}", since.as_millis());
     JournalRecord::new(FEATURE, format!("{name}:{subject}"), value, until)
 }
 
@@ -21,14 +26,14 @@ pub(super) fn read(name: &str, records: &[JournalRecord], now: u64) -> Vec<(Stri
 
 fn read_one(name: &str, record: &JournalRecord, now: u64) -> Option<(String, State)> {
     let subject = record.key.strip_prefix(name)?.strip_prefix(':')?;
-    let (until, strikes) = record.value.split_once(':')?;
+    let (until, consecutive_locks) = record.value.split_once(':')?;
     let until = SystemTime::UNIX_EPOCH + Duration::from_millis(until.parse().ok()?);
     let left = until.duration_since(SystemTime::now()).ok().filter(|left| !left.is_zero())?;
     let left = super::policy::millis(left);
     let state = State {
-        marks: Vec::new(),
+        slots: Vec::new(),
         locked_until: now.saturating_add(left),
-        strikes: strikes.parse().ok()?,
+        consecutive_locks: consecutive_locks.parse().ok()?,
     };
     Some((subject.to_owned(), state))
 }
@@ -48,7 +53,7 @@ mod tests {
         ];
         let read = read("login", &records, 1_000);
         let [(subject, state)] = read.as_slice() else { panic!("{read:?}") };
-        assert_eq!((subject.as_str(), state.strikes), ("alice", 2));
+        assert_eq!((subject.as_str(), state.consecutive_locks), ("alice", 2));
         assert!((60_000..=61_000).contains(&state.locked_until), "{state:?}");
     }
 }

@@ -9,25 +9,28 @@ fn policy() -> LockoutPolicy {
     LockoutPolicy::new(5, Duration::from_secs(15 * 60)).unwrap()
 }
 
-fn guess(state: &mut State, policy: &LockoutPolicy, now: u64, nonce: u64) -> Told {
-    let begun = state.change(policy, now, Change::Begin(nonce));
-    if begun.admitted { state.change(policy, now, Change::Fail(nonce)) } else { begun }
+fn guess(state: &mut State, policy: &LockoutPolicy, now: u64, nonce: u64) -> Outcome {
+    let begun = state.apply(policy, now, Change::Begin(nonce));
+    if begun.admitted { state.apply(policy, now, Change::Fail(nonce)) } else { begun }
 }
 
 #[test]
 fn the_fifth_wrong_one_locks_and_the_lock_ends() {
     let (policy, mut state) = (policy(), State::default());
     for n in 1..=4 {
-        let told = guess(&mut state, &policy, T0, n);
-        assert_eq!((told.left, told.wait), (5 - n as u32, 0));
+        let outcome = guess(&mut state, &policy, T0, n);
+        assert_eq!((outcome.left, outcome.wait), (5 - n as u32, 0));
     }
-    let told = guess(&mut state, &policy, T0, 5);
-    assert_eq!((told.left, told.locked, told.fell, told.wait), (0, true, true, 15 * MINUTE));
-    let refused = state.change(&policy, T0 + MINUTE, Change::Begin(6));
+    let outcome = guess(&mut state, &policy, T0, 5);
+    assert_eq!(
+        (outcome.left, outcome.locked, outcome.newly_locked, outcome.wait),
+        (0, true, true, 15 * MINUTE)
+    );
+    let refused = state.apply(&policy, T0 + MINUTE, Change::Begin(6));
     assert_eq!((refused.admitted, refused.wait), (false, 14 * MINUTE));
-    let last = state.change(&policy, T0 + 15 * MINUTE - 1, Change::Begin(7));
+    let last = state.apply(&policy, T0 + 15 * MINUTE - 1, Change::Begin(7));
     assert_eq!((last.admitted, last.wait), (false, 1));
-    let after = state.change(&policy, T0 + 15 * MINUTE, Change::Begin(8));
+    let after = state.apply(&policy, T0 + 15 * MINUTE, Change::Begin(8));
     assert_eq!((after.admitted, after.left), (true, 4), "it begins anew");
 }
 
@@ -36,8 +39,8 @@ fn the_window_slides() {
     let (policy, mut state) = (policy(), State::default());
     for n in 0..40 {
         // One every four minutes: never five within fifteen.
-        let told = guess(&mut state, &policy, T0 + n * 4 * MINUTE, n);
-        assert!(!told.locked && told.left >= 1, "{n}: {told:?}");
+        let outcome = guess(&mut state, &policy, T0 + n * 4 * MINUTE, n);
+        assert!(!outcome.locked && outcome.left >= 1, "{n}: {outcome:?}");
     }
 }
 
@@ -47,44 +50,44 @@ fn success_clears_the_counter_and_not_the_lock() {
     for n in 1..=4 {
         guess(&mut state, &policy, T0, n);
     }
-    assert!(state.change(&policy, T0, Change::Begin(5)).admitted);
-    let told = state.change(&policy, T0, Change::Succeed(5));
-    assert_eq!((told.left, told.locked), (5, false));
+    assert!(state.apply(&policy, T0, Change::Begin(5)).admitted);
+    let outcome = state.apply(&policy, T0, Change::Succeed(5));
+    assert_eq!((outcome.left, outcome.locked), (5, false));
 
-    assert!(state.change(&policy, T0, Change::Begin(6)).admitted);
-    state.change(&policy, T0, Change::Lock(MINUTE));
-    let told = state.change(&policy, T0, Change::Succeed(6));
-    assert_eq!((told.locked, told.wait), (true, MINUTE));
-    assert!(!state.change(&policy, T0, Change::Begin(7)).admitted, "correct password or not");
-    let told = state.change(&policy, T0, Change::Unlock);
-    assert_eq!((told.locked, told.left), (false, 5));
+    assert!(state.apply(&policy, T0, Change::Begin(6)).admitted);
+    state.apply(&policy, T0, Change::Lock(MINUTE));
+    let outcome = state.apply(&policy, T0, Change::Succeed(6));
+    assert_eq!((outcome.locked, outcome.wait), (true, MINUTE));
+    assert!(!state.apply(&policy, T0, Change::Begin(7)).admitted, "correct password or not");
+    let outcome = state.apply(&policy, T0, Change::Unlock);
+    assert_eq!((outcome.locked, outcome.left), (false, 5));
 }
 
 #[test]
 fn a_right_one_among_wrong_ones_at_the_same_time_is_let_in() {
     let (policy, mut state) = (policy(), State::default());
     for n in 1..=5 {
-        assert!(state.change(&policy, T0, Change::Begin(n)).admitted);
+        assert!(state.apply(&policy, T0, Change::Begin(n)).admitted);
     }
-    let crowd = state.change(&policy, T0, Change::Begin(6));
+    let crowd = state.apply(&policy, T0, Change::Begin(6));
     assert_eq!((crowd.admitted, crowd.locked, crowd.wait), (false, false, BUSY));
     for n in 1..=4 {
-        assert!(!state.change(&policy, T0, Change::Fail(n)).locked);
+        assert!(!state.apply(&policy, T0, Change::Fail(n)).locked);
     }
-    let told = state.change(&policy, T0, Change::Succeed(5));
-    assert_eq!((told.locked, told.left), (false, 5));
+    let outcome = state.apply(&policy, T0, Change::Succeed(5));
+    assert_eq!((outcome.locked, outcome.left), (false, 5));
 }
 
 #[test]
 fn what_is_never_judged_counts_as_failed() {
     let (policy, mut state) = (policy(), State::default());
     for n in 1..=5 {
-        state.change(&policy, T0, Change::Begin(n));
+        state.apply(&policy, T0, Change::Begin(n));
     }
-    let told = state.change(&policy, T0 + 29_999, Change::Look);
-    assert_eq!((told.locked, told.left), (false, 0));
-    let told = state.change(&policy, T0 + 30_000, Change::Look);
-    assert_eq!((told.locked, told.fell, told.wait), (true, true, 15 * MINUTE));
+    let outcome = state.apply(&policy, T0 + 29_999, Change::Read);
+    assert_eq!((outcome.locked, outcome.left), (false, 0));
+    let outcome = state.apply(&policy, T0 + 30_000, Change::Read);
+    assert_eq!((outcome.locked, outcome.newly_locked, outcome.wait), (true, true, 15 * MINUTE));
 }
 
 /// Five wrong ones: how long it is locked then.
@@ -122,14 +125,14 @@ pub(crate) enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let nonce = 0u64..12;
-    let mark = (0u64..12, 0u64..20 * MINUTE, any::<bool>());
+    let slot = (0u64..12, 0u64..20 * MINUTE, any::<bool>());
     let step = prop_oneof![
         4 => nonce.clone().prop_map(Step::Begin),
         4 => nonce.clone().prop_map(Step::Fail),
         1 => nonce.clone().prop_map(Step::Succeed),
         1 => nonce.prop_map(Step::Cancel),
         2 => (0u64..5 * MINUTE).prop_map(Step::Wait),
-        1 => (proptest::collection::vec(mark, 0..6), 0u64..MINUTE).prop_map(|(m, t)| Step::Merge(m, t)),
+        1 => (proptest::collection::vec(slot, 0..6), 0u64..MINUTE).prop_map(|(m, t)| Step::Merge(m, t)),
     ];
     proptest::collection::vec(step, 1..60)
 }
@@ -142,29 +145,29 @@ proptest! {
         for step in steps {
             let before = state.clone();
             let change = match step {
-                Step::Wait(time) => { now += time; Change::Look }
+                Step::Wait(time) => { now += time; Change::Read }
                 Step::Begin(nonce) => Change::Begin(nonce),
                 Step::Fail(nonce) => Change::Fail(nonce),
                 Step::Succeed(nonce) => Change::Succeed(nonce),
                 Step::Cancel(nonce) => Change::Cancel(nonce),
-                Step::Merge(marks, lock) => Change::Merge(State {
-                    marks: marks.into_iter().map(|(nonce, age, failed)| Mark { nonce, at: now - age, failed }).collect(),
+                Step::Merge(slots, lock) => Change::Merge(State {
+                    slots: slots.into_iter().map(|(nonce, age, failed)| Slot { nonce, at: now - age, failed }).collect(),
                     locked_until: if lock > 0 { now + lock } else { 0 },
-                    strikes: 0,
+                    consecutive_locks: 0,
                 }),
             };
-            let told = state.change(&policy, now, change.clone());
+            let outcome = state.apply(&policy, now, change.clone());
             if before.locked_until > now {
-                prop_assert!(told.locked && !told.admitted);
+                prop_assert!(outcome.locked && !outcome.admitted);
                 prop_assert!(state.locked_until >= before.locked_until);
             }
-            prop_assert!(!told.admitted || state.marks.len() <= 5);
-            let failed = state.marks.iter().filter(|mark| mark.failed).count();
+            prop_assert!(!outcome.admitted || state.slots.len() <= 5);
+            let failed = state.slots.iter().filter(|slot| slot.failed).count();
             prop_assert!(failed < 5, "five that failed are a lock");
-            prop_assert_eq!(told.locked, state.locked_until > now);
-            if told.locked {
+            prop_assert_eq!(outcome.locked, state.locked_until > now);
+            if outcome.locked {
                 let mut later = state.clone();
-                prop_assert!(!later.change(&policy, now + told.wait - 1, Change::Begin(99)).admitted);
+                prop_assert!(!later.apply(&policy, now + outcome.wait - 1, Change::Begin(99)).admitted);
             }
         }
     }
@@ -177,24 +180,24 @@ proptest! {
         locks in (0u64..MINUTE, 0u64..MINUTE),
     ) {
         let policy = policy();
-        let state = |marks: Vec<(u64, u64)>, lock: u64| {
+        let state = |slots: Vec<(u64, u64)>, lock: u64| {
             let mut state = State { locked_until: if lock > 0 { T0 + lock } else { 0 }, ..State::default() };
-            for (nonce, age) in marks {
-                state.change(&policy, T0 - age, Change::Fail(nonce));
+            for (nonce, age) in slots {
+                state.apply(&policy, T0 - age, Change::Fail(nonce));
             }
-            state.change(&policy, T0, Change::Look);
+            state.apply(&policy, T0, Change::Read);
             state
         };
         let (ours, theirs) = (state(ours, locks.0), state(theirs, locks.1));
         let mut merged = ours.clone();
-        let told = merged.change(&policy, T0, Change::Merge(theirs.clone()));
+        let outcome = merged.apply(&policy, T0, Change::Merge(theirs.clone()));
         let mut again = merged.clone();
-        again.change(&policy, T0, Change::Merge(theirs.clone()));
-        prop_assert!(told.locked || again == merged);
+        again.apply(&policy, T0, Change::Merge(theirs.clone()));
+        prop_assert!(outcome.locked || again == merged);
         prop_assert!(merged.locked_until >= ours.locked_until.max(theirs.locked_until));
-        for mark in ours.marks.iter().chain(&theirs.marks) {
-            let kept = merged.marks.iter().any(|known| known.nonce == mark.nonce && known.failed);
-            prop_assert!(kept || told.locked);
+        for slot in ours.slots.iter().chain(&theirs.slots) {
+            let kept = merged.slots.iter().any(|known| known.nonce == slot.nonce && known.failed);
+            prop_assert!(kept || outcome.locked);
         }
     }
 }

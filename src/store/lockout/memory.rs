@@ -1,4 +1,4 @@
-//! What this instance has seen: the floor that holds while Redis is away.
+//! What this instance has seen: the states that hold while Redis is away.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
@@ -8,7 +8,7 @@ use std::sync::{
 use tokio::time::Instant;
 
 use super::{
-    law::{Change, State, Told},
+    law::{Change, Outcome, State},
     policy::LockoutPolicy,
     redis::Answer,
 };
@@ -27,7 +27,7 @@ struct Known {
     subject: String,
     state: State,
     /// Redis has not been told all of it.
-    owed: bool,
+    pending: bool,
     /// The newest answer of Redis that is in it.
     as_of: u64,
 }
@@ -40,15 +40,19 @@ impl Owing for Entry {
 
 impl Entry {
     fn new(subject: &str) -> Self {
-        let known =
-            Known { subject: subject.to_owned(), state: State::default(), owed: false, as_of: 0 };
+        let known = Known {
+            subject: subject.to_owned(),
+            state: State::default(),
+            pending: false,
+            as_of: 0,
+        };
         Self { clear: AtomicU64::new(0), known: Box::new(Mutex::new(known)) }
     }
 
     fn with<R>(&self, policy: &LockoutPolicy, change: impl FnOnce(&mut Known) -> R) -> R {
         let mut known = lock(&self.known);
         let answer = change(&mut known);
-        let clear = known.state.clear_at(policy).saturating_mul(1_000);
+        let clear = known.state.expires_at(policy).saturating_mul(1_000);
         self.clear.store(clear, Ordering::Relaxed);
         answer
     }
@@ -56,7 +60,7 @@ impl Entry {
 
 /// A bounded table. What is known of a subject is forgotten when it does not matter any more, and never to make room: at the bound
 /// all newcomers share one place, and are locked together.
-pub(super) struct Floor {
+pub(super) struct LocalStates {
     table: Keyed<Entry>,
     hasher: IdHasher,
     overflow: Mutex<State>,
@@ -64,7 +68,7 @@ pub(super) struct Floor {
     start: Instant,
 }
 
-impl Floor {
+impl LocalStates {
     pub(super) fn new(policy: LockoutPolicy, bound: usize) -> Self {
         Self {
             table: Keyed::new(bound),
@@ -82,74 +86,74 @@ impl Floor {
     }
 
     /// Judges without Redis, which is to be told later.
-    pub(super) fn judge(&self, subject: &str, change: &Change) -> Told {
+    pub(super) fn apply(&self, subject: &str, change: &Change) -> Outcome {
         let now = self.now();
-        let owes = *change != Change::Look;
+        let is_new = *change != Change::Read;
         let judge = |entry: &Entry| {
             entry.with(&self.policy, |known| {
-                known.owed |= owes;
-                known.state.change(&self.policy, now, change.clone())
+                known.pending |= is_new;
+                known.state.apply(&self.policy, now, change.clone())
             })
         };
         let kept = self.keep(subject, now, judge);
-        kept.unwrap_or_else(|Full| lock(&self.overflow).change(&self.policy, now, change.clone()))
+        kept.unwrap_or_else(|Full| lock(&self.overflow).apply(&self.policy, now, change.clone()))
     }
 
     /// Takes note of what Redis says: it is the truth, but for what it has not been told.
-    pub(super) fn mirror(&self, subject: &str, answer: Answer) -> Told {
-        let Answer { told, state, as_of } = answer;
+    pub(super) fn adopt(&self, subject: &str, answer: Answer) -> Outcome {
+        let Answer { outcome, state, as_of } = answer;
         let now = self.now();
         let take = |entry: &Entry| {
             entry.with(&self.policy, |known| {
-                if known.owed || as_of < known.as_of {
-                    known.state.change(&self.policy, now, Change::Merge(state.clone()));
+                if known.pending || as_of < known.as_of {
+                    known.state.apply(&self.policy, now, Change::Merge(state.clone()));
                 } else {
                     (known.state, known.as_of) = (state.clone(), as_of);
                 }
             });
         };
-        if state.locked_until > 0 || state.marks.iter().any(|mark| mark.failed) {
+        if state.locked_until > 0 || state.slots.iter().any(|slot| slot.failed) {
             // A full table does without: Redis knows.
             let _: Result<(), Full> = self.keep(subject, now, take);
         } else {
             self.table.with(self.id(subject), take);
         }
-        told
+        outcome
     }
 
     /// What Redis is to be told of this subject.
-    pub(super) fn owed_by(&self, subject: &str) -> Option<State> {
-        let owed = |entry: &Entry| {
+    pub(super) fn pending_of(&self, subject: &str) -> Option<State> {
+        let pending = |entry: &Entry| {
             let known = lock(&entry.known);
-            known.owed.then(|| known.state.clone())
+            known.pending.then(|| known.state.clone())
         };
-        self.table.with(self.id(subject), owed).flatten()
+        self.table.with(self.id(subject), pending).flatten()
     }
 
     /// Redis was told this, and answered that.
-    pub(super) fn settle(&self, subject: &str, told: &State, answer: Answer) {
+    pub(super) fn settle(&self, subject: &str, outcome: &State, answer: Answer) {
         let now = self.now();
         self.table.with(self.id(subject), |entry| {
             entry.with(&self.policy, |known| {
-                if known.state == *told {
-                    (known.state, known.as_of, known.owed) = (answer.state, answer.as_of, false);
+                if known.state == *outcome {
+                    (known.state, known.as_of, known.pending) = (answer.state, answer.as_of, false);
                 } else {
-                    known.state.change(&self.policy, now, Change::Merge(answer.state));
+                    known.state.apply(&self.policy, now, Change::Merge(answer.state));
                 }
             });
         });
     }
 
     /// What one part of the table has to tell Redis; of `all` when it has lost what it knew. `None` after the last part.
-    pub(super) fn owed(&self, part: usize, all: bool) -> Option<Vec<(String, State)>> {
+    pub(super) fn pending(&self, part: usize, all: bool) -> Option<Vec<(String, State)>> {
         let now = self.now().saturating_mul(1_000);
         self.table.visit(part, |entries| {
             let owing = entries.filter(|entry| entry.clear_at() > now);
-            let owed = owing.filter_map(|entry| {
+            let pending = owing.filter_map(|entry| {
                 let known = lock(&entry.known);
-                (all || known.owed).then(|| (known.subject.clone(), known.state.clone()))
+                (all || known.pending).then(|| (known.subject.clone(), known.state.clone()))
             });
-            owed.collect()
+            pending.collect()
         })
     }
 

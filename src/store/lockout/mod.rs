@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! use std::time::Duration;
-//! use evenkeel::store::{lockout::{Lockout, LockoutPolicy, Verdict}, rate::Subject};
+//! use evenkeel::store::{lockout::{Lockout, LockoutPolicy, LoginVerdict}, rate::Subject};
 //!
 //! # fn is_right(password: &str) -> bool { password == "correct-horse" }
 //! # async fn run(redis: evenkeel::redis::Redis, user: &str, password: &str) -> Result<(), evenkeel::Error> {
@@ -10,11 +10,11 @@
 //! let lockout = Lockout::new(&redis, "login", policy)?;
 //!
 //! match lockout.attempt(&Subject::secret(user)).await?.value {
-//!     Verdict::Refused(standing) => println!("423, again in {:?}", standing.retry_after()),
-//!     Verdict::Admitted(attempt) if is_right(password) => {
+//!     LoginVerdict::Refused(standing) => println!("423, again in {:?}", standing.retry_after()),
+//!     LoginVerdict::Admitted(attempt) if is_right(password) => {
 //!         lockout.succeed(attempt).await?;
 //!     }
-//!     Verdict::Admitted(attempt) => {
+//!     LoginVerdict::Admitted(attempt) => {
 //!         let standing = lockout.fail(attempt).await?;
 //!         println!("401, {} attempts left", standing.attempts_left());
 //!     }
@@ -41,12 +41,12 @@ mod answer;
 mod journal;
 mod law;
 mod memory;
-mod meter;
+mod metrics;
 mod policy;
 mod recovery;
 mod redis;
 mod store;
 
-pub use answer::{Attempt, Standing, Verdict};
+pub use answer::{Attempt, LockoutStatus, LoginVerdict};
 pub use policy::LockoutPolicy;
 pub use store::Lockout;

@@ -29,9 +29,9 @@ pub struct LockoutPolicy {
     pub(super) growth: f64,
     pub(super) longest: u64,
     /// How long after its end a lock still makes the next one longer.
-    pub(super) forget: u64,
+    pub(super) memory_of_locks: u64,
     /// An attempt that nobody has judged for so long counts as failed.
-    pub(super) patience: u64,
+    pub(super) attempt_timeout: u64,
 }
 
 impl LockoutPolicy {
@@ -54,8 +54,8 @@ impl LockoutPolicy {
             lock: window,
             growth: 1.0,
             longest: window,
-            forget: 0,
-            patience: 30_000,
+            memory_of_locks: 0,
+            attempt_timeout: 30_000,
         })
     }
 
@@ -73,21 +73,21 @@ impl LockoutPolicy {
     pub fn with_growth(mut self, factor: f64, longest: Duration) -> Self {
         self.growth = if factor >= 1.0 { factor.min(1000.0) } else { 1.0 };
         self.longest = millis(longest).max(self.lock);
-        self.forget = millis(DAY);
+        self.memory_of_locks = millis(DAY);
         self
     }
 
     /// An attempt that was begun and never judged (the client went away, the handler failed) counts as failed after
     /// this time; until then it takes the place of one. Longer than judging takes. Default 30 s.
     #[must_use]
-    pub fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = millis(patience);
+    pub fn with_attempt_timeout(mut self, attempt_timeout: Duration) -> Self {
+        self.attempt_timeout = millis(attempt_timeout);
         self
     }
 
-    /// How long the lock after `strikes` earlier ones lasts.
-    pub(super) fn lock_time(&self, strikes: u32) -> u64 {
-        let factor = self.growth.powi(i32::try_from(strikes.min(1000)).unwrap_or(0));
+    /// How long the lock after `consecutive_locks` earlier ones lasts.
+    pub(super) fn lock_time(&self, consecutive_locks: u32) -> u64 {
+        let factor = self.growth.powi(i32::try_from(consecutive_locks.min(1000)).unwrap_or(0));
         let time = (self.lock as f64 * factor).min(self.longest as f64);
         (time as u64).max(self.lock.min(self.longest))
     }
@@ -105,9 +105,13 @@ mod tests {
     fn locks_grow_up_to_the_longest() {
         let minute = Duration::from_secs(60);
         let policy = LockoutPolicy::new(5, minute).unwrap();
-        assert_eq!([0, 1, 9].map(|strikes| policy.lock_time(strikes)), [60_000; 3]);
+        assert_eq!(
+            [0, 1, 9].map(|consecutive_locks| policy.lock_time(consecutive_locks)),
+            [60_000; 3]
+        );
         let policy = policy.with_growth(2.0, minute * 10);
-        let times = [0, 1, 2, 3, 4, u32::MAX].map(|strikes| policy.lock_time(strikes));
+        let times =
+            [0, 1, 2, 3, 4, u32::MAX].map(|consecutive_locks| policy.lock_time(consecutive_locks));
         assert_eq!(times, [60_000, 120_000, 240_000, 480_000, 600_000, 600_000]);
         assert_eq!(policy.with_growth(f64::NAN, minute).lock_time(3), 60_000);
     }

@@ -53,17 +53,17 @@ impl Inner {
 
     /// Whether it is done.
     async fn push_once(&self) -> bool {
-        // First, so that what is owed from now on is not overlooked.
+        // First, so that what is pending from now on is not overlooked.
         self.pushing.store(false, Ordering::Release);
         let pushed = self.push(self.redis.connection(), false).await;
         pushed.is_ok() || self.pushing.swap(true, Ordering::AcqRel)
     }
 
-    /// Tells Redis what is owed, or all that is known.
+    /// Tells Redis what is pending, or all that is known.
     async fn push(&self, connection: Connection, all: bool) -> Result<(), Error> {
         let mut part = 0;
-        while let Some(owed) = self.floor.owed(part, all) {
-            let merges = owed.into_iter().map(|(subject, state)| {
+        while let Some(pending) = self.local.pending(part, all) {
+            let merges = pending.into_iter().map(|(subject, state)| {
                 let mut connection = connection.clone();
                 async move { self.merge(&mut connection, &subject, state).await }
             });
@@ -80,16 +80,16 @@ impl Inner {
         state: State,
     ) -> Result<(), Error> {
         let merge = Change::Merge(state.clone());
-        match self.remote.judge(connection, subject, &merge, self.floor.now()).await {
+        match self.remote.apply(connection, subject, &merge, self.local.now()).await {
             Ok(answer) => {
-                self.floor.settle(subject, &state, answer);
-                self.meter.merged.add(1);
+                self.local.settle(subject, &state, answer);
+                self.metrics.merged.add(1);
                 Ok(())
             }
             Err(error) if error.is_unavailable() => Err(error),
             // One that Redis does not take blocks no other.
             Err(error) => {
-                self.meter.not_merged.add(1);
+                self.metrics.not_merged.add(1);
                 tracing::warn!(%error, "Redis does not take what a lockout knows of a subject");
                 Ok(())
             }

@@ -7,10 +7,10 @@ use std::{
 };
 
 use super::{
-    Attempt, LockoutPolicy, Standing, Verdict, journal,
-    law::{Change, Told},
-    memory::Floor,
-    meter::Meter,
+    Attempt, LockoutPolicy, LockoutStatus, LoginVerdict, journal,
+    law::{Change, Outcome},
+    memory::LocalStates,
+    metrics::LockoutMetrics,
     policy::millis,
     redis::Remote,
 };
@@ -40,9 +40,9 @@ pub struct Lockout {
 }
 
 pub(super) struct Inner {
-    pub(super) floor: Floor,
+    pub(super) local: LocalStates,
     pub(super) remote: Remote,
-    pub(super) meter: Meter,
+    pub(super) metrics: LockoutMetrics,
     pub(super) redis: Redis,
     /// A task is about to tell Redis what it has missed.
     pub(super) pushing: AtomicBool,
@@ -93,9 +93,9 @@ impl Lockout {
     ) -> Result<Self, Error> {
         let saved = journal.load(journal::FEATURE).await?;
         let lockout = Self::start(redis, name, policy, BOUND, Some(Box::new(journal)))?;
-        let floor = &lockout.inner.floor;
-        for (subject, state) in journal::read(name, &saved, floor.now()) {
-            floor.judge(&subject, &Change::Merge(state));
+        let local = &lockout.inner.local;
+        for (subject, state) in journal::read(name, &saved, local.now()) {
+            local.apply(&subject, &Change::Merge(state));
         }
         Ok(lockout)
     }
@@ -115,9 +115,9 @@ impl Lockout {
             ));
         }
         let inner = Arc::new(Inner {
-            floor: Floor::new(policy, bound),
+            local: LocalStates::new(policy, bound),
             remote: Remote::new(redis.namespace(), name, policy),
-            meter: Meter::new(redis.metrics()),
+            metrics: LockoutMetrics::new(redis.metrics()),
             redis: redis.clone(),
             pushing: AtomicBool::new(false),
             switch: Switch::new(redis, Feature::Lockout, Needs::Writes),
@@ -140,23 +140,23 @@ impl Lockout {
     /// Takes a place for one attempt, before the password is judged. At most as many are judged at once as may still fail.
     ///
     /// Tell what came of it with [`fail`](Self::fail), [`succeed`](Self::succeed) or [`cancel`](Self::cancel); an attempt of which nothing is told counts as
-    /// failed after the policy's [patience](LockoutPolicy::with_patience).
+    /// failed after the policy's [attempt timeout](LockoutPolicy::with_attempt_timeout).
     ///
     /// # Errors
     ///
     /// Only what is about the command itself (no right to run it, say): refuse the attempt. A failure or a lock counts here all the same.
-    pub async fn attempt(&self, subject: &Subject) -> Result<Served<Verdict>, Error> {
+    pub async fn attempt(&self, subject: &Subject) -> Result<Served<LoginVerdict>, Error> {
         let subject = subject.redis_form();
         let nonce = rand::random();
-        let told = self.inner.change(&subject, Change::Begin(nonce)).await?;
-        if !told.admitted {
-            self.inner.meter.refused.add(1);
+        let outcome = self.inner.change(&subject, Change::Begin(nonce)).await?;
+        if !outcome.admitted {
+            self.inner.metrics.refused.add(1);
         }
-        Ok(told.map(|told| {
-            if told.admitted {
-                Verdict::Admitted(Attempt { subject, nonce, left: told.left })
+        Ok(outcome.map(|outcome| {
+            if outcome.admitted {
+                LoginVerdict::Admitted(Attempt { subject, nonce, left: outcome.left })
             } else {
-                Verdict::Refused(Standing::of(told))
+                LoginVerdict::Refused(LockoutStatus::of(outcome))
             }
         }))
     }
@@ -166,10 +166,10 @@ impl Lockout {
     /// # Errors
     ///
     /// As for [`attempt`](Self::attempt).
-    pub async fn fail(&self, attempt: Attempt) -> Result<Served<Standing>, Error> {
-        self.inner.meter.failed.add(1);
+    pub async fn fail(&self, attempt: Attempt) -> Result<Served<LockoutStatus>, Error> {
+        self.inner.metrics.failed.add(1);
         let change = Change::Fail(attempt.nonce);
-        Ok(self.inner.change(&attempt.subject, change).await?.map(Standing::of))
+        Ok(self.inner.change(&attempt.subject, change).await?.map(LockoutStatus::of))
     }
 
     /// Counts a failure for which no place was taken: for subjects that many share, an address say, whose right attempts must
@@ -178,10 +178,10 @@ impl Lockout {
     /// # Errors
     ///
     /// As for [`attempt`](Self::attempt).
-    pub async fn count(&self, subject: &Subject) -> Result<Served<Standing>, Error> {
-        self.inner.meter.failed.add(1);
+    pub async fn count(&self, subject: &Subject) -> Result<Served<LockoutStatus>, Error> {
+        self.inner.metrics.failed.add(1);
         let change = Change::Fail(rand::random());
-        Ok(self.inner.change(&subject.redis_form(), change).await?.map(Standing::of))
+        Ok(self.inner.change(&subject.redis_form(), change).await?.map(LockoutStatus::of))
     }
 
     /// The attempt succeeded: the failed ones are forgotten. A lock that has fallen meanwhile stays.
@@ -189,10 +189,10 @@ impl Lockout {
     /// # Errors
     ///
     /// As for [`attempt`](Self::attempt).
-    pub async fn succeed(&self, attempt: Attempt) -> Result<Served<Standing>, Error> {
-        self.inner.meter.succeeded.add(1);
+    pub async fn succeed(&self, attempt: Attempt) -> Result<Served<LockoutStatus>, Error> {
+        self.inner.metrics.succeeded.add(1);
         let change = Change::Succeed(attempt.nonce);
-        Ok(self.inner.change(&attempt.subject, change).await?.map(Standing::of))
+        Ok(self.inner.change(&attempt.subject, change).await?.map(LockoutStatus::of))
     }
 
     /// The attempt was not made after all (another lockout has refused it): its place is free again.
@@ -200,9 +200,9 @@ impl Lockout {
     /// # Errors
     ///
     /// As for [`attempt`](Self::attempt).
-    pub async fn cancel(&self, attempt: Attempt) -> Result<Served<Standing>, Error> {
+    pub async fn cancel(&self, attempt: Attempt) -> Result<Served<LockoutStatus>, Error> {
         let change = Change::Cancel(attempt.nonce);
-        Ok(self.inner.change(&attempt.subject, change).await?.map(Standing::of))
+        Ok(self.inner.change(&attempt.subject, change).await?.map(LockoutStatus::of))
     }
 
     /// Locks for this long at least, at most a century.
@@ -210,9 +210,13 @@ impl Lockout {
     /// # Errors
     ///
     /// As for [`attempt`](Self::attempt).
-    pub async fn lock(&self, subject: &Subject, time: Duration) -> Result<Served<Standing>, Error> {
+    pub async fn lock(
+        &self,
+        subject: &Subject,
+        time: Duration,
+    ) -> Result<Served<LockoutStatus>, Error> {
         let change = Change::Lock(millis(time));
-        Ok(self.inner.change(&subject.redis_form(), change).await?.map(Standing::of))
+        Ok(self.inner.change(&subject.redis_form(), change).await?.map(LockoutStatus::of))
     }
 
     /// Lifts the lock, and forgets failed attempts.
@@ -224,12 +228,12 @@ impl Lockout {
     /// # When Redis is down
     ///
     /// It holds on this instance until Redis is back ([`Served::source`] says so): what Redis has locked stays locked there.
-    pub async fn unlock(&self, subject: &Subject) -> Result<Served<Standing>, Error> {
-        self.inner.meter.unlocked.add(1);
+    pub async fn unlock(&self, subject: &Subject) -> Result<Served<LockoutStatus>, Error> {
+        self.inner.metrics.unlocked.add(1);
         let subject = subject.redis_form();
-        let told = self.inner.change(&subject, Change::Unlock).await?;
+        let outcome = self.inner.change(&subject, Change::Unlock).await?;
         self.inner.save(&subject, SystemTime::UNIX_EPOCH, 0).await?;
-        Ok(told.map(Standing::of))
+        Ok(outcome.map(LockoutStatus::of))
     }
 
     /// Is it locked, and how many attempts may still fail? Changes nothing.
@@ -237,13 +241,13 @@ impl Lockout {
     /// # Errors
     ///
     /// As for [`attempt`](Self::attempt).
-    pub async fn status(&self, subject: &Subject) -> Result<Served<Standing>, Error> {
-        Ok(self.inner.change(&subject.redis_form(), Change::Look).await?.map(Standing::of))
+    pub async fn status(&self, subject: &Subject) -> Result<Served<LockoutStatus>, Error> {
+        Ok(self.inner.change(&subject.redis_form(), Change::Read).await?.map(LockoutStatus::of))
     }
 
     /// How many subjects memory knows.
     pub fn len(&self) -> usize {
-        self.inner.floor.len()
+        self.inner.local.len()
     }
 
     /// Whether memory knows none.
@@ -257,51 +261,57 @@ impl Inner {
         self: &Arc<Self>,
         subject: &str,
         change: Change,
-    ) -> Result<Served<Told>, Error> {
+    ) -> Result<Served<Outcome>, Error> {
         let mut connection = self.redis.connection();
         let ask = async {
             // What Redis missed (a timeout, say) comes first.
-            if let Some(owed) = self.floor.owed_by(subject).filter(|_| self.switch.is_up()) {
-                self.merge(&mut connection, subject, owed).await?;
+            if let Some(pending) = self.local.pending_of(subject).filter(|_| self.switch.is_up()) {
+                self.merge(&mut connection, subject, pending).await?;
             }
-            let now = self.floor.now();
-            let answer = self.remote.judge(&mut connection, subject, &change, now).await?;
-            Ok(self.floor.mirror(subject, answer))
+            let now = self.local.now();
+            let answer = self.remote.apply(&mut connection, subject, &change, now).await?;
+            Ok(self.local.adopt(subject, answer))
         };
-        let told = self.switch.try_ask(ask, || self.judge_here(subject, &change)).await;
-        let told = told.inspect_err(|_| {
+        let outcome = self.switch.try_ask(ask, || self.apply_local(subject, &change)).await;
+        let outcome = outcome.inspect_err(|_| {
             // What guards is not lost by an error.
             if matches!(change, Change::Fail(_) | Change::Lock(_)) {
-                self.judge_here(subject, &change);
+                self.apply_local(subject, &change);
             }
         })?;
-        if told.fell {
-            let saved = self.fell(subject, told.value).await;
-            if told.is_degraded() {
+        if outcome.newly_locked {
+            let saved = self.save_lock(subject, outcome.value).await;
+            if outcome.is_degraded() {
                 saved?;
             }
         }
-        Ok(told)
+        Ok(outcome)
     }
 
-    fn judge_here(self: &Arc<Self>, subject: &str, change: &Change) -> Told {
-        let told = self.floor.judge(subject, change);
-        if *change != Change::Look {
+    fn apply_local(self: &Arc<Self>, subject: &str, change: &Change) -> Outcome {
+        let outcome = self.local.apply(subject, change);
+        if *change != Change::Read {
             self.push_soon();
         }
-        told
+        outcome
     }
 
     /// A lock has fallen.
-    async fn fell(&self, subject: &str, told: Told) -> Result<(), Error> {
-        self.meter.locked.add(1);
-        let until = SystemTime::now() + Duration::from_millis(told.wait);
-        self.save(subject, until, told.strikes).await
+    async fn save_lock(&self, subject: &str, outcome: Outcome) -> Result<(), Error> {
+        self.metrics.locked.add(1);
+        let until = SystemTime::now() + Duration::from_millis(outcome.wait);
+        self.save(subject, until, outcome.consecutive_locks).await
     }
 
-    async fn save(&self, subject: &str, until: SystemTime, strikes: u32) -> Result<(), Error> {
+    async fn save(
+        &self,
+        subject: &str,
+        until: SystemTime,
+        consecutive_locks: u32,
+    ) -> Result<(), Error> {
         let Some(journal) = &self.journal else { return Ok(()) };
-        let saved = journal.save(journal::write(&self.name, subject, until, strikes)).await;
+        let saved =
+            journal.save(journal::write(&self.name, subject, until, consecutive_locks)).await;
         saved.inspect_err(|error| tracing::warn!(%error, "a lock was not saved"))
     }
 }

@@ -1,6 +1,6 @@
 //! What is told.
 
-use super::{Policy, Verdict};
+use super::{RevocationStatus, UnknownPolicy};
 use crate::Source;
 
 /// Who knows of a revocation.
@@ -22,21 +22,21 @@ impl Propagation {
 
 /// What became of one check, with the policy applied. The layer puts it into the request's extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Decision {
+pub struct RevocationDecision {
     /// What is known of the token.
-    pub verdict: Verdict,
+    pub status: RevocationStatus,
     /// Who said so: Redis, or this instance's memory.
     pub source: Source,
-    pub(super) policy: Policy,
+    pub(super) policy: UnknownPolicy,
 }
 
-impl Decision {
-    /// The token may be used: it is clear, or nobody can tell and the policy is [`Policy::Open`].
+impl RevocationDecision {
+    /// The token may be used: it is clear, or nobody can tell and the policy is [`UnknownPolicy::Open`].
     pub fn is_admitted(self) -> bool {
-        match self.verdict {
-            Verdict::Revoked => false,
-            Verdict::Clear => true,
-            Verdict::Unknown => self.policy == Policy::Open,
+        match self.status {
+            RevocationStatus::Revoked => false,
+            RevocationStatus::Clear => true,
+            RevocationStatus::Unknown => self.policy == UnknownPolicy::Open,
         }
     }
 }

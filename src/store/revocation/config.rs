@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use super::Policy;
+use super::UnknownPolicy;
 
 /// How revocations are kept and judged. Every setting has a default.
 ///
 /// ```
 /// use std::time::Duration;
-/// use evenkeel::store::revocation::{Policy, RevocationConfig};
+/// use evenkeel::store::revocation::{UnknownPolicy, RevocationConfig};
 ///
 /// let config = RevocationConfig::default()
-///     .with_policy(Policy::Open)
+///     .with_policy(UnknownPolicy::Open)
 ///     .with_token_life(Duration::from_secs(3600));
 /// ```
 #[derive(Debug, Clone)]
 pub struct RevocationConfig {
-    pub(super) policy: Policy,
+    pub(super) policy: UnknownPolicy,
     pub(super) token_life: Duration,
     pub(super) bound: usize,
 }
@@ -24,7 +24,7 @@ pub struct RevocationConfig {
 impl Default for RevocationConfig {
     fn default() -> Self {
         Self {
-            policy: Policy::Closed,
+            policy: UnknownPolicy::Closed,
             token_life: Duration::from_secs(30 * 24 * 60 * 60),
             bound: 1_000_000,
         }
@@ -32,9 +32,9 @@ impl Default for RevocationConfig {
 }
 
 impl RevocationConfig {
-    /// What becomes of a token that cannot be judged. Default [`Policy::Closed`].
+    /// What becomes of a token that cannot be judged. Default [`UnknownPolicy::Closed`].
     #[must_use]
-    pub fn with_policy(mut self, policy: Policy) -> Self {
+    pub fn with_policy(mut self, policy: UnknownPolicy) -> Self {
         self.policy = policy;
         self
     }

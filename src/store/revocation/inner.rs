@@ -11,11 +11,11 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    Decision, Policy, Propagation, Token, Verdict,
+    Propagation, RevocationDecision, RevocationStatus, Token, UnknownPolicy,
     clock::{Clock, Until, seconds_up},
     journal, law,
     memory::{Kept, Table},
-    meter::Meter,
+    metrics::RevocationMetrics,
     redis::{Cursor, Remote},
     shard::{Entry, PENDING},
     token::Digest,
@@ -30,17 +30,17 @@ pub(super) struct Inner {
     pub(super) redis: Redis,
     pub(super) table: Table,
     pub(super) remote: Remote,
-    pub(super) meter: Meter,
+    pub(super) metrics: RevocationMetrics,
     pub(super) clock: Clock,
     pub(super) wake: Notify,
     /// The table in Redis that knows all that is known here; 0 for none.
-    pub(super) word: AtomicU64,
+    pub(super) table_id: AtomicU64,
     pub(super) cursor: Mutex<Option<Cursor>>,
     /// What Redis knows is known here, or was when the outage began.
     pub(super) in_step: AtomicBool,
     pub(super) switch: Switch,
     pub(super) journal: Option<Box<dyn DynJournal>>,
-    pub(super) policy: Policy,
+    pub(super) policy: UnknownPolicy,
     pub(super) token_life: Duration,
 }
 
@@ -54,7 +54,7 @@ impl Inner {
         // One that has passed counts from now: the grace is for those whose clock is behind.
         let until = Until::from_unix(seconds_up(until).max(self.clock.now() / 1000));
         let entry = Entry { digest, until, cut_off };
-        self.note(entry);
+        self.insert(entry);
         let (told, saved) = tokio::join!(self.tell(entry), self.save(entry));
         match (told, saved) {
             (Propagation::Propagated, Err(error)) => {
@@ -65,21 +65,21 @@ impl Inner {
         }
     }
 
-    pub(super) fn note(&self, entry: Entry) {
+    pub(super) fn insert(&self, entry: Entry) {
         let now = self.clock.latest();
-        if self.table.note(entry, PENDING, now) == Kept::No {
+        if self.table.insert(entry, PENDING, now) == Kept::No {
             tracing::error!(
                 "no room for a revocation that Redis does not know: all tokens issued until now are revoked"
             );
-            self.table.raise_of_all(now + 1);
+            self.table.raise_global_cut_off(now + 1);
         }
     }
 
     async fn tell(&self, entry: Entry) -> Propagation {
         let tick = self.clock.tick();
-        match self.remote.note(&mut self.redis.connection(), &[entry], 0).await {
-            Ok((Some(head), _)) if head.word == self.word.load(Ordering::Acquire) => {
-                self.table.settle(&[entry], tick);
+        match self.remote.add(&mut self.redis.connection(), &[entry], 0).await {
+            Ok((Some(head), _)) if head.table_id == self.table_id.load(Ordering::Acquire) => {
+                self.table.confirm(&[entry], tick);
                 Propagation::Propagated
             }
             Ok(_) => {
@@ -111,15 +111,15 @@ impl Inner {
         self.in_step.store(in_step, Ordering::Release);
     }
 
-    pub(super) fn without_redis(&self, token: &Token) -> Decision {
-        let verdict = law::without_redis(self.is_in_step(), self.table.horizon(), token.issued_at);
-        let served = self.switch.from_memory(verdict);
+    pub(super) fn without_redis(&self, token: &Token) -> RevocationDecision {
+        let status = law::without_redis(self.is_in_step(), self.table.horizon(), token.issued_at);
+        let served = self.switch.from_memory(status);
         self.decide(served.value, served.source)
     }
 
     #[inline]
-    pub(super) fn decide(&self, verdict: Verdict, source: Source) -> Decision {
-        self.meter.checked(verdict, self.policy);
-        Decision { verdict, source, policy: self.policy }
+    pub(super) fn decide(&self, status: RevocationStatus, source: Source) -> RevocationDecision {
+        self.metrics.checked(status, self.policy);
+        RevocationDecision { status, source, policy: self.policy }
     }
 }

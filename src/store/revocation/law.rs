@@ -5,7 +5,7 @@
 /// What became of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Verdict {
+pub enum RevocationStatus {
     /// Revoked. Final: no later check says otherwise.
     Revoked,
     /// Not revoked: Redis says so, or during an outage a memory that was in step when it began.
@@ -14,10 +14,10 @@ pub enum Verdict {
     Unknown,
 }
 
-/// What an unknown verdict becomes.
+/// What an unknown status becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
-pub enum Policy {
+pub enum UnknownPolicy {
     /// Refused (503): nothing that may be revoked passes.
     #[default]
     Closed,
@@ -27,31 +27,41 @@ pub enum Policy {
 
 /// What is known of one token in one place.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Known {
+pub(crate) struct Lookup {
     /// Its id is listed.
     pub(crate) listed: bool,
     /// The cut-off of its subject.
-    pub(crate) of_subject: u64,
+    pub(crate) subject_cut_off: u64,
     /// The cut-off of everybody.
-    pub(crate) of_all: u64,
+    pub(crate) global_cut_off: u64,
 }
 
 /// Was it issued before the cut-off? What is not known counts as older than everything.
-const fn before(issued_at: Option<u64>, cut_off: u64) -> bool {
+const fn predates(issued_at: Option<u64>, cut_off: u64) -> bool {
     match issued_at {
         Some(at) => at < cut_off,
         None => cut_off > 0,
     }
 }
 
-pub(crate) const fn is_revoked(known: Known, issued_at: Option<u64>) -> bool {
-    known.listed || before(issued_at, known.of_subject) || before(issued_at, known.of_all)
+pub(crate) const fn is_revoked(known: Lookup, issued_at: Option<u64>) -> bool {
+    known.listed
+        || predates(issued_at, known.subject_cut_off)
+        || predates(issued_at, known.global_cut_off)
 }
 
 /// What can be said of a token that is not known to be revoked, without Redis. `horizon`: of what was issued before it, this
 /// memory does not hold all revocations.
-pub(crate) const fn without_redis(in_step: bool, horizon: u64, issued_at: Option<u64>) -> Verdict {
-    if in_step && !before(issued_at, horizon) { Verdict::Clear } else { Verdict::Unknown }
+pub(crate) const fn without_redis(
+    in_step: bool,
+    horizon: u64,
+    issued_at: Option<u64>,
+) -> RevocationStatus {
+    if in_step && !predates(issued_at, horizon) {
+        RevocationStatus::Clear
+    } else {
+        RevocationStatus::Unknown
+    }
 }
 
 #[cfg(test)]
@@ -63,15 +73,15 @@ mod tests {
         /// Knowing more never frees a token.
         #[test]
         fn more_knowledge_never_un_revokes(
-            listed: bool, of_subject in 0u64..50, of_all in 0u64..50,
+            listed: bool, subject_cut_off in 0u64..50, global_cut_off in 0u64..50,
             more_listed: bool, more_subject in 0u64..50, more_all in 0u64..50,
             issued_at in proptest::option::of(0u64..50),
         ) {
-            let less = Known { listed, of_subject, of_all };
-            let more = Known {
+            let less = Lookup { listed, subject_cut_off, global_cut_off };
+            let more = Lookup {
                 listed: listed | more_listed,
-                of_subject: of_subject.max(more_subject),
-                of_all: of_all.max(more_all),
+                subject_cut_off: subject_cut_off.max(more_subject),
+                global_cut_off: global_cut_off.max(more_all),
             };
             prop_assert!(!is_revoked(less, issued_at) || is_revoked(more, issued_at));
         }
@@ -79,29 +89,29 @@ mod tests {
         /// An older token is never better off.
         #[test]
         fn an_older_token_is_never_better_off(
-            of_subject in 0u64..50, of_all in 0u64..50, at in 0u64..50, age in 0u64..50, horizon in 0u64..50,
+            subject_cut_off in 0u64..50, global_cut_off in 0u64..50, at in 0u64..50, age in 0u64..50, horizon in 0u64..50,
         ) {
-            let known = Known { listed: false, of_subject, of_all };
+            let known = Lookup { listed: false, subject_cut_off, global_cut_off };
             for older in [Some(at.saturating_sub(age)), None] {
                 prop_assert!(!is_revoked(known, Some(at)) || is_revoked(known, older));
                 let (new, old) = (without_redis(true, horizon, Some(at)), without_redis(true, horizon, older));
-                prop_assert!(new == Verdict::Clear || old == Verdict::Unknown);
+                prop_assert!(new == RevocationStatus::Clear || old == RevocationStatus::Unknown);
             }
         }
 
         /// Without Redis nothing is clear on an instance that was not in step.
         #[test]
         fn out_of_step_nothing_is_clear(horizon: u64, issued_at: Option<u64>) {
-            prop_assert_eq!(without_redis(false, horizon, issued_at), Verdict::Unknown);
+            prop_assert_eq!(without_redis(false, horizon, issued_at), RevocationStatus::Unknown);
         }
     }
 
     #[test]
     fn a_cut_off_revokes_what_was_issued_before_it_and_nothing_after() {
-        let known = Known { of_subject: 100, ..Known::default() };
+        let known = Lookup { subject_cut_off: 100, ..Lookup::default() };
         assert!(is_revoked(known, Some(99)));
         assert!(!is_revoked(known, Some(100)));
         assert!(is_revoked(known, None));
-        assert!(!is_revoked(Known::default(), None));
+        assert!(!is_revoked(Lookup::default(), None));
     }
 }

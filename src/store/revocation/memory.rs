@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use super::{
-    law::Known,
+    law::Lookup,
     shard::{Entry, PENDING, Shard, Tick},
     token::{Digest, Token},
 };
@@ -30,11 +30,11 @@ pub(super) struct Table {
     bound: usize,
     /// Not all revocations of what was issued before are held here: milliseconds since 1970, 0 for none.
     horizon: AtomicU64,
-    newest_gone: AtomicU32,
+    newest_evicted: AtomicU32,
     /// What was issued before is revoked, whoever has it: milliseconds since 1970, 0 for none.
-    of_all: AtomicU64,
+    global_cut_off: AtomicU64,
     /// The same, as Redis has it.
-    of_all_in_redis: AtomicU64,
+    global_cut_off_in_redis: AtomicU64,
 }
 
 impl Table {
@@ -44,30 +44,32 @@ impl Table {
             len: AtomicUsize::new(0),
             bound: bound.max(1),
             horizon: AtomicU64::new(0),
-            newest_gone: AtomicU32::new(PENDING),
-            of_all: AtomicU64::new(0),
-            of_all_in_redis: AtomicU64::new(0),
+            newest_evicted: AtomicU32::new(PENDING),
+            global_cut_off: AtomicU64::new(0),
+            global_cut_off_in_redis: AtomicU64::new(0),
         }
     }
 
     /// What is known here of this token.
     #[inline]
-    pub(super) fn known(&self, token: &Token) -> Known {
-        let of_all = self.of_all.load(Ordering::Relaxed);
-        let Some(id) = token.id else { return Known { listed: true, of_subject: 0, of_all } };
+    pub(super) fn lookup(&self, token: &Token) -> Lookup {
+        let global_cut_off = self.global_cut_off.load(Ordering::Relaxed);
+        let Some(id) = token.id else {
+            return Lookup { listed: true, subject_cut_off: 0, global_cut_off };
+        };
         if self.len.load(Ordering::Relaxed) == 0 {
-            return Known { of_all, ..Known::default() };
+            return Lookup { global_cut_off, ..Lookup::default() };
         }
         let listed = self.read(id).lists(id);
-        let of_subject = token.subject.and_then(|subject| self.read(subject).cut_off(subject));
-        Known { listed, of_subject: of_subject.unwrap_or(0), of_all }
+        let subject_cut_off = token.subject.and_then(|subject| self.read(subject).cut_off(subject));
+        Lookup { listed, subject_cut_off: subject_cut_off.unwrap_or(0), global_cut_off }
     }
 
     /// Takes in an entry that is pending, or that Redis held at `tick`.
     ///
     /// At the bound what has expired goes first, then what Redis holds as well makes room for what is
     /// pending: the horizon, here `now`, says that something is missing.
-    pub(super) fn note(&self, entry: Entry, tick: Tick, now: u64) -> Kept {
+    pub(super) fn insert(&self, entry: Entry, tick: Tick, now: u64) -> Kept {
         let mut shard = self.write(entry.digest);
         let before = shard.len();
         if before > 0 && !self.has_room() {
@@ -77,7 +79,7 @@ impl Table {
         let kept = if known || self.has_room_beside(before - shard.len()) {
             Kept::Yes
         } else {
-            let gone = if tick == PENDING { shard.forget_least() } else { Some(tick) };
+            let gone = if tick == PENDING { shard.evict_soonest() } else { Some(tick) };
             gone.inspect(|tick| self.raise_horizon(now, *tick));
             match gone {
                 Some(_) if tick == PENDING => Kept::Yes,
@@ -90,14 +92,14 @@ impl Table {
         }
         self.count(before, shard.len());
         drop(shard);
-        if kept == Kept::No && self.make_room(now) { self.note(entry, tick, now) } else { kept }
+        if kept == Kept::No && self.make_room(now) { self.insert(entry, tick, now) } else { kept }
     }
 
     /// Forgets one entry that Redis holds, of any shard.
     fn make_room(&self, now: u64) -> bool {
         self.shards.iter().any(|shard| {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-            let Some(tick) = shard.forget_least() else { return false };
+            let Some(tick) = shard.evict_soonest() else { return false };
             self.len.fetch_sub(1, Ordering::Relaxed);
             self.raise_horizon(now, tick);
             true
@@ -127,7 +129,7 @@ impl Table {
     }
 
     /// Redis holds these.
-    pub(super) fn settle(&self, entries: &[Entry], tick: Tick) {
+    pub(super) fn confirm(&self, entries: &[Entry], tick: Tick) {
         for entry in entries {
             let mut shard = self.write(entry.digest);
             let before = shard.len();
@@ -138,14 +140,14 @@ impl Table {
 
     /// Redis may have lost what it was told at `since` or later: that is pending again. What was dropped at the bound
     /// nobody can tell any more: the horizon becomes a cut-off of everybody.
-    pub(super) fn unsettle(&self, since: Tick) {
+    pub(super) fn mark_pending(&self, since: Tick) {
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-            shard.unsettle(since);
+            shard.mark_pending(since);
         }
-        self.of_all_in_redis.store(0, Ordering::Relaxed);
-        if self.newest_gone.load(Ordering::Relaxed) >= since {
-            self.raise_of_all(self.horizon());
+        self.global_cut_off_in_redis.store(0, Ordering::Relaxed);
+        if self.newest_evicted.load(Ordering::Relaxed) >= since {
+            self.raise_global_cut_off(self.horizon());
         }
     }
 
@@ -166,31 +168,32 @@ impl Table {
 
     /// Something was dropped that Redis was known to hold at `tick`.
     fn raise_horizon(&self, to: u64, tick: Tick) {
-        self.newest_gone.fetch_max(tick, Ordering::Relaxed);
+        self.newest_evicted.fetch_max(tick, Ordering::Relaxed);
         if self.horizon.fetch_max(to, Ordering::Relaxed) == 0 {
             let bound = self.bound;
             tracing::warn!(bound, "the table of revocations is full: older tokens need Redis");
         }
     }
 
-    pub(super) fn of_all(&self) -> u64 {
-        self.of_all.load(Ordering::Relaxed)
+    pub(super) fn global_cut_off(&self) -> u64 {
+        self.global_cut_off.load(Ordering::Relaxed)
     }
 
-    pub(super) fn raise_of_all(&self, to: u64) {
-        self.of_all.fetch_max(to, Ordering::Relaxed);
+    pub(super) fn raise_global_cut_off(&self, to: u64) {
+        self.global_cut_off.fetch_max(to, Ordering::Relaxed);
     }
 
     /// Redis has a cut-off of everybody.
-    pub(super) fn redis_has_of_all(&self, at: u64) {
-        self.raise_of_all(at);
-        self.of_all_in_redis.fetch_max(at, Ordering::Relaxed);
+    pub(super) fn redis_has_global_cut_off(&self, at: u64) {
+        self.raise_global_cut_off(at);
+        self.global_cut_off_in_redis.fetch_max(at, Ordering::Relaxed);
     }
 
     /// The cut-off of everybody, when Redis does not have it yet.
-    pub(super) fn pending_of_all(&self) -> Option<u64> {
-        let of_all = self.of_all();
-        (of_all > self.of_all_in_redis.load(Ordering::Relaxed)).then_some(of_all)
+    pub(super) fn pending_global_cut_off(&self) -> Option<u64> {
+        let global_cut_off = self.global_cut_off();
+        (global_cut_off > self.global_cut_off_in_redis.load(Ordering::Relaxed))
+            .then_some(global_cut_off)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -27,32 +27,32 @@ fn pending(table: &Table) -> Vec<Entry> {
 #[test]
 fn what_is_noted_is_known_until_it_has_expired() {
     let table = Table::new(10);
-    assert_eq!(table.note(id(1), PENDING, NOW), Kept::Yes);
-    assert!(table.known(&token(1)).listed);
-    assert!(!table.known(&token(2)).listed);
+    assert_eq!(table.insert(id(1), PENDING, NOW), Kept::Yes);
+    assert!(table.lookup(&token(1)).listed);
+    assert!(!table.lookup(&token(2)).listed);
     table.purge(LATER * 1000);
-    assert!(table.known(&token(1)).listed, "not before its expiry, and not at once after it");
+    assert!(table.lookup(&token(1)).listed, "not before its expiry, and not at once after it");
     table.purge(LATER * 1000 + 3_600_000);
-    assert!(!table.known(&token(1)).listed);
+    assert!(!table.lookup(&token(1)).listed);
     assert_eq!(table.len(), 0);
 }
 
 #[test]
 fn pending_is_what_redis_does_not_hold() {
     let table = Table::new(10);
-    table.note(id(1), PENDING, NOW);
-    table.note(id(2), 7, NOW);
+    table.insert(id(1), PENDING, NOW);
+    table.insert(id(2), 7, NOW);
     assert_eq!(pending(&table), [id(1)]);
-    table.settle(&[id(1)], 8);
+    table.confirm(&[id(1)], 8);
     assert_eq!(pending(&table), []);
     let longer = Entry { until: Until::from_unix(LATER + 5), ..id(1) };
-    table.note(longer, PENDING, NOW);
-    table.settle(&[id(1)], 9);
+    table.insert(longer, PENDING, NOW);
+    table.confirm(&[id(1)], 9);
     assert_eq!(pending(&table), [longer], "Redis holds the shorter one only");
-    table.settle(&[longer], 9);
-    table.unsettle(8);
+    table.confirm(&[longer], 9);
+    table.mark_pending(8);
     assert_eq!(pending(&table), [longer], "what Redis was told later may be lost");
-    table.unsettle(PENDING);
+    table.mark_pending(PENDING);
     assert_eq!(pending(&table).len(), 2);
 }
 
@@ -60,59 +60,59 @@ fn pending_is_what_redis_does_not_hold() {
 fn at_the_bound_redis_keeps_what_it_holds_and_the_horizon_says_so() {
     let table = Table::new(3);
     for n in 0..3 {
-        assert_eq!(table.note(id(n), 1, NOW), Kept::Yes);
+        assert_eq!(table.insert(id(n), 1, NOW), Kept::Yes);
     }
     assert_eq!(table.horizon(), 0);
-    assert_eq!(table.note(id(3), 1, NOW), Kept::OnlyByRedis);
+    assert_eq!(table.insert(id(3), 1, NOW), Kept::OnlyByRedis);
     assert_eq!((table.len(), table.horizon()), (3, NOW));
     // What only we know makes room for itself, from another shard as well.
-    assert_eq!(table.note(id(4), PENDING, NOW), Kept::Yes);
-    assert!(table.known(&token(4)).listed);
+    assert_eq!(table.insert(id(4), PENDING, NOW), Kept::Yes);
+    assert!(table.lookup(&token(4)).listed);
     assert_eq!(table.len(), 3);
-    assert_eq!(table.note(id(5), PENDING, NOW), Kept::Yes);
-    assert_eq!(table.note(id(6), PENDING, NOW), Kept::Yes);
-    assert_eq!(table.note(id(7), PENDING, NOW), Kept::No, "all are pending");
-    assert_eq!(table.note(id(6), PENDING, NOW), Kept::Yes, "it is there already");
-    assert_eq!(table.of_all(), 0);
+    assert_eq!(table.insert(id(5), PENDING, NOW), Kept::Yes);
+    assert_eq!(table.insert(id(6), PENDING, NOW), Kept::Yes);
+    assert_eq!(table.insert(id(7), PENDING, NOW), Kept::No, "all are pending");
+    assert_eq!(table.insert(id(6), PENDING, NOW), Kept::Yes, "it is there already");
+    assert_eq!(table.global_cut_off(), 0);
     // When Redis loses its data, what was dropped is in nobody's hands.
-    table.unsettle(PENDING);
-    assert_eq!(table.of_all(), NOW);
+    table.mark_pending(PENDING);
+    assert_eq!(table.global_cut_off(), NOW);
 }
 
 #[test]
 fn what_has_expired_makes_room_first() {
     let table = Table::new(1);
     let old = Entry { until: Until::from_unix(NOW / 1000 - 3600), ..id(256) };
-    table.note(old, PENDING, NOW);
-    assert_eq!(table.note(id(0), PENDING, NOW), Kept::Yes);
+    table.insert(old, PENDING, NOW);
+    assert_eq!(table.insert(id(0), PENDING, NOW), Kept::Yes);
     assert_eq!((table.len(), table.horizon()), (1, 0));
 }
 
 #[test]
 fn a_cut_off_of_everybody_waits_until_redis_has_it() {
     let table = Table::new(1);
-    assert_eq!(table.pending_of_all(), None);
-    table.raise_of_all(NOW);
-    assert_eq!(table.pending_of_all(), Some(NOW));
-    assert_eq!(table.known(&token(1)).of_all, NOW);
-    table.redis_has_of_all(NOW);
-    assert_eq!(table.pending_of_all(), None);
-    table.redis_has_of_all(NOW - 1);
-    assert_eq!(table.of_all(), NOW, "never lowered");
+    assert_eq!(table.pending_global_cut_off(), None);
+    table.raise_global_cut_off(NOW);
+    assert_eq!(table.pending_global_cut_off(), Some(NOW));
+    assert_eq!(table.lookup(&token(1)).global_cut_off, NOW);
+    table.redis_has_global_cut_off(NOW);
+    assert_eq!(table.pending_global_cut_off(), None);
+    table.redis_has_global_cut_off(NOW - 1);
+    assert_eq!(table.global_cut_off(), NOW, "never lowered");
 }
 
 #[derive(Debug, Clone)]
 enum Step {
     Note(u32, u64, bool),
-    Settle(u32, u64),
-    Unsettle,
+    Confirm(u32, u64),
+    MarkPending,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         (0u32..12, 0u64..5, any::<bool>()).prop_map(|(n, more, told)| Step::Note(n, more, told)),
-        (0u32..12, 0u64..5).prop_map(|(n, more)| Step::Settle(n, more)),
-        Just(Step::Unsettle),
+        (0u32..12, 0u64..5).prop_map(|(n, more)| Step::Confirm(n, more)),
+        Just(Step::MarkPending),
     ];
     proptest::collection::vec(step, 1..80)
 }
@@ -128,23 +128,23 @@ proptest! {
             match step {
                 Step::Note(n, more, told) => {
                     let entry = Entry { until: Until::from_unix(LATER + more), ..id(n) };
-                    let kept = table.note(entry, u32::from(told), NOW);
+                    let kept = table.insert(entry, u32::from(told), NOW);
                     if kept != Kept::No {
                         noted.insert(n);
                     }
                 }
-                Step::Settle(n, more) if table.known(&token(n)).listed => {
+                Step::Confirm(n, more) if table.lookup(&token(n)).listed => {
                     let entry = Entry { until: Until::from_unix(LATER + more), ..id(n) };
-                    table.settle(&[entry], 1);
+                    table.confirm(&[entry], 1);
                 }
-                Step::Settle(..) => {}
-                Step::Unsettle => table.unsettle(PENDING),
+                Step::Confirm(..) => {}
+                Step::MarkPending => table.mark_pending(PENDING),
             }
             prop_assert!(table.len() <= bound);
             for n in &noted {
-                prop_assert!(table.known(&token(*n)).listed || table.horizon() == NOW, "{}", n);
+                prop_assert!(table.lookup(&token(*n)).listed || table.horizon() == NOW, "{}", n);
             }
-            let held = (0..12).filter(|n| table.known(&token(*n)).listed).count();
+            let held = (0..12).filter(|n| table.lookup(&token(*n)).listed).count();
             prop_assert_eq!(held, table.len());
         }
     }

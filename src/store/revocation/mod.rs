@@ -32,8 +32,8 @@
 //! | | |
 //! | --- | --- |
 //! | known to be revoked | refused |
-//! | not known, this instance was in step when the outage began | [clear](Verdict::Clear) |
-//! | not known, and it was not in step (it started during the outage) | [unknown](Verdict::Unknown): the [`Policy`] decides |
+//! | not known, this instance was in step when the outage began | [clear](RevocationStatus::Clear) |
+//! | not known, and it was not in step (it started during the outage) | [unknown](RevocationStatus::Unknown): the [`UnknownPolicy`] decides |
 //! | a new revocation | holds here at once, on disk with a [`Journal`](crate::store::Journal), everywhere after the outage: [`Propagation::Pending`] |
 //!
 //! What another instance revokes during an outage cannot be known here before it ends. When Redis is back, what is
@@ -46,7 +46,7 @@ mod inner;
 mod journal;
 mod law;
 mod memory;
-mod meter;
+mod metrics;
 mod recovery;
 mod redis;
 mod shard;
@@ -54,8 +54,8 @@ mod store;
 mod sync;
 mod token;
 
-pub use answer::{Decision, Propagation};
+pub use answer::{Propagation, RevocationDecision};
 pub use config::RevocationConfig;
-pub use law::{Policy, Verdict};
+pub use law::{RevocationStatus, UnknownPolicy};
 pub use store::Revocations;
 pub use token::Token;

@@ -1,8 +1,8 @@
 -- Begins the table of revocations, or says which one stands.
 --
--- KEYS[1]  the table: a hash. Field `*` is its head: a random word that stands for this table, and the cut-off of
---          everybody in milliseconds; the other fields are revocations (see note.lua)
--- ARGV[1]  the word of a new table;  ARGV[2]  the word that is to be replaced by it, or empty
+-- KEYS[1]  the table: a hash. Field `*` is its head: a random id that stands for this table, and the cut-off of
+--          everybody in milliseconds; the other fields are revocations (see add.lua)
+-- ARGV[1]  the id of a new table;  ARGV[2]  the id that is to be replaced by it, or empty
 -- Returns  the head
 local head = redis.pcall('HGET', KEYS[1], '*')
 if type(head) == 'table' then
@@ -10,8 +10,8 @@ if type(head) == 'table' then
   redis.call('DEL', KEYS[1])
   head = false
 end
-local word, cut = string.match(head or '', '^(%x+):(%d+)$')
-if not word or word == ARGV[2] then
+local id, cut = string.match(head or '', '^(%x+):(%d+)$')
+if not id or id == ARGV[2] then
   head = ARGV[1] .. ':' .. (cut or '0')
   redis.call('HSET', KEYS[1], '*', head)
 end

@@ -24,20 +24,20 @@ impl Inner {
         recovery: Recovery,
     ) -> Result<(), Error> {
         let connection = &mut connection;
-        let word = self.word.load(Ordering::Acquire);
+        let table_id = self.table_id.load(Ordering::Acquire);
         let mut replaced = None;
         match recovery.continuity() {
             Continuity::Kept => {}
             Continuity::KeptUntil(at) => {
                 // Ticks are whole seconds; one more, for what was on its way.
-                self.table.unsettle(self.clock.tick_of(at).saturating_sub(2).max(1));
+                self.table.mark_pending(self.clock.tick_of(at).saturating_sub(2).max(1));
                 self.advance(self.cursor(), None);
             }
             Continuity::Lost => {
-                self.table.unsettle(PENDING);
+                self.table.mark_pending(PENDING);
                 self.advance(self.cursor(), None);
-                // Other instances notice by the new word.
-                replaced = Some(word).filter(|word| *word != 0);
+                // Other instances notice by the new id.
+                replaced = Some(table_id).filter(|table_id| *table_id != 0);
             }
         }
         self.open_and_push(connection, replaced).await?;
@@ -51,13 +51,13 @@ impl Inner {
         replaced: Option<u64>,
     ) -> Result<(), Error> {
         let head = self.remote.open(connection, replaced).await?;
-        if head.word != self.word.load(Ordering::Acquire) {
-            self.table.unsettle(PENDING);
+        if head.table_id != self.table_id.load(Ordering::Acquire) {
+            self.table.mark_pending(PENDING);
             self.advance(self.cursor(), None);
         }
-        self.table.redis_has_of_all(head.of_all);
+        self.table.redis_has_global_cut_off(head.global_cut_off);
         self.push(connection).await?;
-        self.word.store(head.word, Ordering::Release);
+        self.table_id.store(head.table_id, Ordering::Release);
         Ok(())
     }
 
@@ -72,7 +72,7 @@ impl Inner {
                 batch = rest;
             }
         }
-        if !batch.is_empty() || self.table.pending_of_all().is_some() {
+        if !batch.is_empty() || self.table.pending_global_cut_off().is_some() {
             self.push_batch(connection, &batch).await?;
         }
         Ok(())
@@ -80,20 +80,20 @@ impl Inner {
 
     async fn push_batch(&self, connection: &mut Connection, batch: &[Entry]) -> Result<(), Error> {
         let tick = self.clock.tick();
-        let of_all = self.table.pending_of_all().unwrap_or(0);
-        match self.remote.note(connection, batch, of_all).await {
+        let global_cut_off = self.table.pending_global_cut_off().unwrap_or(0);
+        match self.remote.add(connection, batch, global_cut_off).await {
             Ok((head, new)) => {
                 // Without a table it is there for now; the next look begins one and pushes again.
                 if head.is_some() {
-                    self.table.redis_has_of_all(of_all);
+                    self.table.redis_has_global_cut_off(global_cut_off);
                 }
-                self.table.settle(batch, tick);
-                self.meter.pushed(new, batch.len());
+                self.table.confirm(batch, tick);
+                self.metrics.pushed(new, batch.len());
                 Ok(())
             }
             Err(error) => {
                 if !error.is_unavailable() {
-                    self.meter.not_pushed(batch.len());
+                    self.metrics.not_pushed(batch.len());
                 }
                 Err(error)
             }

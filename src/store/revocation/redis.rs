@@ -4,7 +4,7 @@ use crate::redis::client::{Cmd, FromRedisValue, Value, cmd};
 
 use super::{
     clock::Until,
-    law::Known,
+    law::Lookup,
     shard::Entry,
     token::{DIGEST, Digest, Token},
 };
@@ -21,10 +21,10 @@ pub(super) const PAGE: usize = 1_000;
 /// The head of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
-    /// Stands for this table: another word, another table. Never 0.
-    pub(super) word: u64,
+    /// Stands for this table: another id, another table. Never 0.
+    pub(super) table_id: u64,
     /// The cut-off of everybody.
-    pub(super) of_all: u64,
+    pub(super) global_cut_off: u64,
 }
 
 /// How far the log has been read.
@@ -57,7 +57,7 @@ pub(super) struct Remote {
     table: String,
     log: String,
     open: Script,
-    note: Script,
+    add: Script,
     drop: Script,
 }
 
@@ -67,7 +67,7 @@ impl Remote {
             table: format!("{namespace}:revocation:{{table}}"),
             log: format!("{namespace}:revocation:{{table}}:log"),
             open: Script::new(include_str!("open.lua")),
-            note: Script::new(include_str!("note.lua")),
+            add: Script::new(include_str!("add.lua")),
             drop: Script::new(include_str!("drop.lua")),
         }
     }
@@ -77,7 +77,7 @@ impl Remote {
         &self,
         connection: &mut Connection,
         token: &Token,
-    ) -> Result<Option<(Head, Known)>, Error> {
+    ) -> Result<Option<(Head, Lookup)>, Error> {
         let mut ask = Cmd::with_capacity(5, self.table.len() + 48);
         ask.arg("HMGET").arg(&self.table).arg("*");
         for digest in token.id.iter().chain(&token.subject) {
@@ -89,12 +89,12 @@ impl Remote {
             return Ok(None);
         };
         let listed = token.id.is_none() || answer.next().flatten().is_some();
-        let of_subject = match answer.next().flatten() {
+        let subject_cut_off = match answer.next().flatten() {
             // What cannot be read was meant to revoke.
             Some(value) => read_value(&value).map_or(u64::MAX, |(_, cut_off)| cut_off),
             None => 0,
         };
-        Ok(Some((head, Known { listed, of_subject, of_all: head.of_all })))
+        Ok(Some((head, Lookup { listed, subject_cut_off, global_cut_off: head.global_cut_off })))
     }
 
     pub(super) async fn head(&self, connection: &mut Connection) -> Result<Option<Head>, Error> {
@@ -115,25 +115,25 @@ impl Remote {
         replaced: Option<u64>,
     ) -> Result<Head, Error> {
         let fresh = format!("{:016x}", rand::random_range(1..u64::MAX));
-        let replaced = replaced.map(|word| format!("{word:016x}")).unwrap_or_default();
+        let replaced = replaced.map(|table_id| format!("{table_id:016x}")).unwrap_or_default();
         let open = self.open.prepare(&[&self.table]).arg(fresh).arg(replaced);
         let head: Vec<u8> = open.run(connection).await?;
         read_head(&head).ok_or_else(unreadable)
     }
 
     /// Puts revocations in, and a cut-off of everybody (or 0). The head, if there is a table, and how many were new to it.
-    pub(super) async fn note(
+    pub(super) async fn add(
         &self,
         connection: &mut Connection,
         entries: &[Entry],
-        of_all: u64,
+        global_cut_off: u64,
     ) -> Result<(Option<Head>, usize), Error> {
-        let mut note = self.note.prepare(&[&self.table, &self.log]).arg(LOG).arg(of_all);
+        let mut add = self.add.prepare(&[&self.table, &self.log]).arg(LOG).arg(global_cut_off);
         for entry in entries {
             let Entry { digest, until, cut_off } = entry;
-            note = note.arg(digest.as_bytes()).arg(until.unix()).arg(*cut_off);
+            add = add.arg(digest.as_bytes()).arg(until.unix()).arg(*cut_off);
         }
-        let (head, changed): (Vec<u8>, usize) = note.run(connection).await?;
+        let (head, changed): (Vec<u8>, usize) = add.run(connection).await?;
         Ok((read_head(&head), changed))
     }
 
@@ -213,9 +213,9 @@ fn unreadable() -> Error {
 }
 
 fn read_head(head: &[u8]) -> Option<Head> {
-    let (word, of_all) = std::str::from_utf8(head).ok()?.split_once(':')?;
-    let word = u64::from_str_radix(word, 16).ok().filter(|word| *word != 0)?;
-    Some(Head { word, of_all: of_all.parse().ok()? })
+    let (table_id, global_cut_off) = std::str::from_utf8(head).ok()?.split_once(':')?;
+    let table_id = u64::from_str_radix(table_id, 16).ok().filter(|table_id| *table_id != 0)?;
+    Some(Head { table_id, global_cut_off: global_cut_off.parse().ok()? })
 }
 
 /// `<until>:<cut-off>`

@@ -43,7 +43,7 @@ pub(super) struct Shard {
     ids: HashMap<Digest, Id, DigestHasher>,
     cut_offs: HashMap<Digest, CutOff, DigestHasher>,
     /// Some may be pending; if not, nobody needs to look.
-    may_owe: AtomicBool,
+    may_have_pending: AtomicBool,
 }
 
 impl Shard {
@@ -66,20 +66,20 @@ impl Shard {
     }
 
     pub(super) fn pending(&self) -> Vec<Entry> {
-        if !self.may_owe.load(Ordering::Relaxed) {
+        if !self.may_have_pending.load(Ordering::Relaxed) {
             return Vec::new();
         }
         let pending = self.entries().filter(|(_, tick)| *tick == PENDING);
         let pending: Vec<_> = pending.map(|(entry, _)| entry).collect();
         // Nobody adds to it while the lock is held for reading.
-        self.may_owe.store(!pending.is_empty(), Ordering::Relaxed);
+        self.may_have_pending.store(!pending.is_empty(), Ordering::Relaxed);
         pending
     }
 
     /// What Redis was told at `since` or later is pending again.
-    pub(super) fn unsettle(&mut self, since: Tick) {
+    pub(super) fn mark_pending(&mut self, since: Tick) {
         self.ticks().filter(|tick| **tick >= since).for_each(|tick| *tick = PENDING);
-        *self.may_owe.get_mut() = true;
+        *self.may_have_pending.get_mut() = true;
     }
 
     fn entries(&self) -> impl Iterator<Item = (Entry, Tick)> {
@@ -100,15 +100,15 @@ impl Shard {
     pub(super) fn purge(&mut self, now: u64) {
         self.ids.retain(|_, id| !id.until.is_over(now));
         self.cut_offs.retain(|_, cut| !cut.until.is_over(now));
-        for_less(&mut self.ids);
-        for_less(&mut self.cut_offs);
+        shrink(&mut self.ids);
+        shrink(&mut self.cut_offs);
     }
 
     /// Takes in `entry`; what is known already is raised, never lowered.
     pub(super) fn merge(&mut self, entry: Entry, tick: Tick) {
         let Entry { digest, until, cut_off } = entry;
         if tick == PENDING {
-            *self.may_owe.get_mut() = true;
+            *self.may_have_pending.get_mut() = true;
         }
         if cut_off == 0 {
             let new = Id { until, held_by_redis: tick };
@@ -128,7 +128,7 @@ impl Shard {
     }
 
     /// Forgets the one that expires first of those that Redis holds; returns since when it does.
-    pub(super) fn forget_least(&mut self) -> Option<Tick> {
+    pub(super) fn evict_soonest(&mut self) -> Option<Tick> {
         let spare = self.entries().filter(|(_, tick)| *tick != PENDING);
         let (Entry { digest, .. }, tick) = spare.min_by_key(|(entry, _)| entry.until)?;
         if self.ids.remove(&digest).is_none() {
@@ -149,7 +149,7 @@ const fn held(before: Tick, tick: Tick, raised: bool, same: bool) -> Tick {
 }
 
 /// Gives memory back after many have expired.
-fn for_less<V>(map: &mut HashMap<Digest, V, DigestHasher>) {
+fn shrink<V>(map: &mut HashMap<Digest, V, DigestHasher>) {
     if map.capacity() > 4 * map.len() + 64 {
         map.shrink_to(2 * map.len());
     }

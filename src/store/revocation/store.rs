@@ -12,12 +12,12 @@ use std::{
 use tokio::{sync::Notify, task::AbortHandle};
 
 use super::{
-    Decision, Propagation, RevocationConfig, Token, Verdict,
+    Propagation, RevocationConfig, RevocationDecision, RevocationStatus, Token,
     clock::{Clock, millis},
     inner::Inner,
     journal, law,
     memory::Table,
-    meter::Meter,
+    metrics::RevocationMetrics,
     redis::Remote,
     shard::Entry,
     sync,
@@ -97,10 +97,10 @@ impl Revocations {
             redis: redis.clone(),
             table: Table::new(config.bound),
             remote: Remote::new(redis.namespace()),
-            meter: Meter::new(redis.metrics()),
+            metrics: RevocationMetrics::new(redis.metrics()),
             clock: Clock::start(),
             wake: Notify::new(),
-            word: AtomicU64::new(0),
+            table_id: AtomicU64::new(0),
             cursor: Mutex::default(),
             in_step: AtomicBool::new(false),
             switch: Switch::new(redis, Feature::Revocation, Needs::Reads),
@@ -109,7 +109,7 @@ impl Revocations {
             token_life: config.token_life,
         });
         for entry in known {
-            inner.note(entry);
+            inner.insert(entry);
         }
         let weak = Arc::downgrade(&inner);
         let step = redis.on_recovery(Stage::Guards, "revocations", move |connection, recovery| {
@@ -183,9 +183,9 @@ impl Revocations {
     /// # When Redis is down
     ///
     /// A token that is known to be revoked is; another one is clear when this instance was in step with Redis as the
-    /// outage began, else [unknown](Verdict::Unknown).
-    pub async fn check(&self, token: &Token) -> Decision {
-        match self.check_here(token) {
+    /// outage began, else [unknown](RevocationStatus::Unknown).
+    pub async fn check(&self, token: &Token) -> RevocationDecision {
+        match self.check_local(token) {
             Some(decision) => decision,
             None => self.check_redis(token).await,
         }
@@ -193,22 +193,23 @@ impl Revocations {
 
     /// The part of [`check`](Self::check) that needs no I/O; `None` when Redis has to be asked.
     #[inline]
-    pub fn check_here(&self, token: &Token) -> Option<Decision> {
+    pub fn check_local(&self, token: &Token) -> Option<RevocationDecision> {
         let inner = &*self.inner;
-        if law::is_revoked(inner.table.known(token), token.issued_at) {
-            return Some(inner.decide(Verdict::Revoked, Source::Memory));
+        if law::is_revoked(inner.table.lookup(token), token.issued_at) {
+            return Some(inner.decide(RevocationStatus::Revoked, Source::Memory));
         }
         if inner.redis.monitor().can_read() { None } else { Some(inner.without_redis(token)) }
     }
 
-    /// Asks Redis about a token that [`check_here`](Self::check_here) knows nothing of.
-    pub async fn check_redis(&self, token: &Token) -> Decision {
+    /// Asks Redis about a token that [`check_local`](Self::check_local) knows nothing of.
+    pub async fn check_redis(&self, token: &Token) -> RevocationDecision {
         let inner = &*self.inner;
         match inner.remote.ask(&mut inner.redis.connection(), token).await {
-            Ok(Some((head, known))) if head.word == inner.word.load(Ordering::Acquire) => {
+            Ok(Some((head, known))) if head.table_id == inner.table_id.load(Ordering::Acquire) => {
                 let revoked = law::is_revoked(known, token.issued_at);
-                let verdict = if revoked { Verdict::Revoked } else { Verdict::Clear };
-                inner.decide(verdict, Source::Redis)
+                let status =
+                    if revoked { RevocationStatus::Revoked } else { RevocationStatus::Clear };
+                inner.decide(status, Source::Redis)
             }
             // Emptied, or another table than the one that knows what we know: as good as no answer.
             Ok(_) => {

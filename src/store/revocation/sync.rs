@@ -21,11 +21,11 @@ use crate::{Error, ErrorKind, redis::Connection};
 /// How long one reading of the log waits for something new.
 const BLOCK: Duration = Duration::from_secs(1);
 /// For an answer beyond that.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_MARGIN: Duration = Duration::from_secs(2);
 /// Between looks at the head of the table.
-const LOOK: Duration = Duration::from_secs(1);
-const PURGE: Duration = Duration::from_secs(60);
-const WHOLE: Duration = Duration::from_secs(600);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+const PURGE_INTERVAL: Duration = Duration::from_secs(60);
+const RELOAD_INTERVAL: Duration = Duration::from_secs(600);
 /// After a failure that is not an outage.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONG_PAUSE: Duration = Duration::from_secs(5);
@@ -43,7 +43,7 @@ pub(super) async fn follow(store: Arc<Inner>) {
         told &= !store.is_in_step();
         // During an outage it stays as it was when that began. Only this connection may be lost, or the monitor not
         // know yet: asking over the others tells both of us.
-        let is_outage = store.look().await.is_err_and(|error| error.is_unavailable());
+        let is_outage = store.check_table().await.is_err_and(|error| error.is_unavailable());
         if !is_outage {
             store.set_in_step(false);
         }
@@ -63,35 +63,35 @@ enum Never {}
 
 impl Inner {
     async fn follow(&self) -> Result<Never, Error> {
-        let mut own = self.redis.dedicated(BLOCK + PATIENCE).await?;
-        self.look().await?;
+        let mut own = self.redis.dedicated(BLOCK + ANSWER_MARGIN).await?;
+        self.check_table().await?;
         self.catch_up(&mut own).await?;
-        let (mut looked, mut purged, mut whole) = (Instant::now(), Instant::now(), Instant::now());
+        let (mut checked, mut purged, mut whole) = (Instant::now(), Instant::now(), Instant::now());
         loop {
             tokio::select! {
-                read = self.read_on(&mut own, Some(BLOCK)) => {
+                read = self.read_log(&mut own, Some(BLOCK)) => {
                     // Is it Redis, or only this connection? Asking over the others tells the monitor, too.
                     if read.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout) {
-                        self.look().await?;
+                        self.check_table().await?;
                     }
                     if !read? {
                         self.catch_up(&mut own).await?;
                     }
                 }
-                () = self.wake.notified() => looked -= LOOK,
+                () = self.wake.notified() => checked -= CHECK_INTERVAL,
             }
-            if looked.elapsed() >= LOOK {
-                self.look().await?;
-                looked = Instant::now();
+            if checked.elapsed() >= CHECK_INTERVAL {
+                self.check_table().await?;
+                checked = Instant::now();
                 if self.cursor().is_none() {
                     self.catch_up(&mut own).await?;
                 }
             }
-            if purged.elapsed() >= PURGE {
+            if purged.elapsed() >= PURGE_INTERVAL {
                 self.table.purge(self.clock.now());
                 purged = Instant::now();
             }
-            if whole.elapsed() >= WHOLE {
+            if whole.elapsed() >= RELOAD_INTERVAL {
                 self.load(&mut self.redis.connection()).await?;
                 whole = Instant::now();
             }
@@ -106,7 +106,7 @@ impl Inner {
                 self.load(connection).await?;
                 self.advance(None, Some(end));
             }
-            if self.read_on(connection, None).await? {
+            if self.read_log(connection, None).await? {
                 return Ok(());
             }
         }
@@ -125,7 +125,7 @@ impl Inner {
     }
 
     /// Reads what comes next in the log. Whether that was its end.
-    async fn read_on(
+    async fn read_log(
         &self,
         connection: &mut Connection,
         block: Option<Duration>,
@@ -133,7 +133,7 @@ impl Inner {
         let Some(from) = self.cursor() else { return Ok(false) };
         let block = block.map(|block| block.as_millis() as u64);
         let page = self.remote.read_log(connection, &from, block).await?;
-        self.take_in(&page.entries);
+        self.insert_all(&page.entries);
         let is_end = page.next.is_some() && page.is_last;
         if self.advance(Some(from), page.next) && is_end {
             self.set_in_step(true);
@@ -146,7 +146,7 @@ impl Inner {
         let mut cursor = 0;
         loop {
             let part = self.remote.part(connection, cursor, self.clock.now()).await?;
-            self.take_in(&part.entries);
+            self.insert_all(&part.entries);
             if !part.expired.is_empty() {
                 self.remote.drop_expired(connection, &part.expired).await?;
             }
@@ -157,25 +157,25 @@ impl Inner {
         }
     }
 
-    fn take_in(&self, entries: &[Entry]) {
+    fn insert_all(&self, entries: &[Entry]) {
         let (tick, now) = (self.clock.tick(), self.clock.latest());
         for entry in entries {
-            self.table.note(*entry, tick, now);
+            self.table.insert(*entry, tick, now);
         }
     }
 
     /// Does the table that we know still stand? Somebody may have emptied Redis without any outage. And is there
     /// anything that Redis does not know yet?
-    async fn look(&self) -> Result<(), Error> {
+    async fn check_table(&self) -> Result<(), Error> {
         let connection = &mut self.redis.connection();
         match self.remote.head(connection).await? {
-            Some(head) if head.word == self.word.load(Ordering::Acquire) => {
-                self.table.redis_has_of_all(head.of_all);
+            Some(head) if head.table_id == self.table_id.load(Ordering::Acquire) => {
+                self.table.redis_has_global_cut_off(head.global_cut_off);
                 self.push(connection).await
             }
             _ => {
                 tracing::warn!("Redis has lost its revocations: those known here are pushed again");
-                self.table.unsettle(PENDING);
+                self.table.mark_pending(PENDING);
                 self.advance(self.cursor(), None);
                 self.open_and_push(connection, None).await
             }

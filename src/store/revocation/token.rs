@@ -61,11 +61,11 @@ impl std::hash::Hash for Digest {
 
 /// A digest is its own hash.
 #[derive(Default)]
-pub(super) struct AsItIs(u64);
+pub(super) struct IdentityHasher(u64);
 
-pub(super) type DigestHasher = BuildHasherDefault<AsItIs>;
+pub(super) type DigestHasher = BuildHasherDefault<IdentityHasher>;
 
-impl Hasher for AsItIs {
+impl Hasher for IdentityHasher {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -76,8 +76,8 @@ impl Hasher for AsItIs {
         }
     }
 
-    fn write_u64(&mut self, word: u64) {
-        self.0 = word;
+    fn write_u64(&mut self, table_id: u64) {
+        self.0 = table_id;
     }
 }
 

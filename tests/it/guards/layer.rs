@@ -7,7 +7,7 @@ use evenkeel::{
     Source,
     layer::{RequestView, RevocationLayer},
     respond::{Refusal, RefusalKind, ResponseBody},
-    store::revocation::{Decision, Token, Verdict},
+    store::revocation::{RevocationDecision, RevocationStatus, Token},
     testing::{Calls, Strict},
 };
 use http::{Request, Response, StatusCode, header, request::Parts};
@@ -31,7 +31,7 @@ fn token(request: &RequestView<'_>) -> Option<Token> {
 
 /// Says what the layer has decided.
 async fn decided(request: Request<Body>) -> Result<Response<Body>, Infallible> {
-    let decision = request.extensions().get::<Decision>().map(|decision| decision.verdict);
+    let decision = request.extensions().get::<RevocationDecision>().map(|decision| decision.status);
     Ok(Response::new(Body::from(format!("{decision:?}"))))
 }
 
@@ -73,7 +73,10 @@ fn assert_unauthorized(answer: &Response<Bytes>) {
     assert_eq!(body, json!({"error": "Unauthorized", "message": "This token has been revoked."}));
     let refusal = answer.extensions().get::<Refusal>().unwrap();
     assert_eq!(refusal.kind(), RefusalKind::Revoked);
-    assert_eq!(answer.extensions().get::<Decision>().unwrap().verdict, Verdict::Revoked);
+    assert_eq!(
+        answer.extensions().get::<RevocationDecision>().unwrap().status,
+        RevocationStatus::Revoked
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,7 +110,10 @@ async fn revoked_is_401_unknown_is_503_and_clear_passes() {
     assert!(!answer.headers().contains_key(header::WWW_AUTHENTICATE));
     let refusal = answer.extensions().get::<Refusal>().unwrap();
     assert!(matches!(refusal.kind(), RefusalKind::Unavailable { .. }));
-    assert_eq!(answer.extensions().get::<Decision>().unwrap().verdict, Verdict::Unknown);
+    assert_eq!(
+        answer.extensions().get::<RevocationDecision>().unwrap().status,
+        RevocationStatus::Unknown
+    );
     assert_eq!(calls.count(), 0);
 }
 
@@ -204,7 +210,7 @@ async fn a_request_that_is_given_up_leaves_nothing_behind() {
     proxy.set(Fault::Pass).await;
     instance.available().await;
     let decision = instance.revocations.check(&Token::new("good")).await;
-    assert_eq!((decision.verdict, decision.source), (Verdict::Clear, Source::Redis));
+    assert_eq!((decision.status, decision.source), (RevocationStatus::Clear, Source::Redis));
     assert_eq!(send(&service, with_token("good")).await.status(), 200);
 }
 
@@ -216,7 +222,8 @@ async fn without_extensions_a_request_that_passes_says_nothing() {
     let service = layer.layer(service_fn(decided));
     let said = async |id| {
         let answer = service.clone().oneshot(with_token(id)).await.unwrap();
-        let decision = answer.extensions().get::<Decision>().map(|decision| decision.verdict);
+        let decision =
+            answer.extensions().get::<RevocationDecision>().map(|decision| decision.status);
         (answer.status(), decision, answer.into_body().collect().await.unwrap().to_bytes())
     };
     let nothing = (StatusCode::OK, None, Bytes::from("None"));
@@ -226,5 +233,5 @@ async fn without_extensions_a_request_that_passes_says_nothing() {
     instance.away().await;
     assert_eq!(said("good").await, nothing, "memory was asked");
     let (status, decision, _) = said("bad").await;
-    assert_eq!((status, decision), (StatusCode::UNAUTHORIZED, Some(Verdict::Revoked)));
+    assert_eq!((status, decision), (StatusCode::UNAUTHORIZED, Some(RevocationStatus::Revoked)));
 }

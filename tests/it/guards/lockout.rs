@@ -6,7 +6,7 @@ use evenkeel::{
     Served, Source,
     redis::Redis,
     store::{
-        lockout::{Attempt, Lockout, LockoutPolicy, Standing, Verdict},
+        lockout::{Attempt, Lockout, LockoutPolicy, LockoutStatus, LoginVerdict},
         rate::Subject,
     },
     telemetry::Metrics,
@@ -53,7 +53,7 @@ impl Guard {
     }
 
     /// What Redis says; a busy machine may let memory answer now and then.
-    pub(crate) async fn told_by_redis(&self, who: &Subject) -> Standing {
+    pub(crate) async fn told_by_redis(&self, who: &Subject) -> LockoutStatus {
         loop {
             let standing = self.lockout.status(who).await.unwrap();
             if standing.source == Source::Redis {
@@ -63,20 +63,20 @@ impl Guard {
         }
     }
 
-    pub(crate) async fn standing(&self) -> Standing {
+    pub(crate) async fn standing(&self) -> LockoutStatus {
         self.lockout.status(&alice()).await.unwrap().value
     }
 }
 
-pub(crate) async fn begin(lockout: &Lockout, who: &Subject) -> Result<Attempt, Standing> {
+pub(crate) async fn begin(lockout: &Lockout, who: &Subject) -> Result<Attempt, LockoutStatus> {
     match lockout.attempt(who).await.unwrap().value {
-        Verdict::Admitted(attempt) => Ok(attempt),
-        Verdict::Refused(standing) => Err(standing),
+        LoginVerdict::Admitted(attempt) => Ok(attempt),
+        LoginVerdict::Refused(standing) => Err(standing),
     }
 }
 
 /// One wrong password.
-pub(crate) async fn wrong(lockout: &Lockout) -> Served<Standing> {
+pub(crate) async fn wrong(lockout: &Lockout) -> Served<LockoutStatus> {
     let attempt = begin(lockout, &alice()).await.expect("admitted");
     lockout.fail(attempt).await.unwrap()
 }

@@ -112,7 +112,7 @@ async fn a_cancelled_attempt_gives_its_place_back_and_a_forgotten_one_counts_as_
         }
         assert_eq!(guard.standing().await.attempts_left(), 5);
         let patience = Duration::from_millis(150);
-        let policy = policy().with_patience(patience);
+        let policy = policy().with_attempt_timeout(patience);
         let impatient = Lockout::new(&guard.redis, "impatient", policy).unwrap();
         let kept: Vec<Attempt> = futures_util::future::join_all(
             (0..5).map(|_| async { begin(&impatient, &alice()).await.unwrap() }),

@@ -23,7 +23,7 @@ use evenkeel::{
     redis::{Redis, RedisConfig},
     store::{
         Journal, JournalRecord,
-        revocation::{Policy, RevocationConfig, Revocations, Token, Verdict},
+        revocation::{RevocationConfig, RevocationStatus, Revocations, Token, UnknownPolicy},
     },
     telemetry::Metrics,
 };
@@ -96,8 +96,8 @@ impl Instance {
         assert!(eventually(PATIENCE, in_step).await, "not in step: {:?}", self.revocations);
     }
 
-    pub(crate) async fn verdict(&self, token: &Token) -> Verdict {
-        self.revocations.check(token).await.verdict
+    pub(crate) async fn status(&self, token: &Token) -> RevocationStatus {
+        self.revocations.check(token).await.status
     }
 
     /// Waits until so many revocations are known here.
@@ -180,5 +180,5 @@ impl Journal for Disk {
 }
 
 pub(crate) fn open() -> RevocationConfig {
-    RevocationConfig::default().with_policy(Policy::Open)
+    RevocationConfig::default().with_policy(UnknownPolicy::Open)
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use evenkeel::{
     ErrorKind,
-    store::revocation::{Propagation, Token, Verdict},
+    store::revocation::{Propagation, RevocationStatus, Token},
 };
 
 use super::{Instance, in_an_hour, support::RedisServer};
@@ -28,10 +28,10 @@ async fn ids_of_any_kind() {
         &huge,
     ];
     for id in ids {
-        assert_eq!(a.verdict(&Token::new(id)).await, Verdict::Clear);
+        assert_eq!(a.status(&Token::new(id)).await, RevocationStatus::Clear);
         let told = a.revocations.revoke(id, in_an_hour()).await.unwrap();
         assert_eq!(told, Propagation::Propagated);
-        assert_eq!(b.verdict(&Token::new(id)).await, Verdict::Revoked);
+        assert_eq!(b.status(&Token::new(id)).await, RevocationStatus::Revoked);
         let told = a.revocations.revoke_subject(id, SystemTime::now()).await.unwrap();
         assert_eq!(told, Propagation::Propagated);
     }
@@ -41,12 +41,12 @@ async fn ids_of_any_kind() {
         let error = a.revocations.revoke_subject(id, SystemTime::now()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
         // No token that could ever be revoked has such an id: it does not pass.
-        assert_eq!(a.verdict(&Token::new(id)).await, Verdict::Revoked);
-        assert_eq!(a.verdict(&Token::new("a").of(id)).await, Verdict::Revoked);
+        assert_eq!(a.status(&Token::new(id)).await, RevocationStatus::Revoked);
+        assert_eq!(a.status(&Token::new("a").of(id)).await, RevocationStatus::Revoked);
     }
     // An id is no subject, and the other way round.
     let _ = a.revocations.revoke("name", in_an_hour()).await.unwrap();
-    assert_eq!(b.verdict(&Token::new("a").of("name")).await, Verdict::Clear);
+    assert_eq!(b.status(&Token::new("a").of("name")).await, RevocationStatus::Clear);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,22 +59,25 @@ async fn expiries_in_the_past_and_beyond_a_century() {
     for (id, until) in [("a", now - DAY), ("b", UNIX_EPOCH), ("c", UNIX_EPOCH - DAY)] {
         let told = a.revocations.revoke(id, until).await.unwrap();
         assert_eq!(told, Propagation::Propagated);
-        assert_eq!(a.verdict(&Token::new(id)).await, Verdict::Revoked);
-        assert_eq!(b.verdict(&Token::new(id)).await, Verdict::Revoked);
+        assert_eq!(a.status(&Token::new(id)).await, RevocationStatus::Revoked);
+        assert_eq!(b.status(&Token::new(id)).await, RevocationStatus::Revoked);
     }
     let _ = a.revocations.revoke("far", now + DAY * 36_000).await.unwrap();
-    assert_eq!(b.verdict(&Token::new("far")).await, Verdict::Revoked);
+    assert_eq!(b.status(&Token::new("far")).await, RevocationStatus::Revoked);
     for until in [now + DAY * 36_600, now + DAY * 400_000] {
         let error = a.revocations.revoke("too far", until).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         let error = a.revocations.revoke_subject("too far", until).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
     }
-    assert_eq!(a.verdict(&Token::new("too far").of("too far")).await, Verdict::Clear);
+    assert_eq!(a.status(&Token::new("too far").of("too far")).await, RevocationStatus::Clear);
     // A cut-off before anything was issued revokes nothing but what does not say when it was.
     let _ = a.revocations.revoke_subject("ancient", UNIX_EPOCH - DAY).await.unwrap();
-    assert_eq!(b.verdict(&Token::new("x").of("ancient").issued_at(now)).await, Verdict::Clear);
-    assert_eq!(b.verdict(&Token::new("x").of("ancient")).await, Verdict::Revoked);
+    assert_eq!(
+        b.status(&Token::new("x").of("ancient").issued_at(now)).await,
+        RevocationStatus::Clear
+    );
+    assert_eq!(b.status(&Token::new("x").of("ancient")).await, RevocationStatus::Revoked);
 }
 
 #[tokio::test(flavor = "multi_thread")]

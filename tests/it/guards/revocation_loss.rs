@@ -9,7 +9,7 @@ use evenkeel::{
     Error, ErrorKind,
     health::{Continuity, Stage},
     redis::Redis,
-    store::revocation::{Propagation, Token, Verdict},
+    store::revocation::{Propagation, RevocationStatus, Token},
     telemetry::Metrics,
 };
 
@@ -29,9 +29,9 @@ async fn nothing_is_un_revoked(server: &RedisServer, a: &Instance, b: &Instance,
     for instance in [a, b] {
         for n in 0..count {
             let token = Token::new(format!("bad {n}"));
-            assert_eq!(instance.verdict(&token).await, Verdict::Revoked, "bad {n}");
+            assert_eq!(instance.status(&token).await, RevocationStatus::Revoked, "bad {n}");
         }
-        assert_ne!(instance.verdict(&Token::new("good")).await, Verdict::Revoked);
+        assert_ne!(instance.status(&Token::new("good")).await, RevocationStatus::Revoked);
     }
     // The head, the number, the revocations.
     let pushed = eventually(PATIENCE, || async { fields(server).await == count + 2 }).await;
@@ -82,8 +82,8 @@ async fn redis_comes_back_from_an_older_dump() {
     server.kill();
     a.away().await;
     b.away().await;
-    assert_eq!(b.verdict(&Token::new("bad 29")).await, Verdict::Revoked);
-    assert_eq!(a.verdict(&Token::new("bad 0")).await, Verdict::Revoked);
+    assert_eq!(b.status(&Token::new("bad 29")).await, RevocationStatus::Revoked);
+    assert_eq!(a.status(&Token::new("bad 0")).await, RevocationStatus::Revoked);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,10 +97,10 @@ async fn redis_is_emptied_without_any_outage() {
     // The very first answer is not taken for "not revoked".
     let fresh = Instance::at(&server.url());
     let bad = fresh.revocations.check(&Token::new("bad 0")).await;
-    assert_ne!(bad.verdict, Verdict::Clear);
+    assert_ne!(bad.status, RevocationStatus::Clear);
     nothing_is_un_revoked(&server, &a, &b, 20).await;
     let fresh = fresh.ready().await;
-    assert_eq!(fresh.verdict(&Token::new("bad 0")).await, Verdict::Revoked);
+    assert_eq!(fresh.status(&Token::new("bad 0")).await, RevocationStatus::Revoked);
     assert_eq!(a.redis.monitor().status().outages, 0);
 }
 
@@ -116,7 +116,7 @@ async fn the_log_is_deleted() {
     b.knows(10).await;
     server.cli(&["SET", "evenkeel:revocation:{table}:log", "not ours"]).await.unwrap();
     revoke(&a, 10..15).await;
-    assert_eq!(b.verdict(&Token::new("bad 14")).await, Verdict::Revoked);
+    assert_eq!(b.status(&Token::new("bad 14")).await, RevocationStatus::Revoked);
     b.knows(15).await;
 }
 
@@ -128,7 +128,7 @@ async fn somebody_has_put_something_else_in_our_place() {
     revoke(&a, 0..5).await;
     b.knows(5).await;
     server.cli(&["SET", TABLE, "not ours"]).await.unwrap();
-    assert_eq!(a.verdict(&Token::new("bad 0")).await, Verdict::Revoked);
+    assert_eq!(a.status(&Token::new("bad 0")).await, RevocationStatus::Revoked);
     let pushed = eventually(PATIENCE, || async {
         server.query::<usize>(&["HLEN", TABLE]).await.is_ok_and(|fields| fields == 7)
     });

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use evenkeel::store::revocation::{Propagation, RevocationConfig, Token, Verdict};
+use evenkeel::store::revocation::{Propagation, RevocationConfig, RevocationStatus, Token};
 
 use super::{Disk, Instance, in_an_hour, support::RedisServer};
 
@@ -22,16 +22,20 @@ async fn a_restart_in_the_outage_with_the_sink_forgets_nothing() {
     a.stop().await;
 
     let a = Instance::with_journal(&server.url(), &disk).await;
-    assert_eq!(a.verdict(&Token::new("before")).await, Verdict::Revoked);
-    assert_eq!(a.verdict(&Token::new("during")).await, Verdict::Revoked);
-    assert_eq!(a.verdict(&Token::new("hers").of("alice")).await, Verdict::Revoked);
-    assert_eq!(a.verdict(&Token::new("good")).await, Verdict::Unknown, "it was not in step");
+    assert_eq!(a.status(&Token::new("before")).await, RevocationStatus::Revoked);
+    assert_eq!(a.status(&Token::new("during")).await, RevocationStatus::Revoked);
+    assert_eq!(a.status(&Token::new("hers").of("alice")).await, RevocationStatus::Revoked);
+    assert_eq!(
+        a.status(&Token::new("good")).await,
+        RevocationStatus::Unknown,
+        "it was not in step"
+    );
     server.restart().await;
     a.available().await;
     b.available().await;
-    assert_eq!(b.verdict(&Token::new("during")).await, Verdict::Revoked);
-    assert_eq!(b.verdict(&Token::new("hers").of("alice")).await, Verdict::Revoked);
-    assert_eq!(a.verdict(&Token::new("good")).await, Verdict::Clear);
+    assert_eq!(b.status(&Token::new("during")).await, RevocationStatus::Revoked);
+    assert_eq!(b.status(&Token::new("hers").of("alice")).await, RevocationStatus::Revoked);
+    assert_eq!(a.status(&Token::new("good")).await, RevocationStatus::Clear);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,13 +50,13 @@ async fn a_restart_in_the_outage_without_a_sink_refuses_all_until_redis_is_back(
     let a = Instance::at(&server.url());
     for id in ["before", "good"] {
         let decision = a.revocations.check(&Token::new(id)).await;
-        assert_eq!(decision.verdict, Verdict::Unknown);
+        assert_eq!(decision.status, RevocationStatus::Unknown);
         assert!(!decision.is_admitted());
     }
     server.restart().await;
     a.available().await;
-    assert_eq!(a.verdict(&Token::new("before")).await, Verdict::Revoked);
-    assert_eq!(a.verdict(&Token::new("good")).await, Verdict::Clear);
+    assert_eq!(a.status(&Token::new("before")).await, RevocationStatus::Revoked);
+    assert_eq!(a.status(&Token::new("good")).await, RevocationStatus::Clear);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,7 +70,7 @@ async fn a_broken_sink_is_said_where_nothing_else_has_it() {
     server.kill();
     a.away().await;
     assert!(a.revocations.revoke("two", in_an_hour()).await.is_err());
-    assert_eq!(a.verdict(&Token::new("two")).await, Verdict::Revoked, "here at least");
+    assert_eq!(a.status(&Token::new("two")).await, RevocationStatus::Revoked, "here at least");
 }
 
 fn issued(id: &str, ago: i64) -> Token {
@@ -87,39 +91,51 @@ async fn one_more_than_the_table_holds_is_not_silently_accepted() {
     b.knows(100).await;
     // Healthy: Redis knows them all.
     for n in 0..=100 {
-        assert_eq!(b.verdict(&issued(&format!("bad {n}"), 5)).await, Verdict::Revoked);
+        assert_eq!(b.status(&issued(&format!("bad {n}"), 5)).await, RevocationStatus::Revoked);
     }
-    let again = async || b.verdict(&issued("good", 5)).await;
-    assert_eq!(again().await, Verdict::Clear);
+    let again = async || b.status(&issued("good", 5)).await;
+    assert_eq!(again().await, RevocationStatus::Clear);
     a.in_step().await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     server.kill();
     b.away().await;
     // Outage: the one that found no room cannot be told from a good one. None passes.
     for n in 0..=100 {
-        assert_ne!(b.verdict(&issued(&format!("bad {n}"), 5)).await, Verdict::Clear, "bad {n}");
+        assert_ne!(
+            b.status(&issued(&format!("bad {n}"), 5)).await,
+            RevocationStatus::Clear,
+            "bad {n}"
+        );
     }
-    assert_eq!(again().await, Verdict::Unknown);
-    assert_eq!(b.verdict(&issued("newer", -5)).await, Verdict::Clear, "issued after it was full");
+    assert_eq!(again().await, RevocationStatus::Unknown);
+    assert_eq!(
+        b.status(&issued("newer", -5)).await,
+        RevocationStatus::Clear,
+        "issued after it was full"
+    );
 
     // More than fits, and nobody else knows: everything issued until now is revoked, here and then everywhere.
     let told = b.revocations.revoke("one more", in_an_hour()).await.unwrap();
     assert_eq!(told, Propagation::Pending);
-    assert_eq!(b.verdict(&issued("one more", 5)).await, Verdict::Revoked);
+    assert_eq!(b.status(&issued("one more", 5)).await, RevocationStatus::Revoked);
     let full = Instance::with(&server.url(), small);
     for n in 0..=100 {
         let _ = full.revocations.revoke(format!("worse {n}"), in_an_hour()).await.unwrap();
     }
     for n in 0..=100 {
-        assert_eq!(full.verdict(&issued(&format!("worse {n}"), 5)).await, Verdict::Revoked);
+        assert_eq!(full.status(&issued(&format!("worse {n}"), 5)).await, RevocationStatus::Revoked);
     }
-    assert_eq!(full.verdict(&issued("newer", -5)).await, Verdict::Unknown, "fresh, in an outage");
+    assert_eq!(
+        full.status(&issued("newer", -5)).await,
+        RevocationStatus::Unknown,
+        "fresh, in an outage"
+    );
     server.restart().await;
     full.available().await;
     a.available().await;
     for n in 0..=100 {
-        assert_eq!(a.verdict(&issued(&format!("worse {n}"), 5)).await, Verdict::Revoked);
-        assert_eq!(a.verdict(&issued(&format!("bad {n}"), 5)).await, Verdict::Revoked);
+        assert_eq!(a.status(&issued(&format!("worse {n}"), 5)).await, RevocationStatus::Revoked);
+        assert_eq!(a.status(&issued(&format!("bad {n}"), 5)).await, RevocationStatus::Revoked);
     }
-    assert_eq!(a.verdict(&issued("newer", -5)).await, Verdict::Clear);
+    assert_eq!(a.status(&issued("newer", -5)).await, RevocationStatus::Clear);
 }

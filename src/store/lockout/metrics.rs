@@ -2,7 +2,7 @@
 
 use crate::telemetry::{Counter, Metrics, names};
 
-pub(super) struct Meter {
+pub(super) struct LockoutMetrics {
     pub(super) failed: Counter,
     pub(super) succeeded: Counter,
     pub(super) refused: Counter,
@@ -12,7 +12,7 @@ pub(super) struct Meter {
     pub(super) not_merged: Counter,
 }
 
-impl Meter {
+impl LockoutMetrics {
     pub(super) fn new(metrics: &Metrics) -> Self {
         let event = |event| metrics.counter(names::LOCKOUT_EVENTS, &[("event", event)]);
         let replayed = |outcome| {

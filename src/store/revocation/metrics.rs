@@ -1,9 +1,9 @@
 //! What is counted.
 
-use super::{Policy, Verdict};
+use super::{RevocationStatus, UnknownPolicy};
 use crate::telemetry::{Counter, Metrics, names};
 
-pub(super) struct Meter {
+pub(super) struct RevocationMetrics {
     revoked: Counter,
     clear: Counter,
     unknown_refused: Counter,
@@ -13,7 +13,7 @@ pub(super) struct Meter {
     failed: Counter,
 }
 
-impl Meter {
+impl RevocationMetrics {
     pub(super) fn new(metrics: &Metrics) -> Self {
         let check = |result| metrics.counter(names::REVOCATION_CHECKS, &[("result", result)]);
         let replayed = |outcome| {
@@ -32,12 +32,12 @@ impl Meter {
     }
 
     #[inline]
-    pub(super) fn checked(&self, verdict: Verdict, policy: Policy) {
-        let counter = match (verdict, policy) {
-            (Verdict::Revoked, _) => &self.revoked,
-            (Verdict::Clear, _) => &self.clear,
-            (Verdict::Unknown, Policy::Closed) => &self.unknown_refused,
-            (Verdict::Unknown, Policy::Open) => &self.unknown_admitted,
+    pub(super) fn checked(&self, status: RevocationStatus, policy: UnknownPolicy) {
+        let counter = match (status, policy) {
+            (RevocationStatus::Revoked, _) => &self.revoked,
+            (RevocationStatus::Clear, _) => &self.clear,
+            (RevocationStatus::Unknown, UnknownPolicy::Closed) => &self.unknown_refused,
+            (RevocationStatus::Unknown, UnknownPolicy::Open) => &self.unknown_admitted,
         };
         counter.add(1);
     }

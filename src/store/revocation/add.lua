@@ -12,26 +12,26 @@ if type(head) == 'table' then
   redis.call('DEL', tab)
   head = false
 end
-local word, cut = string.match(head or '', '^(%x+):(%d+)$')
-if word and tonumber(ARGV[2]) > tonumber(cut) then
-  head = word .. ':' .. ARGV[2]
+local id, cut = string.match(head or '', '^(%x+):(%d+)$')
+if id and tonumber(ARGV[2]) > tonumber(cut) then
+  head = id .. ':' .. ARGV[2]
   redis.call('HSET', tab, '*', head)
 end
 
 local changed = 0
 for i = 3, #ARGV, 3 do
-  local digest, till, off = ARGV[i], ARGV[i + 1] + 0, ARGV[i + 2] + 0
+  local digest, expiry, cut_off = ARGV[i], ARGV[i + 1] + 0, ARGV[i + 2] + 0
   local held = redis.call('HGET', tab, digest)
   local new = true
   if held then
     local t, o = string.match(held, '^(%d+):(%d+)$')
     t, o = tonumber(t) or 0, tonumber(o) or 0
-    new = till > t or off > o
-    if t > till then till = t end
-    if o > off then off = o end
+    new = expiry > t or cut_off > o
+    if t > expiry then expiry = t end
+    if o > cut_off then cut_off = o end
   end
   if new then
-    local value = string.format('%.0f:%.0f', till, off)
+    local value = string.format('%.0f:%.0f', expiry, cut_off)
     redis.call('HSET', tab, digest, value)
     local number = redis.call('HINCRBY', tab, '#', 1)
     local entry = { 'XADD', log, 'MAXLEN', '~', ARGV[1], '*', 'n', number, 'e', digest .. value }
@@ -43,4 +43,4 @@ for i = 3, #ARGV, 3 do
     changed = changed + 1
   end
 end
-return { word and head or '', changed }
+return { id and head or '', changed }
