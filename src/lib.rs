@@ -103,10 +103,10 @@ mod memory;
 pub mod redis;
 pub mod respond;
 mod retry_after;
-mod seats;
 mod served;
 #[cfg(feature = "redis")]
 pub mod store;
+mod striped;
 pub mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -14,7 +14,7 @@ use deadpool_redis::redis::{Cmd, Pipeline, RedisResult, Value, aio::MultiplexedC
 use tokio::sync::{Notify, futures::Notified};
 
 use super::carrier::Carrier;
-use crate::seats::Seats;
+use crate::striped::Striped;
 
 /// A connection that any number of callers use at once.
 #[derive(Clone)]
@@ -61,21 +61,17 @@ impl Conn {
     }
 }
 
-/// Where some threads wait for a release, so that others do not wait for them to wait.
-#[derive(Default)]
-#[repr(align(128))]
-struct Place(Notify);
-
 /// One connection that is kept.
 pub(super) struct Lane {
     pub(super) conn: Conn,
-    places: Seats<Place>,
+    /// One `Notify` per stripe, so that threads do not contend on one waiter list.
+    releases: Striped<Notify>,
     retired: AtomicBool,
 }
 
 impl Lane {
     pub(super) fn new(conn: Conn) -> Arc<Self> {
-        Arc::new(Self { conn, places: Seats::default(), retired: false.into() })
+        Arc::new(Self { conn, releases: Striped::default(), retired: false.into() })
     }
 
     /// Nothing new is to be sent on it.
@@ -85,7 +81,7 @@ impl Lane {
 
     /// Ends when the answer that is waited for will not come.
     pub(super) fn released(&self) -> Notified<'_> {
-        self.places.mine().place.0.notified()
+        self.releases.local().notified()
     }
 
     fn retire(&self) {
@@ -93,9 +89,7 @@ impl Lane {
     }
 
     fn release(&self) {
-        for place in self.places.iter() {
-            place.0.notify_waiters();
-        }
+        self.releases.iter().for_each(Notify::notify_waiters);
     }
 }
 

@@ -1,15 +1,16 @@
 //! A histogram that costs two additions, from however many threads.
 
-#[cfg(feature = "prometheus")]
-use std::sync::atomic::Ordering;
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use super::names::{BOUNDS, Instrument};
-use crate::seats::Seats;
+use crate::striped::Striped;
 
 /// Records how long things take.
 #[derive(Debug, Clone)]
@@ -72,9 +73,8 @@ impl Snapshot {
     }
 }
 
-/// One thread's share, two cache lines of its own.
+/// The share of the threads that use this stripe: two cache lines.
 #[derive(Default)]
-#[repr(align(128))]
 struct Stripe {
     buckets: [AtomicU64; BOUNDS + 1],
     nanoseconds: AtomicU64,
@@ -83,14 +83,14 @@ struct Stripe {
 struct Cells {
     /// Nanoseconds.
     bounds: [u64; BOUNDS],
-    stripes: Seats<Stripe>,
+    stripes: Striped<Stripe>,
 }
 
 impl Cells {
     fn new(instrument: &Instrument) -> Self {
         Self {
             bounds: instrument.bounds.map(|seconds| (seconds * 1e9).round() as u64),
-            stripes: Seats::default(),
+            stripes: Striped::default(),
         }
     }
 
@@ -98,9 +98,9 @@ impl Cells {
     fn record(&self, duration: Duration) {
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let bucket = self.bounds.partition_point(|bound| *bound < nanoseconds);
-        let mine = self.stripes.mine();
-        mine.add(|stripe| &stripe.buckets[bucket], 1);
-        mine.add(|stripe| &stripe.nanoseconds, nanoseconds);
+        let stripe = self.stripes.local();
+        stripe.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        stripe.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
     #[cfg(feature = "prometheus")]

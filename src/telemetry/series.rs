@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{Histogram, export::Export, family::Family, names::Instrument};
-use crate::seats::Seats;
+use crate::striped::Striped;
 
 /// Counts and measures; cheap to clone. Clones count together.
 ///
@@ -41,25 +41,21 @@ struct Inner {
 type Families<T> = Mutex<HashMap<&'static str, Arc<Family<T>>>>;
 type Label<'a> = (&'static str, &'a str);
 
-/// Counts events. Each thread counts in a place of its own, so that two that count the same do not wait for each other.
+/// Counts events. It is striped, so that threads that count the same thing do not wait for each other's cache line.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Counter(Seats<Place>);
-
-#[derive(Debug, Default)]
-#[repr(align(64))]
-struct Place(AtomicU64);
+pub(crate) struct Counter(Striped<AtomicU64>);
 
 impl Counter {
     /// Counts so many more.
     #[inline]
     pub(crate) fn add(&self, more: u64) {
-        self.0.mine().add(|Place(count)| count, more);
+        self.0.local().fetch_add(more, Ordering::Relaxed);
     }
 
     /// How many there were.
     #[cfg_attr(not(feature = "otel"), allow(dead_code))]
     pub(crate) fn value(&self) -> u64 {
-        self.0.iter().fold(0, |sum, Place(count)| sum.wrapping_add(count.load(Ordering::Relaxed)))
+        self.0.iter().fold(0, |sum, stripe| sum.wrapping_add(stripe.load(Ordering::Relaxed)))
     }
 }
 
