@@ -224,6 +224,12 @@ impl HealthMonitor {
         }
     }
 
+    /// Waits until the monitor's task has ended. Cancel-safe.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
+    pub(crate) async fn ended(&self) {
+        self.messages.closed().await;
+    }
+
     /// What is known now, for something that is about to begin.
     #[inline]
     pub fn admit(&self) -> Admission {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use deadpool_redis::redis::{Cmd, FromRedisValue};
-use tokio::{runtime::Handle, task::AbortHandle, time::Instant};
+use tokio::{runtime::Handle, sync::watch, task::AbortHandle, time::Instant};
 
 use super::{
     Connection, Pool,
@@ -70,6 +70,8 @@ pub(super) struct Inner {
     instance: String,
     metrics: Metrics,
     registry: Registry,
+    /// Counts recoveries.
+    recoveries: watch::Sender<u64>,
     runtime: Handle,
     pub(super) op_timeout: Duration,
     probe_timeout: Duration,
@@ -140,12 +142,15 @@ impl Redis {
             instance: config.instance,
             metrics: config.metrics,
             registry: Registry::default(),
+            recoveries: watch::Sender::default(),
             runtime,
             op_timeout: config.health.op_timeout(),
             probe_timeout: config.health.probe_timeout(),
             probe_interval: config.health.probe_interval(),
         });
+        let recoveries = inner.recoveries.clone();
         let epoch = register(&inner, Stage::Epoch, "epoch", move |connection, recovery| {
+            recoveries.send_modify(|count| *count += 1);
             epoch.clone().establish(connection, recovery)
         });
         Ok(Self { inner, _epoch: Arc::new(epoch) })
@@ -265,6 +270,24 @@ impl Redis {
     /// Between probes while all is well.
     pub(crate) fn probe_interval(&self) -> Duration {
         self.inner.probe_interval
+    }
+
+    /// The longest wait for one command.
+    #[allow(dead_code)]
+    pub(crate) fn op_timeout(&self) -> Duration {
+        self.inner.op_timeout
+    }
+
+    /// The longest wait for one probe, or for a connection.
+    #[allow(dead_code)]
+    pub(crate) fn probe_timeout(&self) -> Duration {
+        self.inner.probe_timeout
+    }
+
+    /// Changes with each recovery, when it begins.
+    #[allow(dead_code)]
+    pub(crate) fn recoveries(&self) -> watch::Receiver<u64> {
+        self.inner.recoveries.subscribe()
     }
 
     /// Where things are counted.

@@ -11,6 +11,8 @@ mod commands;
 mod config;
 mod connection;
 mod epoch;
+#[allow(dead_code)]
+mod follow;
 mod handle;
 mod hedge;
 mod lanes;
@@ -23,6 +25,8 @@ mod url;
 
 pub use config::RedisConfig;
 pub use connection::Connection;
+#[allow(unused_imports)]
+pub(crate) use follow::{Follower, Following, Loss, own_connection};
 pub use handle::Redis;
 pub use script::{Invocation, Script};
 pub use source::Pool;
