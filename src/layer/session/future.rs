@@ -97,7 +97,7 @@ fn tell<B>(response: Response<B>, cookies: Cookies, told: Told) -> Response<Resp
         Told::LoggedOut => cookies.remove(headers),
         Told::Given(given) => {
             // The cookies outlive the session by no more than a second.
-            let seconds = given.keep.div_ceil(1_000);
+            let seconds = given.max_age.div_ceil(1_000);
             if let Some(id) = given.id {
                 cookies.give(headers, cookies.id, &id.encode(), seconds);
             }

@@ -22,7 +22,9 @@ use super::{
 use crate::{
     Error,
     respond::Refusal,
-    store::session::{Base, Expiry, Given, Held, Known, Rules, SessionId, SessionStore},
+    store::session::{
+        Expiry, Known, Origin, ResponseCookies, Rules, SessionId, SessionState, SessionStore,
+    },
 };
 
 /// What the requests of one layer share.
@@ -70,7 +72,7 @@ struct Inner {
     shown: Shown,
     accept: Option<HeaderValue>,
     content_type: Option<HeaderValue>,
-    held: OnceCell<Mutex<Held>>,
+    held: OnceCell<Mutex<SessionState>>,
     /// Logged out by this request.
     is_flushed: AtomicBool,
     /// One at a time.
@@ -80,7 +82,7 @@ struct Inner {
 /// What the client is to be told.
 pub(super) enum Told {
     Nothing,
-    Given(Given),
+    Given(ResponseCookies),
     LoggedOut,
 }
 
@@ -149,10 +151,10 @@ impl Session {
     async fn set(&self, key: &str, json: Option<String>) -> Result<(), SessionError> {
         let mut held = self.held().await?;
         let rules = &self.0.shared.rules;
-        let without_redis = match held.base {
-            Base::Nothing => !self.0.shared.store.monitor().can_write(),
-            Base::Stored(_) => false,
-            Base::Carried(_) => true,
+        let without_redis = match held.origin {
+            Origin::None => !self.0.shared.store.monitor().can_write(),
+            Origin::Redis(_) => false,
+            Origin::Snapshot(_) => true,
         };
         if without_redis && !rules.declared.contains(key) {
             return Err(self.cannot_say());
@@ -226,8 +228,8 @@ impl Session {
             store.end(rules, id, sealed, None).await.map_err(|error| self.error(error))?;
         }
         self.0.is_flushed.store(true, Ordering::Release);
-        let nothing = self.0.held.get_or_init(|| async { Mutex::new(Held::nothing()) }).await;
-        *nothing.lock().unwrap_or_else(PoisonError::into_inner) = Held::nothing();
+        let nothing = self.0.held.get_or_init(|| async { Mutex::new(SessionState::none()) }).await;
+        *nothing.lock().unwrap_or_else(PoisonError::into_inner) = SessionState::none();
         Ok(())
     }
 
@@ -291,9 +293,9 @@ impl Session {
         let given = match self.0.held.get() {
             Some(held) => {
                 let held = held.lock().unwrap_or_else(PoisonError::into_inner);
-                self.0.shared.store.give(&self.0.shared.rules, &held)
+                self.0.shared.store.response_cookies(&self.0.shared.rules, &held)
             }
-            None => Given::default(),
+            None => ResponseCookies::default(),
         };
         let is_given = given.id.is_some() || given.snapshot.is_some();
         Ok(match self.0.is_flushed.load(Ordering::Acquire) {
@@ -317,12 +319,12 @@ impl Session {
     }
 
     /// Loads it, once.
-    async fn held(&self) -> Result<MutexGuard<'_, Held>, SessionError> {
+    async fn held(&self) -> Result<MutexGuard<'_, SessionState>, SessionError> {
         let held = self.0.held.get_or_try_init(|| async {
             let Shared { store, rules, cookies } = &*self.0.shared;
             let held = match self.shown_id() {
                 Some(id) => store.load(rules, id, self.0.shown.get(cookies.snapshot)).await?,
-                None => Held::nothing(),
+                None => SessionState::none(),
             };
             Ok(Mutex::new(held))
         });
@@ -342,7 +344,7 @@ impl Session {
     }
 
     pub(super) fn cannot_say(&self) -> SessionError {
-        self.error(self.0.shared.store.cannot_say())
+        self.error(self.0.shared.store.unavailable())
     }
 }
 

@@ -125,7 +125,7 @@ impl<S> Layer<S> for SessionLayer {
     fn layer(&self, inner: S) -> Self::Service {
         let shared =
             Shared { store: self.store.clone(), rules: self.rules.clone(), cookies: self.cookies };
-        shared.store.lives(&shared.rules);
+        shared.store.note_lifetime(&shared.rules);
         SessionService::new(inner, Arc::new(shared))
     }
 }

@@ -5,11 +5,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::{
     expiry::{millis, wall},
     id::{SessionId, SessionName},
-    meter::{Operation::Delete, Outcome},
+    metrics::{Operation::Delete, Outcome},
     record::Record,
     rules::Rules,
     store::{Inner, SessionStore},
-    tombs::Tomb,
+    tombstones::Tombstone,
 };
 use crate::{Error, Served, Source, redis::Connection};
 
@@ -69,8 +69,8 @@ impl SessionStore {
     /// It is refused on this instance at once, and in Redis as soon as that is back: [`Source::Memory`].
     pub async fn revoke(&self, name: SessionName) -> Served<()> {
         let inner = &*self.inner;
-        inner.bury(name, wall().saturating_add(inner.memory.longest()));
-        let done = inner.delete_buried(&mut inner.redis.connection(), name, true).await;
+        inner.insert_tombstone(name, wall().saturating_add(inner.memory.longest_lifetime()));
+        let done = inner.delete_ended(&mut inner.redis.connection(), name, true).await;
         self.concluded(done.map(|_| ()))
     }
 
@@ -84,9 +84,11 @@ impl SessionStore {
         let inner = &*self.inner;
         let subject = SessionName::of(subject.as_bytes());
         let now = wall();
-        let tomb = Tomb { at: now, until: now.saturating_add(inner.memory.longest()) };
-        inner.memory.ended().subjects.bury(subject, tomb);
-        let done = inner.push_subject(&mut inner.redis.connection(), subject, tomb, false).await;
+        let tombstone =
+            Tombstone { at: now, until: now.saturating_add(inner.memory.longest_lifetime()) };
+        inner.memory.ended().subjects.insert(subject, tombstone);
+        let done =
+            inner.push_subject(&mut inner.redis.connection(), subject, tombstone, false).await;
         self.concluded(done)
     }
 
@@ -104,36 +106,37 @@ impl SessionStore {
     ) -> Result<(), Error> {
         let inner = &*self.inner;
         let name = id.name();
-        let vouched = || self.vouched(rules, id, sealed).map(|snapshot| snapshot.times.ends);
+        let vouched = || self.open_snapshot(rules, id, sealed).map(|snapshot| snapshot.times.ends);
         if let Some(ends) = ends.or_else(vouched) {
-            inner.bury(name, ends);
-            let done = inner.delete_buried(&mut inner.redis.connection(), name, true).await;
+            inner.insert_tombstone(name, ends);
+            let done = inner.delete_ended(&mut inner.redis.connection(), name, true).await;
             self.concluded(done.map(|_| ()));
             return Ok(());
         }
-        let stands = inner.memory.longest().max(millis(rules.expiry.absolute()));
-        let tomb = Tomb { at: wall(), until: wall().saturating_add(stands) };
+        let stands = inner.memory.longest_lifetime().max(millis(rules.expiry.absolute()));
+        let tombstone = Tombstone { at: wall(), until: wall().saturating_add(stands) };
         let deleted =
             inner.records.delete(&mut inner.redis.connection(), name, stands, false, None).await;
         match deleted {
             Ok(true) => {
                 let mut ended = inner.memory.ended();
-                ended.sessions.bury(name, tomb);
-                ended.sessions.pushed(name, tomb.at);
-                inner.meter.count(Delete, Outcome::Ok);
+                ended.sessions.insert(name, tombstone);
+                ended.sessions.pushed(name, tombstone.at);
+                inner.metrics.count(Delete, Outcome::Ok);
             }
-            Ok(false) => inner.meter.count(Delete, Outcome::Absent),
+            Ok(false) => inner.metrics.count(Delete, Outcome::Absent),
             Err(error) => {
                 let is_noted = {
                     let mut ended = inner.memory.ended();
-                    let has_room = !ended.claims.is_full() || ended.claims.get(name).is_some();
+                    let has_room =
+                        !ended.unverified.is_full() || ended.unverified.get(name).is_some();
                     if has_room {
-                        ended.claims.bury(name, tomb);
+                        ended.unverified.insert(name, tombstone);
                     }
                     has_room
                 };
                 if !is_noted {
-                    inner.meter.count(Delete, Outcome::Unavailable);
+                    inner.metrics.count(Delete, Outcome::Unavailable);
                     return Err(error);
                 }
                 self.concluded(Err::<(), _>(error));
@@ -147,11 +150,11 @@ impl SessionStore {
         let inner = &*self.inner;
         match done {
             Ok(value) => {
-                inner.meter.count(Delete, Outcome::Ok);
+                inner.metrics.count(Delete, Outcome::Ok);
                 Served::new(value, Source::Redis)
             }
             Err(_) => {
-                inner.meter.count(Delete, Outcome::Stateless);
+                inner.metrics.count(Delete, Outcome::Stateless);
                 inner.push_later(&self.inner);
                 inner.switch.from_memory(T::default())
             }
@@ -166,11 +169,11 @@ impl Inner {
         &self,
         connection: &mut Connection,
         subject: SessionName,
-        tomb: Tomb,
+        tombstone: Tombstone,
         is_earlier: bool,
     ) -> Result<usize, Error> {
-        let stands = tomb.until.saturating_sub(wall()).max(1);
-        let earlier = is_earlier.then_some(tomb.at);
+        let stands = tombstone.until.saturating_sub(wall()).max(1);
+        let earlier = is_earlier.then_some(tombstone.at);
         let (at, names) = self.records.revoke(connection, subject, earlier, stands).await?;
         let ended =
             stream::iter(names)
@@ -184,7 +187,7 @@ impl Inner {
                 .try_fold(0, |sum, ended| async move { Ok(sum + usize::from(ended)) })
                 .await?;
         let mut all = self.memory.ended();
-        all.subjects.pushed(subject, tomb.at);
+        all.subjects.pushed(subject, tombstone.at);
         if !is_earlier {
             all.subjects.correct(subject, at);
         }

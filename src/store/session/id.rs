@@ -51,12 +51,12 @@ impl fmt::Debug for SessionId {
 
 /// An id and its name, worked out once.
 #[derive(Clone, Copy)]
-pub(crate) struct Named {
+pub(crate) struct IdWithHash {
     pub(crate) id: SessionId,
     pub(crate) name: SessionName,
 }
 
-impl From<SessionId> for Named {
+impl From<SessionId> for IdWithHash {
     fn from(id: SessionId) -> Self {
         Self { id, name: id.name() }
     }

@@ -30,7 +30,7 @@ pub(super) enum Missing {
 
 /// Data that was written in this time (both ends included, ms of the wall clock) may have been lost, though most was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Doubt {
+pub(super) struct LossWindow {
     pub(super) from: u64,
     pub(super) to: u64,
 }
@@ -58,7 +58,7 @@ pub(super) fn missing(
     snapshot: &Snapshot,
     now: u64,
     epoch: Option<u64>,
-    doubts: &[Doubt],
+    loss_windows: &[LossWindow],
     cutoff: u64,
 ) -> Missing {
     let is_over = snapshot.times.until() <= now;
@@ -67,8 +67,9 @@ pub(super) fn missing(
     }
     let never_stored = snapshot.version == 0;
     let other_data = epoch != Some(snapshot.epoch);
-    let may_be_lost =
-        doubts.iter().any(|doubt| (doubt.from..=doubt.to).contains(&snapshot.verified));
+    let may_be_lost = loss_windows
+        .iter()
+        .any(|loss_window| (loss_window.from..=loss_window.to).contains(&snapshot.verified));
     // It was used on without Redis, where it ran out meanwhile. Had it been deleted, a tombstone would say so.
     let ran_out = snapshot.times.touched > snapshot.verified && snapshot.stored_until <= now;
     if never_stored || other_data || may_be_lost || ran_out {
@@ -92,7 +93,7 @@ mod tests {
     /// Verified at 1000 s; idle for 2 h, 10 h in all.
     fn snapshot() -> Snapshot {
         let times = Times::beginning(1_000 * SECOND, Expiry::new(HOUR * 2, HOUR * 10));
-        let mut snapshot = Snapshot::born(SessionId::random(), times, None);
+        let mut snapshot = Snapshot::new_offline(SessionId::random(), times, None);
         snapshot.version = 1;
         snapshot.epoch = 7;
         snapshot.stored_until = times.until();
@@ -124,8 +125,8 @@ mod tests {
     #[test]
     fn a_missing_record_was_deleted_unless_its_data_was_lost() {
         let now = 2_000 * SECOND;
-        let missing = |snapshot: &Snapshot, doubts: &[Doubt], cutoff| {
-            missing(snapshot, now, Some(7), doubts, cutoff)
+        let missing = |snapshot: &Snapshot, loss_windows: &[LossWindow], cutoff| {
+            missing(snapshot, now, Some(7), loss_windows, cutoff)
         };
         let stored = snapshot();
         assert_eq!(missing(&stored, &[], 0), Missing::DependsOnEpoch);
@@ -135,9 +136,9 @@ mod tests {
         let mut lost = stored.clone();
         lost.epoch = 6;
         assert_eq!(missing(&lost, &[], 0), Missing::Restored);
-        let doubt = |from, to| [Doubt { from: from * SECOND, to: to * SECOND }];
-        assert_eq!(missing(&stored, &doubt(990, 1_000), 0), Missing::Restored);
-        assert_eq!(missing(&stored, &doubt(1_001, 1_010), 0), Missing::DependsOnEpoch);
+        let loss_window = |from, to| [LossWindow { from: from * SECOND, to: to * SECOND }];
+        assert_eq!(missing(&stored, &loss_window(990, 1_000), 0), Missing::Restored);
+        assert_eq!(missing(&stored, &loss_window(1_001, 1_010), 0), Missing::DependsOnEpoch);
         assert_eq!(missing(&lost, &[], 1_000 * SECOND), Missing::Refused);
     }
 

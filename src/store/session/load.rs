@@ -2,15 +2,15 @@
 
 use super::{
     expiry::{millis, wall},
-    held::{Base, Held},
-    id::{Named, SessionId, SessionName},
+    high_water_marks::{KnownCookie, Reconciled},
+    id::{IdWithHash, SessionId, SessionName},
     law::{self, Offline},
-    marks::{Against, Sealed},
-    meter::{Operation::Load, Outcome, Replayed},
+    metrics::{Operation::Load, Outcome, Replayed},
     record::{Changes, Record},
     rules::Rules,
     seal::{self, Opened, Opening},
     snapshot::Snapshot,
+    state::{Origin, SessionState},
     store::{Inner, SessionStore},
 };
 use crate::Error;
@@ -45,7 +45,7 @@ impl SessionStore {
         rules: &Rules,
         id: SessionId,
         sealed: Option<&str>,
-    ) -> Result<Held, Error> {
+    ) -> Result<SessionState, Error> {
         self.load_with(rules, id, sealed.map_or(Copy::None, Copy::Sealed)).await
     }
 
@@ -55,22 +55,22 @@ impl SessionStore {
         rules: &Rules,
         id: SessionId,
         copy: Copy<'_>,
-    ) -> Result<Held, Error> {
+    ) -> Result<SessionState, Error> {
         let inner = &*self.inner;
-        let who = Named::from(id);
+        let who = IdWithHash::from(id);
         if inner.memory.has_ended(who.name) {
-            inner.meter.count(Load, Outcome::Refused);
+            inner.metrics.count(Load, Outcome::Refused);
             inner.push_later(&self.inner);
-            return Ok(Held::nothing());
+            return Ok(SessionState::none());
         }
         let answer = match inner.redis.monitor().can_read() {
             true => inner.records.load(who.name).await,
-            false => Err(inner.cannot_say()),
+            false => Err(inner.unavailable()),
         };
         let loaded = match answer {
             Ok(Some(record)) if inner.is_current(rules, who.name, &record, &copy) => {
-                inner.meter.count(Load, Outcome::Ok);
-                Ok(inner.stored(who, record, wall(), Changes::default(), false))
+                inner.metrics.count(Load, Outcome::Ok);
+                Ok(inner.loaded(who, record, wall(), Changes::default(), false))
             }
             // Seldom, and long: apart, so that the future of every read stays small.
             Ok(Some(record)) => Box::pin(inner.found(rules, who, record, copy)).await,
@@ -79,16 +79,16 @@ impl SessionStore {
                 Box::pin(inner.missing(rules, who, snapshot)).await
             }
             // An error about this record harms this session alone, as if Redis were away for it.
-            Err(error) => inner.offline(rules, who, inner.open_again(rules, who, copy), error),
+            Err(error) => inner.offline(rules, who, inner.open_cached(rules, who, copy), error),
         };
         if loaded.is_err() {
-            inner.meter.count(Load, Outcome::Unavailable);
+            inner.metrics.count(Load, Outcome::Unavailable);
         }
         loaded
     }
 
     /// The snapshot of this very session, if it opens: an id that we vouch for.
-    pub(crate) fn vouched(
+    pub(crate) fn open_snapshot(
         &self,
         rules: &Rules,
         id: SessionId,
@@ -117,12 +117,12 @@ impl Inner {
     }
 
     /// The same without Redis, where a client shows the same copy again and again.
-    fn open_again(&self, rules: &Rules, who: Named, copy: Copy<'_>) -> Option<Snapshot> {
+    fn open_cached(&self, rules: &Rules, who: IdWithHash, copy: Copy<'_>) -> Option<Snapshot> {
         let Copy::Sealed(sealed) = copy else { return self.open(rules, who.id, copy).0 };
-        let known = self.lately.get(who.name, rules.cookie, sealed);
+        let known = self.snapshots.get(who.name, rules.cookie, sealed);
         known.or_else(|| {
             let snapshot = self.open(rules, who.id, copy).0?;
-            self.lately.put(who.name, rules.cookie, sealed, &snapshot);
+            self.snapshots.put(who.name, rules.cookie, sealed, &snapshot);
             Some(snapshot)
         })
     }
@@ -141,11 +141,11 @@ impl Inner {
             && Some(sealed.epoch) == self.redis.epoch()
             && sealed.hash == self.memory.marks.hash(shown)
             && sealed.verified.saturating_add(millis(rules.refresh)) > wall()
-            && !self.is_doubtful(record)
+            && !self.may_have_ended(record)
     }
 
     /// It may have been ended here, for all that Redis knows.
-    fn is_doubtful(&self, record: &Record) -> bool {
+    fn may_have_ended(&self, record: &Record) -> bool {
         record.times.touched <= self.memory.unknown()
             || self.memory.is_revoked(record.subject.as_deref(), record.times.created)
     }
@@ -154,14 +154,14 @@ impl Inner {
     async fn found(
         &self,
         rules: &Rules,
-        who: Named,
+        who: IdWithHash,
         record: Record,
         copy: Copy<'_>,
-    ) -> Result<Held, Error> {
+    ) -> Result<SessionState, Error> {
         let name = who.name;
         if self.memory.is_revoked(record.subject.as_deref(), record.times.created) {
-            self.meter.count(Load, Outcome::Refused);
-            return Ok(Held::nothing());
+            self.metrics.count(Load, Outcome::Refused);
+            return Ok(SessionState::none());
         }
         let sealed = match copy {
             Copy::Sealed(sealed) => Some(self.memory.marks.hash(sealed)),
@@ -172,23 +172,23 @@ impl Inner {
             // Not noted here, where there is no room; if it fails now, the next request tries again.
             let connection = &mut self.redis.connection();
             let _ = self.records.delete(connection, name, 0, false, None).await;
-            self.meter.count(Load, Outcome::Refused);
-            return Ok(Held::nothing());
+            self.metrics.count(Load, Outcome::Refused);
+            return Ok(SessionState::none());
         }
-        if let Some(snapshot) = snapshot.as_ref().filter(|held| held.version > record.version) {
+        if let Some(snapshot) = snapshot.as_ref().filter(|state| state.version > record.version) {
             // Redis came back older than what it had verified.
             return self.restore(rules, who, snapshot).await;
         }
         if self.memory.marks.newest(name).is_some_and(|(seen, _)| seen > record.version) {
-            self.meter.count(Load, Outcome::Refused);
-            return Ok(Held::nothing());
+            self.metrics.count(Load, Outcome::Refused);
+            return Ok(SessionState::none());
         }
-        self.meter.count(Load, Outcome::Ok);
+        self.metrics.count(Load, Outcome::Ok);
         let now = wall();
-        let carried = match snapshot.clone() {
+        let offline = match snapshot.clone() {
             Some(mut snapshot) => {
-                self.memory.marks.amend(name, &mut snapshot);
-                self.still_valid(&record, snapshot)
+                self.memory.marks.reconcile(name, &mut snapshot);
+                self.rebase(&record, snapshot)
             }
             None => Changes::default(),
         };
@@ -200,32 +200,33 @@ impl Inner {
                     && Some(snapshot.epoch) == self.redis.epoch()
                     && snapshot.verified.saturating_add(millis(rules.refresh)) > now
             });
-        let held = self.stored(who, record, now, carried, !is_current);
+        let state = self.loaded(who, record, now, offline, !is_current);
         if let (true, Some(hash), Some(snapshot)) = (is_current, sealed, snapshot) {
-            let sealed = Sealed { hash, verified: snapshot.verified, epoch: snapshot.epoch };
-            self.memory.marks.holds(name, snapshot.version, sealed);
+            let sealed = KnownCookie { hash, verified: snapshot.verified, epoch: snapshot.epoch };
+            self.memory.marks.set_cookie(name, snapshot.version, sealed);
         }
-        Ok(held)
+        Ok(state)
     }
 
-    pub(super) fn stored(
+    pub(super) fn loaded(
         &self,
-        who: Named,
+        who: IdWithHash,
         record: Record,
         verified: u64,
-        carried: Changes,
+        offline: Changes,
         is_outdated: bool,
-    ) -> Held {
+    ) -> SessionState {
         self.memory.marks.raise(who.name, record.version);
-        self.memory.lives(record.times.ends.saturating_sub(record.times.created));
-        let mut held = Held::on(who.id, Base::Stored(Box::new(record)), verified);
-        held.carried = carried;
-        held.outdated.snapshot = is_outdated;
-        held
+        self.memory.note_lifetime(record.times.ends.saturating_sub(record.times.created));
+        let mut state =
+            SessionState::from_origin(who.id, Origin::Redis(Box::new(record)), verified);
+        state.offline_changes = offline;
+        state.outdated.snapshot = is_outdated;
+        state
     }
 
     /// What was changed without Redis, without what somebody else has changed in Redis since.
-    pub(super) fn still_valid(&self, record: &Record, snapshot: Snapshot) -> Changes {
+    pub(super) fn rebase(&self, record: &Record, snapshot: Snapshot) -> Changes {
         let Snapshot { version, mut changes, .. } = snapshot;
         let mut conflicts = 0;
         changes.values.retain(|key, json| {
@@ -239,7 +240,7 @@ impl Inner {
             changes.expiry = None;
         }
         if conflicts > 0 {
-            self.meter.replayed(Replayed::Discarded, conflicts);
+            self.metrics.replayed(Replayed::Discarded, conflicts);
         }
         changes
     }
@@ -248,36 +249,37 @@ impl Inner {
     pub(super) fn offline(
         &self,
         rules: &Rules,
-        who: Named,
+        who: IdWithHash,
         snapshot: Option<Snapshot>,
         error: Error,
-    ) -> Result<Held, Error> {
+    ) -> Result<SessionState, Error> {
         let Some(mut snapshot) = snapshot else { return Err(error) };
         let now = wall();
         if self.memory.is_revoked(snapshot.subject.as_deref(), snapshot.times.created) {
-            self.meter.count(Load, Outcome::Refused);
-            return Ok(Held::nothing());
+            self.metrics.count(Load, Outcome::Refused);
+            return Ok(SessionState::none());
         }
         match law::offline(&snapshot, now, rules.max_offline_age, self.memory.cutoff()) {
             Offline::Honoured => {}
             Offline::Over => {
-                self.meter.count(Load, Outcome::Absent);
-                return Ok(Held::nothing());
+                self.metrics.count(Load, Outcome::Absent);
+                return Ok(SessionState::none());
             }
             Offline::CannotJudge => return Err(error),
         }
-        let is_amended = match self.memory.marks.amend(who.name, &mut snapshot) {
-            Against::Newest => false,
-            Against::Amended => true,
-            Against::Older => return Err(error),
+        let is_updated = match self.memory.marks.reconcile(who.name, &mut snapshot) {
+            Reconciled::Current => false,
+            Reconciled::Updated => true,
+            Reconciled::Stale => return Err(error),
         };
-        self.meter.count(Load, Outcome::Stateless);
+        self.metrics.count(Load, Outcome::Stateless);
         self.switch.from_memory(());
-        self.memory.lives(snapshot.times.ends.saturating_sub(snapshot.times.created));
-        self.memory.marks.see(who.name, &snapshot);
+        self.memory.note_lifetime(snapshot.times.ends.saturating_sub(snapshot.times.created));
+        self.memory.marks.observe(who.name, &snapshot);
         let verified = snapshot.verified;
-        let mut held = Held::on(who.id, Base::Carried(Box::new(snapshot)), verified);
-        held.outdated.snapshot = is_amended;
-        Ok(held)
+        let mut state =
+            SessionState::from_origin(who.id, Origin::Snapshot(Box::new(snapshot)), verified);
+        state.outdated.snapshot = is_updated;
+        Ok(state)
     }
 }

@@ -1,43 +1,42 @@
 //! What this instance knows of sessions by itself.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{
+    high_water_marks::HighWaterMarks,
     id::SessionName,
-    law::Doubt,
-    marks::Marks,
-    tombs::{Tomb, Tombs},
+    law::LossWindow,
+    tombstones::{Tombstone, Tombstones},
 };
 
-/// Ids that nobody vouched for and that were logged out all the same: a stranger can name as many as he likes.
-const CLAIMS: usize = 10_000;
+/// Ids that nobody vouched for and that were logged out all the same: a stranger can name as many as it likes.
+const UNVERIFIED: usize = 10_000;
 /// Restarts that are remembered.
-const DOUBTS: usize = 16;
+const LOSS_WINDOWS: usize = 16;
 
 pub(super) struct Memory {
-    pub(super) marks: Marks,
+    pub(super) marks: HighWaterMarks,
     ended: Mutex<Ended>,
-    doubts: Mutex<Vec<Doubt>>,
+    loss_windows: Mutex<Vec<LossWindow>>,
     /// The longest that any session lives, in ms.
-    longest: AtomicU64,
+    longest_lifetime: AtomicU64,
 }
 
 /// What was ended here.
 pub(super) struct Ended {
-    pub(super) sessions: Tombs,
+    pub(super) sessions: Tombstones,
     /// By an id that nobody vouched for.
-    pub(super) claims: Tombs,
-    pub(super) subjects: Tombs,
+    pub(super) unverified: Tombstones,
+    pub(super) subjects: Tombstones,
 }
 
 impl Ended {
     /// Redis may have lost what was ended at `since` or later.
     pub(super) fn lost(&mut self, since: u64) {
-        for tombs in [&mut self.sessions, &mut self.claims, &mut self.subjects] {
-            tombs.lost(since);
+        for tombstones in [&mut self.sessions, &mut self.unverified, &mut self.subjects] {
+            tombstones.lost(since);
         }
     }
 }
@@ -45,26 +44,26 @@ impl Ended {
 impl Memory {
     pub(super) fn new(bound: usize) -> Self {
         let ended = Ended {
-            sessions: Tombs::new(bound),
-            claims: Tombs::new(CLAIMS.min(bound)),
-            subjects: Tombs::new(bound),
+            sessions: Tombstones::new(bound),
+            unverified: Tombstones::new(UNVERIFIED.min(bound)),
+            subjects: Tombstones::new(bound),
         };
         Self {
-            marks: Marks::new(bound),
+            marks: HighWaterMarks::new(bound),
             ended: Mutex::new(ended),
-            doubts: Mutex::default(),
-            longest: AtomicU64::new(0),
+            loss_windows: Mutex::default(),
+            longest_lifetime: AtomicU64::new(0),
         }
     }
 
     pub(super) fn ended(&self) -> MutexGuard<'_, Ended> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ended.lock()
     }
 
     /// It was ended here.
     pub(super) fn has_ended(&self, name: SessionName) -> bool {
         let ended = self.ended();
-        ended.sessions.get(name).is_some() || ended.claims.get(name).is_some()
+        ended.sessions.get(name).is_some() || ended.unverified.get(name).is_some()
     }
 
     /// All sessions of its subject were ended here after it began.
@@ -74,8 +73,8 @@ impl Memory {
         if ended.subjects.is_empty() {
             return false;
         }
-        let tomb = ended.subjects.get(SessionName::of(subject.as_bytes()));
-        tomb.is_some_and(|tomb| created <= tomb.at)
+        let tombstone = ended.subjects.get(SessionName::of(subject.as_bytes()));
+        tombstone.is_some_and(|tombstone| created <= tombstone.at)
     }
 
     /// What was verified until then is not believed without Redis.
@@ -89,36 +88,38 @@ impl Memory {
         self.ended().sessions.unknown()
     }
 
-    pub(super) fn bury(&self, name: SessionName, tomb: Tomb) {
-        self.ended().sessions.bury(name, tomb);
+    pub(super) fn insert_tombstone(&self, name: SessionName, tombstone: Tombstone) {
+        self.ended().sessions.insert(name, tombstone);
     }
 
     /// Something was ended that Redis does not know of.
     pub(super) fn has_pending(&self) -> bool {
         let ended = self.ended();
-        [&ended.sessions, &ended.claims, &ended.subjects].iter().any(|tombs| tombs.has_pending())
+        [&ended.sessions, &ended.unverified, &ended.subjects]
+            .iter()
+            .any(|tombstones| tombstones.has_pending())
     }
 
     /// Remembers what may have been lost from then until now.
-    pub(super) fn doubt(&self, doubt: Doubt) {
-        let mut doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
-        if doubts.len() == DOUBTS {
-            doubts.remove(0);
+    pub(super) fn loss_window(&self, loss_window: LossWindow) {
+        let mut loss_windows = self.loss_windows.lock();
+        if loss_windows.len() == LOSS_WINDOWS {
+            loss_windows.remove(0);
         }
-        doubts.push(doubt);
+        loss_windows.push(loss_window);
     }
 
-    pub(super) fn doubts(&self) -> Vec<Doubt> {
-        self.doubts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn loss_windows(&self) -> Vec<LossWindow> {
+        self.loss_windows.lock().clone()
     }
 
     /// Some session lives for so long.
-    pub(super) fn lives(&self, millis: u64) {
-        self.longest.fetch_max(millis, Ordering::Relaxed);
+    pub(super) fn note_lifetime(&self, millis: u64) {
+        self.longest_lifetime.fetch_max(millis, Ordering::Relaxed);
     }
 
-    pub(super) fn longest(&self) -> u64 {
-        self.longest.load(Ordering::Relaxed)
+    pub(super) fn longest_lifetime(&self) -> u64 {
+        self.longest_lifetime.load(Ordering::Relaxed)
     }
 }
 
@@ -134,7 +135,7 @@ mod tests {
             for n in 0..MANY {
                 let name = SessionName::of(&n.to_le_bytes());
                 memory.marks.raise(name, n);
-                memory.bury(name, Tomb { at: n, until: u64::MAX });
+                memory.insert_tombstone(name, Tombstone { at: n, until: u64::MAX });
             }
             assert!(memory.has_ended(SessionName::of(&7_u64.to_le_bytes())));
             assert_eq!(memory.cutoff(), 0, "all of them are remembered");

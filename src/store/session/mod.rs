@@ -19,20 +19,18 @@
 //! What is changed meanwhile travels with the client and is brought to Redis by its first request afterwards; what was ended is
 //! brought to Redis before that is announced as available again. A key that somebody else has changed in Redis stays as it is there.
 
-mod begin;
 #[cfg(feature = "testing")]
 mod bench;
+mod create;
 mod end;
 mod expiry;
-mod held;
+mod high_water_marks;
 mod id;
 mod keys;
-mod lately;
 mod law;
 mod load;
-mod marks;
 mod memory;
-mod meter;
+mod metrics;
 mod record;
 mod recovery;
 mod redis;
@@ -41,9 +39,12 @@ mod restore;
 mod rules;
 mod save;
 mod seal;
+mod shards;
 mod snapshot;
+mod snapshot_cache;
+mod state;
 mod store;
-mod tombs;
+mod tombstones;
 #[cfg(feature = "tower-sessions")]
 mod tower_sessions;
 
@@ -58,7 +59,7 @@ pub use store::SessionStore;
 #[cfg(feature = "tower-sessions")]
 pub use tower_sessions::TowerSessionStore;
 
-pub(crate) use held::{Base, Held};
 pub(crate) use rules::Rules;
-pub(crate) use save::Given;
+pub(crate) use save::ResponseCookies;
 pub(crate) use snapshot::Known;
+pub(crate) use state::{Origin, SessionState};

@@ -11,10 +11,10 @@ use super::{
     end::AT_ONCE,
     expiry::{millis, wall},
     id::SessionName,
-    law::Doubt,
-    meter::Replayed,
+    law::LossWindow,
+    metrics::Replayed,
     store::Inner,
-    tombs::Tomb,
+    tombstones::Tombstone,
 };
 use crate::{
     Error,
@@ -28,8 +28,8 @@ const AT_LAST: Duration = Duration::from_secs(30);
 
 enum Item {
     Session(SessionName),
-    Claim(SessionName, Tomb),
-    Subject(SessionName, Tomb),
+    Unverified(SessionName, Tombstone),
+    Subject(SessionName, Tombstone),
 }
 
 impl Inner {
@@ -39,7 +39,7 @@ impl Inner {
         connection: Connection,
         recovery: &Recovery,
     ) -> Result<(), Error> {
-        self.lately.forget_all();
+        self.snapshots.forget_all();
         let now = wall();
         // Noted first, so that what was pushed before an attempt was cut off need not be pushed again.
         match recovery.continuity() {
@@ -47,7 +47,7 @@ impl Inner {
             Continuity::KeptUntil(at) => {
                 // What was beaten then is there; what was written in the same moment may not be.
                 let from = now.saturating_sub(millis(at.elapsed())).saturating_sub(1_000);
-                self.memory.doubt(Doubt { from, to: now });
+                self.memory.loss_window(LossWindow { from, to: now });
                 self.memory.ended().lost(from);
             }
             Continuity::Lost => self.memory.ended().lost(0),
@@ -68,10 +68,10 @@ impl Inner {
         let items: Vec<Item> = {
             let mut ended = self.memory.ended();
             let subjects = ended.subjects.due(now).into_iter();
-            let claims = ended.claims.due(now).into_iter();
+            let unverified = ended.unverified.due(now).into_iter();
             let sessions = ended.sessions.due(now).into_iter();
-            (subjects.map(|(name, tomb)| Item::Subject(name, tomb)))
-                .chain(claims.map(|(name, tomb)| Item::Claim(name, tomb)))
+            (subjects.map(|(name, tombstone)| Item::Subject(name, tombstone)))
+                .chain(unverified.map(|(name, tombstone)| Item::Unverified(name, tombstone)))
                 .chain(sessions.map(|(name, _)| Item::Session(name)))
                 .collect()
         };
@@ -81,10 +81,10 @@ impl Inner {
         let mut set_aside = 0;
         while let Some(pushed) = pushes.next().await {
             match pushed {
-                Ok(()) => self.meter.replayed(Replayed::Applied, 1),
+                Ok(()) => self.metrics.replayed(Replayed::Applied, 1),
                 Err(error) if error.is_unavailable() => return Err(error),
                 Err(_) => {
-                    self.meter.replayed(Replayed::Failed, 1);
+                    self.metrics.replayed(Replayed::Failed, 1);
                     set_aside += 1;
                 }
             }
@@ -94,17 +94,15 @@ impl Inner {
 
     async fn push_one(&self, mut connection: Connection, item: Item) -> Result<(), Error> {
         match item {
-            Item::Session(name) => {
-                self.delete_buried(&mut connection, name, true).await.map(|_| ())
-            }
-            Item::Claim(name, tomb) => {
-                let stands = tomb.until.saturating_sub(wall());
+            Item::Session(name) => self.delete_ended(&mut connection, name, true).await.map(|_| ()),
+            Item::Unverified(name, tombstone) => {
+                let stands = tombstone.until.saturating_sub(wall());
                 self.records.delete(&mut connection, name, stands, true, None).await?;
-                self.memory.ended().claims.pushed(name, tomb.at);
+                self.memory.ended().unverified.pushed(name, tombstone.at);
                 Ok(())
             }
-            Item::Subject(name, tomb) => {
-                self.push_subject(&mut connection, name, tomb, true).await.map(|_| ())
+            Item::Subject(name, tombstone) => {
+                self.push_subject(&mut connection, name, tombstone, true).await.map(|_| ())
             }
         }
     }

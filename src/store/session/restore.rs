@@ -2,11 +2,10 @@
 
 use super::{
     expiry::wall,
-    held::Held,
-    id::{Named, SessionName},
+    high_water_marks::Reconciled,
+    id::{IdWithHash, SessionName},
     law::{self, Missing},
-    marks::Against,
-    meter::{
+    metrics::{
         Operation::{Load, Restore},
         Outcome, Replayed,
     },
@@ -14,6 +13,7 @@ use super::{
     redis::{Created, NewRecord},
     rules::Rules,
     snapshot::Snapshot,
+    state::SessionState,
     store::Inner,
 };
 use crate::Error;
@@ -23,23 +23,23 @@ impl Inner {
     pub(super) async fn missing(
         &self,
         rules: &Rules,
-        who: Named,
+        who: IdWithHash,
         snapshot: Option<Snapshot>,
-    ) -> Result<Held, Error> {
+    ) -> Result<SessionState, Error> {
         let refuse = || {
-            self.meter.count(Load, Outcome::Absent);
-            Ok(Held::nothing())
+            self.metrics.count(Load, Outcome::Absent);
+            Ok(SessionState::none())
         };
         let Some(snapshot) = snapshot else { return refuse() };
         let epoch = self.redis.epoch();
-        let doubts = self.memory.doubts();
-        match law::missing(&snapshot, wall(), epoch, &doubts, self.memory.cutoff()) {
+        let loss_windows = self.memory.loss_windows();
+        match law::missing(&snapshot, wall(), epoch, &loss_windows, self.memory.cutoff()) {
             Missing::Refused => refuse(),
             Missing::Restored => self.restore(rules, who, &snapshot).await,
             Missing::DependsOnEpoch => match self.redis.keeps_its_data().await {
                 Ok(true) => refuse(),
                 Ok(false) => {
-                    let error = self.cannot_say();
+                    let error = self.unavailable();
                     self.offline(rules, who, Some(snapshot), error)
                 }
                 Err(error) => self.offline(rules, who, Some(snapshot), error),
@@ -51,27 +51,27 @@ impl Inner {
     pub(super) async fn restore(
         &self,
         rules: &Rules,
-        who: Named,
+        who: IdWithHash,
         snapshot: &Snapshot,
-    ) -> Result<Held, Error> {
+    ) -> Result<SessionState, Error> {
         let name = who.name;
         let mut newest = snapshot.clone();
         if self.memory.is_revoked(snapshot.subject.as_deref(), snapshot.times.created)
-            || self.memory.marks.amend(name, &mut newest) == Against::Older
+            || self.memory.marks.reconcile(name, &mut newest) == Reconciled::Stale
         {
-            self.meter.count(Restore, Outcome::Refused);
-            return Ok(Held::nothing());
+            self.metrics.count(Restore, Outcome::Refused);
+            return Ok(SessionState::none());
         }
         match self.put_back(name, &newest).await {
             Ok(Some(record)) => {
-                self.meter.count(Restore, Outcome::Ok);
-                self.meter.replayed(Replayed::Applied, 1);
-                let carried = self.still_valid(&record, newest);
-                Ok(self.stored(who, record, wall(), carried, true))
+                self.metrics.count(Restore, Outcome::Ok);
+                self.metrics.replayed(Replayed::Applied, 1);
+                let offline = self.rebase(&record, newest);
+                Ok(self.loaded(who, record, wall(), offline, true))
             }
             Ok(None) => {
-                self.meter.count(Restore, Outcome::Refused);
-                Ok(Held::nothing())
+                self.metrics.count(Restore, Outcome::Refused);
+                Ok(SessionState::none())
             }
             Err(error) => self.offline(rules, who, Some(newest), error),
         }

@@ -4,10 +4,9 @@ use std::borrow::Cow;
 
 use super::{
     expiry::wall,
-    held::{Base, Held},
+    high_water_marks::KnownCookie,
     id::{SessionId, SessionName},
-    marks::Sealed,
-    meter::{
+    metrics::{
         Operation::{Change, Touch, WriteBack},
         Outcome, Replayed,
     },
@@ -15,19 +14,20 @@ use super::{
     rules::Rules,
     seal,
     snapshot::Snapshot,
+    state::{Origin, SessionState},
     store::{Inner, SessionStore},
 };
 use crate::Error;
 
 /// What the client is to be given.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Given {
+pub(crate) struct ResponseCookies {
     /// A new id.
     pub(crate) id: Option<SessionId>,
     /// A snapshot, sealed.
     pub(crate) snapshot: Option<String>,
     /// For how long it is to keep them, in ms.
-    pub(crate) keep: u64,
+    pub(crate) max_age: u64,
 }
 
 impl SessionStore {
@@ -35,58 +35,66 @@ impl SessionStore {
     ///
     /// # Errors
     ///
-    /// It cannot be written now, and the client cannot carry it: a key that is not declared, or no room.
-    pub(crate) async fn save(&self, rules: &Rules, mut held: Held) -> Result<Held, Error> {
+    /// It cannot be written now, and the client cannot continue_offline it: a key that is not declared, or no room.
+    pub(crate) async fn save(
+        &self,
+        rules: &Rules,
+        mut state: SessionState,
+    ) -> Result<SessionState, Error> {
         let inner = &*self.inner;
-        if held.begins() {
-            return inner.begin(rules, held).await;
+        if state.is_new() {
+            return inner.create(rules, state).await;
         }
-        let Some(id) = held.id else { return Ok(held) };
+        let Some(id) = state.id else { return Ok(state) };
         if inner.memory.has_ended(id.name()) {
-            return Ok(Held::nothing());
+            return Ok(SessionState::none());
         }
-        if let Some(renewal) = held.renewal {
-            return self.renew(rules, held, id, renewal).await;
+        if let Some(renewal) = state.renewal {
+            return self.renew(rules, state, id, renewal).await;
         }
-        match std::mem::replace(&mut held.base, Base::Nothing) {
-            Base::Nothing => Ok(held),
-            Base::Stored(record) if held.is_changed() => {
-                inner.change(rules, held, id, *record).await
+        match std::mem::replace(&mut state.origin, Origin::None) {
+            Origin::None => Ok(state),
+            Origin::Redis(record) if state.is_changed() => {
+                inner.change(rules, state, id, *record).await
             }
-            Base::Stored(record) => Ok(inner.touch(held, id.name(), *record).await),
-            Base::Carried(snapshot) => inner.carry(rules, held, *snapshot),
+            Origin::Redis(record) => Ok(inner.touch(state, id.name(), *record).await),
+            Origin::Snapshot(snapshot) => inner.continue_offline(rules, state, *snapshot),
         }
     }
 
     /// What the client is to be given after that. Nothing, when the session has ended meanwhile.
-    pub(crate) fn give(&self, rules: &Rules, held: &Held) -> Given {
+    pub(crate) fn response_cookies(&self, rules: &Rules, state: &SessionState) -> ResponseCookies {
         let inner = &*self.inner;
-        let Some(id) = held.id.filter(|id| !inner.memory.has_ended(id.name())) else {
-            return Given::default();
+        let Some(id) = state.id.filter(|id| !inner.memory.has_ended(id.name())) else {
+            return ResponseCookies::default();
         };
-        let (snapshot, ends) = match &held.base {
-            Base::Nothing => return Given::default(),
-            Base::Stored(record) => {
+        let (snapshot, ends) = match &state.origin {
+            Origin::None => return ResponseCookies::default(),
+            Origin::Redis(record) => {
                 let epoch = self.epoch();
-                let of = || Snapshot::of(id, record, &rules.declared, epoch, held.verified);
-                (held.outdated.snapshot.then(|| Cow::Owned(of())), record.times.ends)
+                let of = || Snapshot::of(id, record, &rules.declared, epoch, state.verified);
+                (state.outdated.snapshot.then(|| Cow::Owned(of())), record.times.ends)
             }
-            Base::Carried(snapshot) => {
-                let snapshot = held.outdated.snapshot.then_some(Cow::Borrowed(&**snapshot));
-                (snapshot, held.times().map_or(0, |times| times.ends))
+            Origin::Snapshot(snapshot) => {
+                let snapshot = state.outdated.snapshot.then_some(Cow::Borrowed(&**snapshot));
+                (snapshot, state.times().map_or(0, |times| times.ends))
             }
         };
         let holds = snapshot.as_ref().map(|snapshot| (snapshot.version, snapshot.epoch));
         let snapshot = snapshot
             .and_then(|snapshot| seal::seal(&inner.keys, rules.cookie, snapshot, &rules.declared));
-        if let (Base::Stored(_), Some((version, epoch)), Some(sealed)) =
-            (&held.base, holds, &snapshot)
+        if let (Origin::Redis(_), Some((version, epoch)), Some(sealed)) =
+            (&state.origin, holds, &snapshot)
         {
             let marks = &inner.memory.marks;
-            let sealed = Sealed { hash: marks.hash(sealed), verified: held.verified, epoch };
-            marks.holds(id.name(), version, sealed);
+            let sealed = KnownCookie { hash: marks.hash(sealed), verified: state.verified, epoch };
+            marks.set_cookie(id.name(), version, sealed);
         }
-        Given { id: held.outdated.id.then_some(id), snapshot, keep: ends.saturating_sub(wall()) }
+        ResponseCookies {
+            id: state.outdated.id.then_some(id),
+            snapshot,
+            max_age: ends.saturating_sub(wall()),
+        }
     }
 }
 
@@ -94,14 +102,14 @@ impl Inner {
     async fn change(
         &self,
         rules: &Rules,
-        mut held: Held,
+        mut state: SessionState,
         id: SessionId,
         mut record: Record,
-    ) -> Result<Held, Error> {
+    ) -> Result<SessionState, Error> {
         let name = id.name();
-        let carried = std::mem::take(&mut held.carried);
-        let count_carried = carried.values.len() as u64;
-        let all = carried.then(&held.changes);
+        let offline = std::mem::take(&mut state.offline_changes);
+        let offline_count = offline.values.len() as u64;
+        let all = offline.then(&state.changes);
         let error = match self.records.change(name, record.version, &all).await {
             Ok(Some(changed)) => {
                 match changed.whole {
@@ -111,85 +119,95 @@ impl Inner {
                 record.times.touched = changed.now;
                 self.memory.marks.raise(name, record.version);
                 let outcome = if changed.conflicts == 0 { Outcome::Ok } else { Outcome::Conflict };
-                self.meter.count(Change, outcome);
-                if count_carried > 0 {
-                    self.meter.count(WriteBack, outcome);
-                    self.meter.replayed(Replayed::Applied, count_carried);
+                self.metrics.count(Change, outcome);
+                if offline_count > 0 {
+                    self.metrics.count(WriteBack, outcome);
+                    self.metrics.replayed(Replayed::Applied, offline_count);
                 }
-                held.changes = Changes::default();
-                held.base = Base::Stored(Box::new(record));
-                held.outdated.snapshot = true;
-                return Ok(held);
+                state.changes = Changes::default();
+                state.origin = Origin::Redis(Box::new(record));
+                state.outdated.snapshot = true;
+                return Ok(state);
             }
             Ok(None) => match self.redis.keeps_its_data().await {
                 // Somebody has logged out meanwhile.
                 Ok(true) => {
-                    self.meter.count(Change, Outcome::Absent);
-                    return Ok(Held::nothing());
+                    self.metrics.count(Change, Outcome::Absent);
+                    return Ok(SessionState::none());
                 }
-                Ok(false) => self.cannot_say(),
+                Ok(false) => self.unavailable(),
                 Err(error) => error,
             },
             Err(error) => error,
         };
         let epoch = self.redis.epoch().unwrap_or_default();
-        let snapshot = Snapshot::of(id, &record, &rules.declared, epoch, held.verified);
-        held.changes = all;
+        let snapshot = Snapshot::of(id, &record, &rules.declared, epoch, state.verified);
+        state.changes = all;
         self.switch.from_memory(());
-        self.put_on(rules, held, &snapshot, error)
+        self.apply_offline(rules, state, &snapshot, error)
     }
 
-    async fn touch(&self, mut held: Held, name: SessionName, mut record: Record) -> Held {
+    async fn touch(
+        &self,
+        mut state: SessionState,
+        name: SessionName,
+        mut record: Record,
+    ) -> SessionState {
         if record.times.wants_touch(wall()) {
             match self.records.touch(name).await {
                 Ok(Some(now)) => {
-                    self.meter.count(Touch, Outcome::Ok);
+                    self.metrics.count(Touch, Outcome::Ok);
                     record.times.touched = now;
-                    held.outdated.snapshot = true;
+                    state.outdated.snapshot = true;
                 }
                 Ok(None) => {
-                    self.meter.count(Touch, Outcome::Absent);
-                    return Held::nothing();
+                    self.metrics.count(Touch, Outcome::Absent);
+                    return SessionState::none();
                 }
                 // The next request will.
-                Err(_) => self.meter.count(Touch, Outcome::Unavailable),
+                Err(_) => self.metrics.count(Touch, Outcome::Unavailable),
             }
         }
-        held.base = Base::Stored(Box::new(record));
-        held
+        state.origin = Origin::Redis(Box::new(record));
+        state
     }
 
     /// A session that the client carries.
-    fn carry(&self, rules: &Rules, mut held: Held, mut snapshot: Snapshot) -> Result<Held, Error> {
-        if held.is_changed() {
-            let error = self.cannot_say();
-            return self.put_on(rules, held, &snapshot, error);
+    fn continue_offline(
+        &self,
+        rules: &Rules,
+        mut state: SessionState,
+        mut snapshot: Snapshot,
+    ) -> Result<SessionState, Error> {
+        if state.is_changed() {
+            let error = self.unavailable();
+            return self.apply_offline(rules, state, &snapshot, error);
         }
         let now = wall();
         if snapshot.times.wants_touch(now) {
             snapshot.times.touched = now;
-            held.outdated.snapshot = true;
+            state.outdated.snapshot = true;
         }
-        held.base = Base::Carried(Box::new(snapshot));
-        Ok(held)
+        state.origin = Origin::Snapshot(Box::new(snapshot));
+        Ok(state)
     }
 
-    /// Puts changes on top of what the client carries; `error` when it cannot carry them.
-    pub(super) fn put_on(
+    /// Puts changes on top of what the client carries; `error` when it cannot continue_offline them.
+    pub(super) fn apply_offline(
         &self,
         rules: &Rules,
-        mut held: Held,
+        mut state: SessionState,
         snapshot: &Snapshot,
         error: Error,
-    ) -> Result<Held, Error> {
-        let changes = std::mem::take(&mut held.changes);
+    ) -> Result<SessionState, Error> {
+        let changes = std::mem::take(&mut state.changes);
         let may_travel = changes.values.keys().all(|key| rules.declared.contains(key));
         let fits = |changed: &Snapshot| seal::fits(rules.room, rules.cookie, changed);
         let changed = may_travel
             .then(|| self.memory.marks.change(snapshot.id().name(), snapshot, &changes, fits))
             .flatten();
         let Some(mut changed) = changed else {
-            self.meter.count(Change, Outcome::Unavailable);
+            self.metrics.count(Change, Outcome::Unavailable);
             return Err(error);
         };
         if let Some((idle, absolute)) = changed.changes.expiry {
@@ -197,10 +215,10 @@ impl Inner {
             changed.times.ends = changed.times.created.saturating_add(absolute);
         }
         changed.times.touched = changed.times.touched.max(wall());
-        self.meter.count(Change, Outcome::Stateless);
-        held.base = Base::Carried(Box::new(changed));
-        held.carried = Changes::default();
-        held.outdated.snapshot = true;
-        Ok(held)
+        self.metrics.count(Change, Outcome::Stateless);
+        state.origin = Origin::Snapshot(Box::new(changed));
+        state.offline_changes = Changes::default();
+        state.outdated.snapshot = true;
+        Ok(state)
     }
 }

@@ -91,7 +91,7 @@ impl Snapshot {
     }
 
     /// A session that begins without Redis.
-    pub(crate) fn born(id: SessionId, times: Times, subject: Option<String>) -> Self {
+    pub(crate) fn new_offline(id: SessionId, times: Times, subject: Option<String>) -> Self {
         Self {
             id: id.to_bytes(),
             epoch: 0,

@@ -9,12 +9,12 @@ use super::{
     expiry::{millis, wall},
     id::SessionName,
     keys::SessionKeys,
-    lately::Lately,
     memory::Memory,
-    meter::Meter,
+    metrics::SessionMetrics,
     redis::Records,
     rules::Rules,
-    tombs::Tomb,
+    snapshot_cache::SnapshotCache,
+    tombstones::Tombstone,
 };
 use crate::{
     Error,
@@ -54,9 +54,9 @@ pub(super) struct Inner {
     pub(super) records: Records,
     pub(super) keys: SessionKeys,
     pub(super) memory: Memory,
-    pub(super) lately: Lately,
+    pub(super) snapshots: SnapshotCache,
     pub(super) switch: Switch,
-    pub(super) meter: Meter,
+    pub(super) metrics: SessionMetrics,
     /// A task brings to Redis what it does not know yet.
     pub(super) is_pushing: AtomicBool,
     step: OnceLock<Registration>,
@@ -74,9 +74,9 @@ impl SessionStore {
             records: Records::new(redis),
             keys,
             memory: Memory::new(bound),
-            lately: Lately::new(),
+            snapshots: SnapshotCache::new(),
             switch: Switch::new(redis, Feature::Session, Needs::Reads),
-            meter: Meter::new(redis.metrics()),
+            metrics: SessionMetrics::new(redis.metrics()),
             is_pushing: AtomicBool::new(false),
             step: OnceLock::new(),
         });
@@ -102,25 +102,25 @@ impl SessionStore {
     }
 
     /// Sessions live by these rules: what is ended is remembered for as long.
-    pub(crate) fn lives(&self, rules: &Rules) {
-        self.inner.memory.lives(millis(rules.expiry.absolute()));
+    pub(crate) fn note_lifetime(&self, rules: &Rules) {
+        self.inner.memory.note_lifetime(millis(rules.expiry.absolute()));
     }
 
     /// The error of an answer that only Redis could give.
-    pub(crate) fn cannot_say(&self) -> Error {
-        self.inner.cannot_say()
+    pub(crate) fn unavailable(&self) -> Error {
+        self.inner.unavailable()
     }
 }
 
 impl Inner {
     /// Remembers that a session has ended, before Redis knows.
-    pub(super) fn bury(&self, name: SessionName, ends: u64) {
-        self.memory.bury(name, Tomb { at: wall(), until: ends });
-        self.lately.forget(name);
+    pub(super) fn insert_tombstone(&self, name: SessionName, ends: u64) {
+        self.memory.insert_tombstone(name, Tombstone { at: wall(), until: ends });
+        self.snapshots.forget(name);
     }
 
     /// The error of an answer that only Redis could give.
-    pub(super) fn cannot_say(&self) -> Error {
+    pub(super) fn unavailable(&self) -> Error {
         self.redis.monitor().request_probe();
         Error::new(crate::ErrorKind::Unavailable, "the session cannot be judged without Redis")
     }

@@ -4,13 +4,14 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use async_trait::async_trait;
+use parking_lot::{Mutex, MutexGuard};
 use time::OffsetDateTime;
 use tower_sessions_core::{
     SessionStore as Store,
@@ -20,15 +21,15 @@ use tower_sessions_core::{
 
 use super::{
     expiry::{Expiry, Times, wall},
-    held::{Base, Held},
     id::{SessionId, SessionName},
     keys::SessionKeys,
     load::Copy,
     record::{Changes, Json},
-    renew::Whole,
+    renew::CompleteState,
     rules::Rules,
     seal,
     snapshot::{Declared, Snapshot},
+    state::{Origin, SessionState},
     store::SessionStore,
 };
 use crate::{Error, memory::Recent, redis::Redis};
@@ -42,8 +43,8 @@ const EVERY: Duration = Duration::from_millis(500);
 
 /// A store for [tower-sessions] 0.15, in Redis, which goes on without it: handlers stay as they are.
 ///
-/// Its layer keeps only an id with the client, so what [`SessionLayer`](crate::layer::SessionLayer) has the client carry is
-/// kept here: a copy of each session that this instance has served lately.
+/// Its layer keeps only an id with the client, so what [`SessionLayer`](crate::layer::SessionLayer) has the client continue_offline is
+/// kept here: a copy of each session that this instance has served snapshots.
 ///
 /// ```no_run
 /// use evenkeel::{redis::Redis, store::session::TowerSessionStore};
@@ -120,25 +121,25 @@ impl TowerSessionStore {
         self
     }
 
-    async fn held(&self, id: SessionId) -> Result<Held, Error> {
+    async fn state(&self, id: SessionId) -> Result<SessionState, Error> {
         let copy = self.inner.copy(id.name()).map_or(Copy::None, |copy| Copy::Open(copy.into()));
-        let held = self.inner.store.load_with(&self.rules, id, copy).await?;
-        self.keep(id, &held);
-        Ok(held)
+        let state = self.inner.store.load_with(&self.rules, id, copy).await?;
+        self.keep(id, &state);
+        Ok(state)
     }
 
     /// Keeps what there is now of this session.
-    fn keep(&self, id: SessionId, held: &Held) {
+    fn keep(&self, id: SessionId, state: &SessionState) {
         let (name, mut kept) = (id.name(), self.inner.kept());
-        match &held.base {
-            Base::Nothing => {
+        match &state.origin {
+            Origin::None => {
                 kept.copies.remove(&name);
                 kept.unwritten.remove(&name);
             }
-            Base::Stored(record) => {
+            Origin::Redis(record) => {
                 let epoch = self.inner.store.epoch();
-                let copy = Snapshot::of(id, record, &self.rules.declared, epoch, held.verified);
-                if held.carried.is_empty() {
+                let copy = Snapshot::of(id, record, &self.rules.declared, epoch, state.verified);
+                if state.offline_changes.is_empty() {
                     kept.unwritten.remove(&name);
                 }
                 if seal::fits_whole(LARGEST, &copy) {
@@ -147,12 +148,12 @@ impl TowerSessionStore {
                     kept.copies.remove(&name);
                 }
             }
-            Base::Carried(snapshot) if snapshot.stamp > 0 => {
+            Origin::Snapshot(snapshot) if snapshot.stamp > 0 => {
                 kept.unwritten.insert(name, (**snapshot).clone());
                 drop(kept);
                 self.write_later();
             }
-            Base::Carried(_) => {}
+            Origin::Snapshot(_) => {}
         }
     }
 
@@ -161,7 +162,7 @@ impl TowerSessionStore {
         let kept = self.inner.kept();
         let is_full = kept.unwritten.len() >= self.inner.capacity;
         if is_full && !kept.unwritten.contains_key(&id.name()) {
-            return Err(backend(&self.inner.store.cannot_say()));
+            return Err(backend(&self.inner.store.unavailable()));
         }
         Ok(())
     }
@@ -196,8 +197,8 @@ impl TowerSessionStore {
     async fn write_back(&self) -> bool {
         let unwritten: Vec<_> = self.inner.kept().unwritten.values().map(Snapshot::id).collect();
         for id in unwritten {
-            let Ok(held) = self.held(id).await else { return false };
-            let Ok(saved) = self.inner.store.save(&self.rules, held).await else { return false };
+            let Ok(state) = self.state(id).await else { return false };
+            let Ok(saved) = self.inner.store.save(&self.rules, state).await else { return false };
             if saved.is_stateless() {
                 return false;
             }
@@ -209,7 +210,7 @@ impl TowerSessionStore {
 
 impl Inner {
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock()
     }
 
     fn copy(&self, name: SessionName) -> Option<Snapshot> {
@@ -227,8 +228,8 @@ impl Store for TowerSessionStore {
             let times = Times::beginning(wall(), expiry(wall(), theirs));
             self.has_room(id)?;
             let created = self.inner.store.create(&self.rules, id, times, &changes).await;
-            if let Some(held) = created.map_err(|error| backend(&error))? {
-                self.keep(id, &held);
+            if let Some(state) = created.map_err(|error| backend(&error))? {
+                self.keep(id, &state);
                 return Ok(());
             }
             // Taken, or logged out.
@@ -238,32 +239,32 @@ impl Store for TowerSessionStore {
 
     async fn save(&self, theirs: &TheirRecord) -> StoreResult<()> {
         let id = our_id(theirs.id);
-        let mut held = self.held(id).await.map_err(|error| backend(&error))?;
+        let mut state = self.state(id).await.map_err(|error| backend(&error))?;
         // Deleted meanwhile: a request that is slower does not bring it back.
-        let Some(whole) = Whole::of(&held) else { return Ok(()) };
+        let Some(whole) = CompleteState::of(&state) else { return Ok(()) };
         let values = values(theirs)?;
         for key in whole.changes.values.keys().filter(|key| !values.contains_key(*key)) {
-            held.set(key, None);
+            state.set(key, None);
         }
         for (key, json) in values {
             if whole.changes.values.get(&key) != Some(&json) {
-                held.set(&key, json);
+                state.set(&key, json);
             }
         }
         let until = millis_of(theirs.expiry_date);
         if until.abs_diff(whole.times.until()) > 1_000 {
             let absolute = until.saturating_sub(whole.times.created);
-            held.changes.expiry = Some((until.saturating_sub(wall()), absolute));
+            state.changes.expiry = Some((until.saturating_sub(wall()), absolute));
         }
         self.has_room(id)?;
-        let saved = self.inner.store.save(&self.rules, held).await;
+        let saved = self.inner.store.save(&self.rules, state).await;
         self.keep(id, &saved.map_err(|error| backend(&error))?);
         Ok(())
     }
 
     async fn load(&self, id: &Id) -> StoreResult<Option<TheirRecord>> {
-        let held = self.held(our_id(*id)).await.map_err(|error| backend(&error))?;
-        let Some(whole) = Whole::of(&held) else { return Ok(None) };
+        let state = self.state(our_id(*id)).await.map_err(|error| backend(&error))?;
+        let Some(whole) = CompleteState::of(&state) else { return Ok(None) };
         let mut data = HashMap::new();
         for (key, json) in whole.changes.values {
             if let Some(json) = json {
@@ -281,7 +282,7 @@ impl Store for TowerSessionStore {
         let id = our_id(*id);
         let ends = self.inner.copy(id.name()).map(|copy| copy.times.ends);
         let ended = self.inner.store.end(&self.rules, id, None, ends).await;
-        self.keep(id, &Held::nothing());
+        self.keep(id, &SessionState::none());
         ended.map_err(|error| backend(&error))
     }
 }

@@ -10,13 +10,13 @@ use super::{
 
 /// What the session stands on.
 #[derive(Clone)]
-pub(crate) enum Base {
-    /// There is none (yet).
-    Nothing,
+pub(crate) enum Origin {
+    /// There is no session (yet).
+    None,
     /// Redis has it.
-    Stored(Box<Record>),
-    /// The client carries it.
-    Carried(Box<Snapshot>),
+    Redis(Box<Record>),
+    /// The client has it, and Redis cannot be asked.
+    Snapshot(Box<Snapshot>),
 }
 
 /// What the client has to be told.
@@ -36,14 +36,14 @@ pub(crate) enum Renewal {
 }
 
 #[derive(Clone)]
-pub(crate) struct Held {
+pub(crate) struct SessionState {
     /// `None`: there is no session, or it begins with the next change.
     pub(crate) id: Option<SessionId>,
-    pub(crate) base: Base,
+    pub(crate) origin: Origin,
     /// When Redis last vouched for it, in ms of the wall clock.
     pub(crate) verified: u64,
     /// What the client brought that was changed without Redis, and is still to be written.
-    pub(crate) carried: Changes,
+    pub(crate) offline_changes: Changes,
     /// By this request.
     pub(crate) changes: Changes,
     pub(crate) subject: Option<String>,
@@ -51,14 +51,14 @@ pub(crate) struct Held {
     pub(crate) outdated: Outdated,
 }
 
-impl Held {
+impl SessionState {
     /// No session.
-    pub(crate) fn nothing() -> Self {
+    pub(crate) fn none() -> Self {
         Self {
             id: None,
-            base: Base::Nothing,
+            origin: Origin::None,
             verified: 0,
-            carried: Changes::default(),
+            offline_changes: Changes::default(),
             changes: Changes::default(),
             subject: None,
             renewal: None,
@@ -66,61 +66,61 @@ impl Held {
         }
     }
 
-    /// A session, as it stands on `base`.
-    pub(crate) fn on(id: SessionId, base: Base, verified: u64) -> Self {
-        let subject = match &base {
-            Base::Nothing => None,
-            Base::Stored(record) => record.subject.clone(),
-            Base::Carried(snapshot) => snapshot.subject.clone(),
+    /// A session, as it stands on `origin`.
+    pub(crate) fn from_origin(id: SessionId, origin: Origin, verified: u64) -> Self {
+        let subject = match &origin {
+            Origin::None => None,
+            Origin::Redis(record) => record.subject.clone(),
+            Origin::Snapshot(snapshot) => snapshot.subject.clone(),
         };
-        Self { id: Some(id), base, verified, subject, ..Self::nothing() }
+        Self { id: Some(id), origin, verified, subject, ..Self::none() }
     }
 
     /// There is one, or there will be.
     pub(crate) fn exists(&self) -> bool {
-        self.id.is_some() || self.begins()
+        self.id.is_some() || self.is_new()
     }
 
     /// It is to be made.
-    pub(crate) fn begins(&self) -> bool {
+    pub(crate) fn is_new(&self) -> bool {
         let has_value = self.changes.values.values().any(Option::is_some);
         self.id.is_none() && (has_value || self.subject.is_some())
     }
 
     /// Redis does not hold all of it.
     pub(crate) fn is_stateless(&self) -> bool {
-        matches!(self.base, Base::Carried(_))
+        matches!(self.origin, Origin::Snapshot(_))
     }
 
     /// There is something to write.
     pub(crate) fn is_changed(&self) -> bool {
-        !self.changes.is_empty() || !self.carried.is_empty() || self.renewal.is_some()
+        !self.changes.is_empty() || !self.offline_changes.is_empty() || self.renewal.is_some()
     }
 
     pub(crate) fn get(&self, key: &str, rules: &Rules) -> Known<'_> {
-        let changed = self.changes.values.get(key).or_else(|| self.carried.values.get(key));
+        let changed = self.changes.values.get(key).or_else(|| self.offline_changes.values.get(key));
         if let Some(json) = changed {
             return json.as_deref().map_or(Known::Nothing, Known::Value);
         }
-        match &self.base {
-            Base::Nothing => Known::Nothing,
-            Base::Stored(record) => record.get(key).map_or(Known::Nothing, Known::Value),
-            Base::Carried(snapshot) => snapshot.get(key, &rules.declared),
+        match &self.origin {
+            Origin::None => Known::Nothing,
+            Origin::Redis(record) => record.get(key).map_or(Known::Nothing, Known::Value),
+            Origin::Snapshot(snapshot) => snapshot.get(key, &rules.declared),
         }
     }
 
     pub(crate) fn times(&self) -> Option<Times> {
-        match &self.base {
-            Base::Nothing => None,
-            Base::Stored(record) => Some(record.times),
-            Base::Carried(snapshot) => Some(snapshot.times),
+        match &self.origin {
+            Origin::None => None,
+            Origin::Redis(record) => Some(record.times),
+            Origin::Snapshot(snapshot) => Some(snapshot.times),
         }
     }
 
     /// There is nothing to be written and nothing to be told.
     pub(crate) fn is_idle(&self) -> bool {
         let wants_touch = || self.times().is_some_and(|times| times.wants_touch(wall()));
-        !self.begins()
+        !self.is_new()
             && (self.id.is_none()
                 || !(self.is_changed() || self.outdated != Outdated::default() || wants_touch()))
     }
@@ -161,9 +161,9 @@ impl Held {
             self.subject = saved.subject;
         }
         self.id = saved.id;
-        self.base = saved.base;
+        self.origin = saved.origin;
         self.verified = saved.verified;
-        self.carried = saved.carried;
+        self.offline_changes = saved.offline_changes;
         self.outdated = saved.outdated;
     }
 }
@@ -174,34 +174,34 @@ mod tests {
 
     #[test]
     fn another_subject_is_another_id_and_the_same_is_not() {
-        let mut held = Held::nothing();
-        held.cycle_id();
-        held.set_subject("alice".into());
-        assert!(held.begins() && held.renewal.is_none());
-        let mut held = Held::on(SessionId::random(), Base::Nothing, 0);
-        held.set_subject("alice".into());
-        assert_eq!(held.renewal, Some(Renewal::Login));
-        let mut held = Held { renewal: None, ..held };
-        held.set_subject("alice".into());
-        assert_eq!(held.renewal, None);
-        held.cycle_id();
-        assert_eq!(held.renewal, Some(Renewal::Cycle));
+        let mut state = SessionState::none();
+        state.cycle_id();
+        state.set_subject("alice".into());
+        assert!(state.is_new() && state.renewal.is_none());
+        let mut state = SessionState::from_origin(SessionId::random(), Origin::None, 0);
+        state.set_subject("alice".into());
+        assert_eq!(state.renewal, Some(Renewal::Login));
+        let mut state = SessionState { renewal: None, ..state };
+        state.set_subject("alice".into());
+        assert_eq!(state.renewal, None);
+        state.cycle_id();
+        assert_eq!(state.renewal, Some(Renewal::Cycle));
     }
 
     #[test]
     fn what_was_changed_while_saving_stays_to_be_saved() {
-        let mut held = Held::nothing();
-        held.set("a", Some("1".into()));
-        let work = held.clone();
-        held.set("a", Some("2".into()));
-        held.set("b", Some("3".into()));
-        let mut saved = Held::on(SessionId::random(), Base::Nothing, 1);
+        let mut state = SessionState::none();
+        state.set("a", Some("1".into()));
+        let work = state.clone();
+        state.set("a", Some("2".into()));
+        state.set("b", Some("3".into()));
+        let mut saved = SessionState::from_origin(SessionId::random(), Origin::None, 1);
         saved.outdated.id = true;
-        held.settle(&work, saved);
-        assert_eq!(held.changes.values.len(), 2);
-        assert!(held.outdated.id && held.id.is_some());
-        let work = held.clone();
-        held.settle(&work, work.clone());
-        assert!(held.changes.is_empty());
+        state.settle(&work, saved);
+        assert_eq!(state.changes.values.len(), 2);
+        assert!(state.outdated.id && state.id.is_some());
+        let work = state.clone();
+        state.settle(&work, work.clone());
+        assert!(state.changes.is_empty());
     }
 }

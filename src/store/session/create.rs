@@ -2,13 +2,13 @@
 
 use super::{
     expiry::{Times, wall},
-    held::{Base, Held},
     id::{SessionId, SessionName},
-    meter::{Operation::Create, Outcome},
+    metrics::{Operation::Create, Outcome},
     record::{Changes, Record},
     redis::{Created, NewRecord},
     rules::Rules,
     snapshot::Snapshot,
+    state::{Origin, SessionState},
     store::Inner,
 };
 use crate::Error;
@@ -26,51 +26,55 @@ impl super::store::SessionStore {
         id: SessionId,
         times: Times,
         changes: &Changes,
-    ) -> Result<Option<Held>, Error> {
-        self.inner.begin_as(rules, id, times, None, changes.clone()).await
+    ) -> Result<Option<SessionState>, Error> {
+        self.inner.create_with_id(rules, id, times, None, changes.clone()).await
     }
 }
 
 impl Inner {
     /// A session that did not exist before.
-    pub(super) async fn begin(&self, rules: &Rules, mut held: Held) -> Result<Held, Error> {
+    pub(super) async fn create(
+        &self,
+        rules: &Rules,
+        mut state: SessionState,
+    ) -> Result<SessionState, Error> {
         let mut times = Times::beginning(wall(), rules.expiry);
-        if let Some((idle, absolute)) = held.changes.expiry {
+        if let Some((idle, absolute)) = state.changes.expiry {
             (times.idle, times.ends) = (idle, times.created.saturating_add(absolute));
         }
-        let changes = std::mem::take(&mut held.changes);
+        let changes = std::mem::take(&mut state.changes);
         let id = SessionId::random();
-        let held = self.begin_as(rules, id, times, held.subject, changes).await?;
+        let state = self.create_with_id(rules, id, times, state.subject, changes).await?;
         // A new id is neither taken nor logged out.
-        held.ok_or_else(|| self.cannot_say())
+        state.ok_or_else(|| self.unavailable())
     }
 
     /// The same with an id. `None`: it is taken, or was logged out.
-    pub(super) async fn begin_as(
+    pub(super) async fn create_with_id(
         &self,
         rules: &Rules,
         id: SessionId,
         times: Times,
         subject: Option<String>,
         changes: Changes,
-    ) -> Result<Option<Held>, Error> {
-        match self.create(id, times, false, subject.as_deref(), &changes).await {
+    ) -> Result<Option<SessionState>, Error> {
+        match self.create_record(id, times, false, subject.as_deref(), &changes).await {
             Ok(Some(record)) => {
-                self.meter.count(Create, Outcome::Ok);
-                Ok(Some(self.written(id, record)))
+                self.metrics.count(Create, Outcome::Ok);
+                Ok(Some(self.created(id, record)))
             }
             Ok(None) => Ok(None),
             Err(error) => {
-                let born = Snapshot::born(id, times, subject);
-                let held = self.born(rules, id, born, changes, error)?;
-                self.meter.count(Create, Outcome::Stateless);
-                Ok(Some(held))
+                let snapshot = Snapshot::new_offline(id, times, subject);
+                let state = self.create_offline(rules, id, snapshot, changes, error)?;
+                self.metrics.count(Create, Outcome::Stateless);
+                Ok(Some(state))
             }
         }
     }
 
     /// Writes a new record. `None`: the id was logged out.
-    pub(super) async fn create(
+    pub(super) async fn create_record(
         &self,
         id: SessionId,
         times: Times,
@@ -101,30 +105,30 @@ impl Inner {
     }
 
     /// A session that Redis has just taken, under a new id.
-    pub(super) fn written(&self, id: SessionId, record: Record) -> Held {
+    pub(super) fn created(&self, id: SessionId, record: Record) -> SessionState {
         self.memory.marks.raise(id.name(), record.version);
-        self.memory.lives(record.times.ends.saturating_sub(record.times.created));
-        let mut held = Held::on(id, Base::Stored(Box::new(record)), wall());
-        held.outdated.id = true;
-        held.outdated.snapshot = true;
-        held
+        self.memory.note_lifetime(record.times.ends.saturating_sub(record.times.created));
+        let mut state = SessionState::from_origin(id, Origin::Redis(Box::new(record)), wall());
+        state.outdated.id = true;
+        state.outdated.snapshot = true;
+        state
     }
 
     /// The same in an outage: the client carries all of it.
-    pub(super) fn born(
+    pub(super) fn create_offline(
         &self,
         rules: &Rules,
         id: SessionId,
-        born: Snapshot,
+        snapshot: Snapshot,
         changes: Changes,
         error: Error,
-    ) -> Result<Held, Error> {
-        let mut held = Held::on(id, Base::Nothing, born.verified);
-        held.subject = born.subject.clone();
-        held.changes = changes;
-        held.outdated.id = true;
-        self.memory.lives(born.times.ends.saturating_sub(born.times.created));
+    ) -> Result<SessionState, Error> {
+        let mut state = SessionState::from_origin(id, Origin::None, snapshot.verified);
+        state.subject = snapshot.subject.clone();
+        state.changes = changes;
+        state.outdated.id = true;
+        self.memory.note_lifetime(snapshot.times.ends.saturating_sub(snapshot.times.created));
         self.switch.from_memory(());
-        self.put_on(rules, held, &born, error)
+        self.apply_offline(rules, state, &snapshot, error)
     }
 }

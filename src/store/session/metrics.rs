@@ -38,7 +38,7 @@ const OUTCOMES: [&str; 6] = ["ok", "stateless", "absent", "unavailable", "refuse
 
 /// The counters. Those of an operation that goes well and of what is replayed are there from the start, others when they
 /// are first used: most operations cannot have most outcomes.
-pub(super) struct Meter {
+pub(super) struct SessionMetrics {
     metrics: Metrics,
     counters: [[OnceLock<Counter>; OUTCOMES.len()]; OPERATIONS.len()],
     replayed: [Counter; REPLAYED.len()],
@@ -54,17 +54,17 @@ pub(super) enum Replayed {
 
 const REPLAYED: [&str; 3] = ["applied", "discarded", "failed"];
 
-impl Meter {
+impl SessionMetrics {
     pub(super) fn new(metrics: &Metrics) -> Self {
         let replayed = REPLAYED.map(|outcome| {
             let labels = [("feature", "session"), ("outcome", outcome)];
             metrics.counter(names::RECOVERY_REPLAYED, &labels)
         });
-        let meter = Self { metrics: metrics.clone(), counters: Default::default(), replayed };
+        let metrics = Self { metrics: metrics.clone(), counters: Default::default(), replayed };
         for operation in 0..OPERATIONS.len() {
-            let _ = meter.counter(operation, Outcome::Ok as usize);
+            let _ = metrics.counter(operation, Outcome::Ok as usize);
         }
-        meter
+        metrics
     }
 
     fn counter(&self, operation: usize, outcome: usize) -> &Counter {

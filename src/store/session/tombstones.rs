@@ -6,7 +6,7 @@ use super::id::SessionName;
 
 /// One that was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tomb {
+pub(super) struct Tombstone {
     /// When, in ms of the wall clock.
     pub(super) at: u64,
     /// From when on it could not live anyway.
@@ -20,8 +20,8 @@ pub(super) struct Tomb {
 /// The oldest makes room, and [`cutoff`](Self::cutoff) is raised to when it was ended: whatever nobody has verified since is not
 /// to be believed without Redis. So none is ever forgotten in favour of a stranger.
 #[derive(Debug)]
-pub(super) struct Tombs {
-    all: HashMap<SessionName, Tomb>,
+pub(super) struct Tombstones {
+    all: HashMap<SessionName, Tombstone>,
     /// In the order in which they were first ended.
     order: VecDeque<SessionName>,
     /// Not in Redis yet.
@@ -31,7 +31,7 @@ pub(super) struct Tombs {
     bound: usize,
 }
 
-impl Tombs {
+impl Tombstones {
     pub(super) fn new(bound: usize) -> Self {
         Self {
             all: HashMap::new(),
@@ -43,7 +43,7 @@ impl Tombs {
         }
     }
 
-    pub(super) fn get(&self, name: SessionName) -> Option<Tomb> {
+    pub(super) fn get(&self, name: SessionName) -> Option<Tombstone> {
         self.all.get(&name).copied()
     }
 
@@ -66,22 +66,24 @@ impl Tombs {
     }
 
     /// Remembers that it was ended, and that Redis does not know yet.
-    pub(super) fn bury(&mut self, name: SessionName, tomb: Tomb) {
-        let tomb = match self.get(name) {
-            Some(held) => Tomb { at: held.at.max(tomb.at), until: held.until.max(tomb.until) },
+    pub(super) fn insert(&mut self, name: SessionName, tombstone: Tombstone) {
+        let tombstone = match self.get(name) {
+            Some(held) => {
+                Tombstone { at: held.at.max(tombstone.at), until: held.until.max(tombstone.until) }
+            }
             None => {
-                self.make_room(tomb.at);
+                self.make_room(tombstone.at);
                 self.order.push_back(name);
-                tomb
+                tombstone
             }
         };
-        self.all.insert(name, tomb);
+        self.all.insert(name, tombstone);
         self.pending.insert(name);
     }
 
     /// Redis knows of what was ended at `at`.
     pub(super) fn pushed(&mut self, name: SessionName, at: u64) {
-        if self.get(name).is_none_or(|tomb| tomb.at <= at) {
+        if self.get(name).is_none_or(|tombstone| tombstone.at <= at) {
             self.pending.remove(&name);
         }
     }
@@ -92,21 +94,21 @@ impl Tombs {
 
     /// Redis may have lost what was ended at `since` or later.
     pub(super) fn lost(&mut self, since: u64) {
-        let lost = self.all.iter().filter(|(_, tomb)| tomb.at >= since);
+        let lost = self.all.iter().filter(|(_, tombstone)| tombstone.at >= since);
         self.pending.extend(lost.map(|(name, _)| *name));
     }
 
     /// Those that Redis does not know of. What has ended anyway needs no pushing any more.
-    pub(super) fn due(&mut self, now: u64) -> Vec<(SessionName, Tomb)> {
+    pub(super) fn due(&mut self, now: u64) -> Vec<(SessionName, Tombstone)> {
         let all = &self.all;
-        self.pending.retain(|name| all.get(name).is_some_and(|tomb| tomb.until > now));
+        self.pending.retain(|name| all.get(name).is_some_and(|tombstone| tombstone.until > now));
         self.pending.iter().filter_map(|name| Some((*name, *all.get(name)?))).collect()
     }
 
     /// By the clock of Redis it was ended then.
     pub(super) fn correct(&mut self, name: SessionName, at: u64) {
-        if let Some(tomb) = self.all.get_mut(&name) {
-            tomb.at = at;
+        if let Some(tombstone) = self.all.get_mut(&name) {
+            tombstone.at = at;
         }
     }
 
@@ -114,10 +116,12 @@ impl Tombs {
         while self.is_full() {
             let Some(oldest) = self.order.pop_front() else { return };
             let is_pending = self.pending.remove(&oldest);
-            if let Some(tomb) = self.all.remove(&oldest).filter(|tomb| tomb.until > now) {
-                self.cutoff = self.cutoff.max(tomb.at);
+            if let Some(tombstone) =
+                self.all.remove(&oldest).filter(|tombstone| tombstone.until > now)
+            {
+                self.cutoff = self.cutoff.max(tombstone.at);
                 if is_pending {
-                    self.unknown = self.unknown.max(tomb.at);
+                    self.unknown = self.unknown.max(tombstone.at);
                 }
             }
         }
@@ -136,49 +140,49 @@ mod tests {
 
     #[test]
     fn at_the_bound_a_cutoff_is_raised_and_nothing_is_believed_instead() {
-        let mut tombs = Tombs::new(10);
+        let mut tombstones = Tombstones::new(10);
         for n in 0..25 {
-            tombs.bury(name(n), Tomb { at: n, until: 1_000 });
+            tombstones.insert(name(n), Tombstone { at: n, until: 1_000 });
         }
         for n in 0..25 {
-            assert!(tombs.get(name(n)).is_some() || tombs.cutoff() >= n, "{n}");
+            assert!(tombstones.get(name(n)).is_some() || tombstones.cutoff() >= n, "{n}");
         }
-        assert_eq!((tombs.cutoff(), tombs.unknown()), (14, 14));
-        assert_eq!(tombs.due(0).len(), 10);
+        assert_eq!((tombstones.cutoff(), tombstones.unknown()), (14, 14));
+        assert_eq!(tombstones.due(0).len(), 10);
     }
 
     #[test]
     fn what_redis_knows_is_left_to_redis() {
-        let mut tombs = Tombs::new(10);
+        let mut tombstones = Tombstones::new(10);
         for n in 0..25 {
-            tombs.bury(name(n), Tomb { at: n, until: 1_000 });
-            tombs.pushed(name(n), n);
+            tombstones.insert(name(n), Tombstone { at: n, until: 1_000 });
+            tombstones.pushed(name(n), n);
         }
-        assert_eq!((tombs.cutoff(), tombs.unknown()), (14, 0));
+        assert_eq!((tombstones.cutoff(), tombstones.unknown()), (14, 0));
     }
 
     #[test]
     fn what_has_ended_anyway_raises_none() {
-        let mut tombs = Tombs::new(10);
+        let mut tombstones = Tombstones::new(10);
         for n in 0..25 {
-            tombs.bury(name(n), Tomb { at: n, until: n + 2 });
+            tombstones.insert(name(n), Tombstone { at: n, until: n + 2 });
         }
-        assert_eq!(tombs.cutoff(), 0);
+        assert_eq!(tombstones.cutoff(), 0);
     }
 
     #[test]
     fn what_redis_knows_is_pushed_again_when_it_may_have_lost_it() {
-        let mut tombs = Tombs::new(10);
+        let mut tombstones = Tombstones::new(10);
         for n in 0..4 {
-            tombs.bury(name(n), Tomb { at: n, until: 100 });
+            tombstones.insert(name(n), Tombstone { at: n, until: 100 });
         }
-        tombs.pushed(name(0), 0);
-        tombs.pushed(name(2), 2);
+        tombstones.pushed(name(0), 0);
+        tombstones.pushed(name(2), 2);
         // Ended again meanwhile: that one is still to be pushed.
-        tombs.bury(name(3), Tomb { at: 9, until: 100 });
-        tombs.pushed(name(3), 3);
-        let names = |tombs: &mut Tombs| {
-            let mut names: Vec<_> = tombs.due(50).iter().map(|(name, _)| *name).collect();
+        tombstones.insert(name(3), Tombstone { at: 9, until: 100 });
+        tombstones.pushed(name(3), 3);
+        let names = |tombstones: &mut Tombstones| {
+            let mut names: Vec<_> = tombstones.due(50).iter().map(|(name, _)| *name).collect();
             names.sort();
             names
         };
@@ -187,26 +191,26 @@ mod tests {
             names.sort();
             names
         };
-        assert_eq!(names(&mut tombs), sorted(&[1, 3]));
-        tombs.lost(2);
-        assert_eq!(names(&mut tombs), sorted(&[1, 2, 3]));
-        tombs.lost(0);
-        assert_eq!(names(&mut tombs), sorted(&[0, 1, 2, 3]));
-        assert!(tombs.due(100).is_empty() && !tombs.has_pending());
+        assert_eq!(names(&mut tombstones), sorted(&[1, 3]));
+        tombstones.lost(2);
+        assert_eq!(names(&mut tombstones), sorted(&[1, 2, 3]));
+        tombstones.lost(0);
+        assert_eq!(names(&mut tombstones), sorted(&[0, 1, 2, 3]));
+        assert!(tombstones.due(100).is_empty() && !tombstones.has_pending());
     }
 
     proptest! {
         #[test]
         fn bounded_and_never_silent(ended in prop::collection::vec((0_u64..40, 0_u64..50), 0..200)) {
-            let mut tombs = Tombs::new(8);
+            let mut tombstones = Tombstones::new(8);
             for (at, (n, lives)) in ended.iter().enumerate() {
                 let at = at as u64;
-                tombs.bury(name(*n), Tomb { at, until: at + lives });
-                prop_assert!(tombs.all.len() <= 8 && tombs.order.len() == tombs.all.len());
+                tombstones.insert(name(*n), Tombstone { at, until: at + lives });
+                prop_assert!(tombstones.all.len() <= 8 && tombstones.order.len() == tombstones.all.len());
                 for (earlier, (n, lives)) in ended.iter().enumerate().take(at as usize + 1) {
                     let earlier = earlier as u64;
-                    let holds = tombs.get(name(*n)).is_some_and(|tomb| tomb.at >= earlier);
-                    prop_assert!(holds || tombs.cutoff() >= earlier || earlier + lives <= at);
+                    let holds = tombstones.get(name(*n)).is_some_and(|tombstone| tombstone.at >= earlier);
+                    prop_assert!(holds || tombstones.cutoff() >= earlier || earlier + lives <= at);
                 }
             }
         }
