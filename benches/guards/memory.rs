@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion};
 use evenkeel::{
-    layer::{RequestView, RevocationLayer},
+    layer::{RequestHead, RevocationLayer},
     store::revocation::{Revocations, Token},
 };
 use futures_util::FutureExt;
@@ -32,13 +32,13 @@ fn bare(request: Request<()>) -> Answer {
     ready(Ok(Response::new(Body::default())))
 }
 
-fn token(request: &RequestView<'_>) -> Option<Token> {
+fn token(request: &RequestHead<'_>) -> Option<Token> {
     request.headers.get(TOKEN).map(Token::new)
 }
 
 /// What the closure costs, and no layer.
 fn token_made(request: Request<()>) -> Answer {
-    black_box(token(&RequestView::new(&request)));
+    black_box(token(&RequestHead::new(&request)));
     bare(request)
 }
 

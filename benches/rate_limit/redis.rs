@@ -15,7 +15,7 @@ use deadpool_redis::{
     redis::{Client, Cmd, Script, aio::MultiplexedConnection, cmd},
 };
 use evenkeel::{
-    layer::rate_limit::{Key, RateLimitLayer},
+    layer::{client_key::ClientKey, rate_limit::RateLimitLayer},
     redis::{Redis, RedisConfig},
     store::rate::{Policy, Quota, RateLimiter, Subject},
 };
@@ -172,7 +172,7 @@ fn ways<'a>(runtime: &'a Runtime, server: &RedisServer, tasks: usize) -> [Way<'a
     let redis = connected(runtime, server);
     let limiter = RateLimiter::new(&redis);
     let layer = RateLimitLayer::with_limiter(&limiter, policy())
-        .with_key(Key::header("x-api-key".parse().unwrap()));
+        .with_key(ClientKey::header("x-api-key".parse().unwrap()));
     let pool = deadpool_redis::Config::from_url(server.url())
         .create_pool(Some(deadpool_redis::Runtime::Tokio1))
         .unwrap();

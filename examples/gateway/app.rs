@@ -3,7 +3,7 @@
 use axum::{Router, middleware::map_response};
 use evenkeel::{
     health_router::HealthRouter,
-    layer::{SessionLayer, rate_limit::TrustedProxies},
+    layer::{SessionLayer, client_key::TrustedProxies},
     redis::Redis,
     store::{rate::Quota, revocation::Revocations},
     telemetry::Metrics,

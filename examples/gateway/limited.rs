@@ -9,7 +9,10 @@ use axum::{
     routing::get,
 };
 use evenkeel::{
-    layer::rate_limit::{Key, RateLimitLayer, TrustedProxies},
+    layer::{
+        client_key::{ClientKey, TrustedProxies},
+        rate_limit::RateLimitLayer,
+    },
     redis::Redis,
     store::rate::{Quota, Verdict},
 };
@@ -18,7 +21,7 @@ use serde_json::{Value, json};
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 pub(crate) fn routes(redis: &Redis, quota: &Quota, proxies: &TrustedProxies) -> Router {
-    let by_client = Key::header(API_KEY).or(Key::client(proxies.clone()));
+    let by_client = ClientKey::header(API_KEY).or(ClientKey::address(proxies.clone()));
     let limit = RateLimitLayer::new(redis, quota.clone()).with_key(by_client);
     let route = get(limited).route_layer(limit).route_layer(from_fn(readable_key));
     Router::new().route("/limited", route)

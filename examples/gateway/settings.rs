@@ -3,7 +3,7 @@
 use std::{io::IsTerminal, net::SocketAddr, path::PathBuf};
 
 use evenkeel::{
-    Error, layer::rate_limit::TrustedProxies, redis::RedisConfig, store::rate::Quota,
+    Error, layer::client_key::TrustedProxies, redis::RedisConfig, store::rate::Quota,
     telemetry::Metrics,
 };
 use tracing_subscriber::EnvFilter;

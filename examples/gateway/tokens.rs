@@ -12,7 +12,7 @@ use axum::{
 };
 use evenkeel::{
     ErrorKind,
-    layer::{RequestView, RevocationLayer, Session},
+    layer::{RequestHead, RevocationLayer, Session},
     respond::Refusal,
     store::revocation::{Revocations, Token},
 };
@@ -148,7 +148,7 @@ fn bearer(request: &Request) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn verified_token(request: &RequestView<'_>) -> Option<Token> {
+fn verified_token(request: &RequestHead<'_>) -> Option<Token> {
     let claims = request.extensions.get::<Claims>()?;
     let token = Token::new(&claims.jti).of(&claims.sub);
     // `None` would let it pass: what has no time of issue counts as old.

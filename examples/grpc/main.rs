@@ -22,8 +22,7 @@ use env::var;
 use evenkeel::{
     grpc_health::follow_redis,
     layer::{
-        CheckRedisLayer, RequireRedisLayer,
-        rate_limit::{Key, RateLimitLayer},
+        CheckRedisLayer, RequireRedisLayer, client_key::ClientKey, rate_limit::RateLimitLayer,
     },
     redis::{Redis, RedisConfig},
     store::rate::Quota,
@@ -85,7 +84,7 @@ async fn serve(
     reporter.set_serving::<Greeter>().await;
     tokio::spawn(follow_redis(monitor, reporter, ["redis", StrictGreeter::NAME]));
 
-    let limit = RateLimitLayer::new(&redis, quota).with_key(Key::peer().with_peer(peer));
+    let limit = RateLimitLayer::new(&redis, quota).with_key(ClientKey::peer().with_peer(peer));
 
     let listener = TcpListener::bind(address).await?;
     println!("gRPC on {} (Ctrl-C stops it). Try, in another terminal:", listener.local_addr()?);

@@ -34,18 +34,20 @@
 
 mod check_redis;
 #[cfg(feature = "redis")]
+pub mod client_key;
+#[cfg(feature = "redis")]
 pub mod concurrency_limit;
 #[cfg(feature = "redis")]
 mod course;
 #[cfg(feature = "redis")]
 pub mod rate_limit;
+#[cfg(feature = "redis")]
+mod request_head;
 mod require_redis;
 #[cfg(feature = "redis")]
 pub mod revocation;
 #[cfg(feature = "session")]
 mod session;
-#[cfg(feature = "redis")]
-mod view;
 
 #[cfg(feature = "axum")]
 pub use check_redis::RedisStatusMissing;
@@ -54,6 +56,8 @@ pub use check_redis::{CheckRedis, CheckRedisLayer, RedisStatus};
 pub use concurrency_limit::{ConcurrencyLimit, ConcurrencyLimitLayer};
 #[cfg(feature = "redis")]
 pub use rate_limit::{RateLimit, RateLimitLayer};
+#[cfg(feature = "redis")]
+pub use request_head::RequestHead;
 pub use require_redis::{RequireRedis, RequireRedisFuture, RequireRedisLayer};
 #[cfg(feature = "redis")]
 pub use revocation::RevocationLayer;
@@ -63,5 +67,3 @@ pub use session::SessionMissing;
 pub use session::{
     FreshSession, Session, SessionError, SessionFuture, SessionLayer, SessionService,
 };
-#[cfg(feature = "redis")]
-pub use view::RequestView;

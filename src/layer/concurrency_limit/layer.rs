@@ -9,7 +9,8 @@ use tower::Layer;
 
 use super::rules::Rules;
 use super::service::ConcurrencyLimit;
-use crate::layer::rate_limit::{Key, MissingKey, RequestView};
+use crate::layer::client_key::{ClientKey, Extraction, MissingKey};
+use crate::layer::request_head::RequestHead;
 use crate::redis::Redis;
 use crate::respond::{Refusal, StandardRefusal};
 use crate::store::concurrency::{ConcurrencyLimiter, InFlight};
@@ -52,28 +53,25 @@ impl ConcurrencyLimitLayer {
     pub fn with_limiter(limiter: &ConcurrencyLimiter) -> Self {
         let rules = Rules {
             limiter: limiter.clone(),
-            key: Key::peer(),
-            missing_key: MissingKey::default(),
-            exempt: None,
+            clients: Extraction::default(),
             refusal: Arc::new(StandardRefusal),
-            warned: Arc::default(),
         };
         Self { rules }
     }
 }
 
 impl<R> ConcurrencyLimitLayer<R> {
-    /// Whom a request is counted for. Default: [`Key::peer`], the address of the other end of the connection.
+    /// Whom a request is counted for. Default: [`ClientKey::peer`], the address of the other end of the connection.
     #[must_use]
-    pub fn with_key(mut self, key: Key) -> Self {
-        self.rules.key = key;
+    pub fn with_key(mut self, key: ClientKey) -> Self {
+        self.rules.clients.key = key;
         self
     }
 
     /// What becomes of a request without a key. Default: [`MissingKey::Shared`].
     #[must_use]
     pub fn with_missing_key(mut self, choice: MissingKey) -> Self {
-        self.rules.missing_key = choice;
+        self.rules.clients.missing_key = choice;
         self
     }
 
@@ -81,9 +79,9 @@ impl<R> ConcurrencyLimitLayer<R> {
     #[must_use]
     pub fn with_exemption(
         mut self,
-        exempt: impl Fn(&RequestView<'_>) -> bool + Send + Sync + 'static,
+        exempt: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.rules.exempt = Some(Arc::new(exempt));
+        self.rules.clients.exempt = Some(Arc::new(exempt));
         self
     }
 

@@ -2,14 +2,14 @@
 //!
 //! ```no_run
 //! use evenkeel::{
-//!     layer::{concurrency_limit::ConcurrencyLimitLayer, rate_limit::Key},
+//!     layer::{client_key::ClientKey, concurrency_limit::ConcurrencyLimitLayer},
 //!     redis::Redis,
 //!     store::concurrency::InFlight,
 //! };
 //! use axum::{Router, routing::get};
 //!
 //! # fn demo(redis: &Redis) -> Result<Router, Box<dyn std::error::Error>> {
-//! let by_tenant = Key::header("x-tenant".parse()?).or(Key::peer());
+//! let by_tenant = ClientKey::header("x-tenant".parse()?).or(ClientKey::peer());
 //! let app = Router::new()
 //!     .route("/export", get(|| async { "a long report" }))
 //!     .layer(ConcurrencyLimitLayer::new(redis, InFlight::at_most(2).with_name("export")).with_key(by_tenant));

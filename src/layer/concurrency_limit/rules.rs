@@ -2,31 +2,25 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 
 use super::body::InFlightBody;
-use crate::layer::RequestView;
-use crate::layer::rate_limit::{Key, MissingKey};
+use crate::layer::client_key::{Extracted, Extraction};
+use crate::layer::request_head::RequestHead;
 use crate::respond::{Refusal, RefusalResponse};
 use crate::store::concurrency::{Admission, ConcurrencyLimiter, Occupancy, Permit};
 
 /// Nobody knows when a request will end: the shortest wait that can be told.
 const RETRY: Duration = Duration::from_secs(1);
 
-type ExemptFn = dyn Fn(&RequestView<'_>) -> bool + Send + Sync;
-
 /// All that a layer was told.
 pub(super) struct Rules<R> {
     pub(super) limiter: ConcurrencyLimiter,
-    pub(super) key: Key,
-    pub(super) missing_key: MissingKey,
-    pub(super) exempt: Option<Arc<ExemptFn>>,
+    pub(super) clients: Extraction,
     pub(super) refusal: Arc<R>,
-    pub(super) warned: Arc<AtomicBool>,
 }
 
 /// What becomes of a request.
@@ -47,17 +41,11 @@ pub(super) enum Step {
 impl<R> Rules<R> {
     /// The first step; everything that needs no answer of Redis is decided in it.
     pub(super) fn begin<B>(&self, request: &Request<B>) -> Step {
-        let view = RequestView::new(request);
-        if self.exempt.as_ref().is_some_and(|exempt| exempt(&view)) {
-            return Step::Decided(Fate::Pass(None));
-        }
-        let Some(subject) =
-            self.key.subject(&view).or_else(|| self.missing_key.shared(&self.key, &self.warned))
-        else {
-            return Step::Decided(match self.missing_key {
-                MissingKey::Refuse => Fate::Refuse(Refusal::no_key(), None),
-                MissingKey::Shared | MissingKey::Allow => Fate::Pass(None),
-            });
+        let view = RequestHead::new(request);
+        let subject = match self.clients.extract(&view) {
+            Extracted::Subject(subject) => subject,
+            Extracted::Uncounted => return Step::Decided(Fate::Pass(None)),
+            Extracted::Keyless => return Step::Decided(Fate::Refuse(Refusal::no_key(), None)),
         };
         match self.limiter.at_hand(&subject) {
             Some(admission) => Step::Decided(Fate::of(admission)),
@@ -87,14 +75,7 @@ impl<R> Rules<R> {
     }
 
     pub(super) fn with_refusal<Q>(&self, refusal: Arc<Q>) -> Rules<Q> {
-        Rules {
-            limiter: self.limiter.clone(),
-            key: self.key.clone(),
-            missing_key: self.missing_key,
-            exempt: self.exempt.clone(),
-            refusal,
-            warned: Arc::clone(&self.warned),
-        }
+        Rules { limiter: self.limiter.clone(), clients: self.clients.clone(), refusal }
     }
 }
 
@@ -124,8 +105,7 @@ impl<R> fmt::Debug for Rules<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rules")
             .field("limiter", &self.limiter)
-            .field("key", &self.key)
-            .field("missing_key", &self.missing_key)
+            .field("clients", &self.clients)
             .finish_non_exhaustive()
     }
 }

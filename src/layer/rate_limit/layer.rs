@@ -7,11 +7,11 @@ use http::{Response, request::Parts};
 use tower::Layer;
 
 use super::headers::HeaderStyle;
-use super::key::Key;
-use super::options::{MissingKey, OutagePolicy};
+use super::options::OutagePolicy;
 use super::rules::{Limit, Rules};
 use super::service::RateLimit;
-use crate::layer::RequestView;
+use crate::layer::client_key::{ClientKey, Extraction, MissingKey};
+use crate::layer::request_head::RequestHead;
 use crate::redis::Redis;
 use crate::respond::{Refusal, StandardRefusal};
 use crate::store::rate::{Policy, RateLimiter};
@@ -56,34 +56,31 @@ impl RateLimitLayer {
             limit: Limit::new(limiter, policy.into()),
             limiter: limiter.clone(),
             limit_for: None,
-            key: Key::peer(),
+            clients: Extraction::default(),
             cost: 1,
             cost_for: None,
-            exempt: None,
-            missing_key: MissingKey::default(),
             outage: OutagePolicy::default(),
             headers: HeaderStyle::default(),
             shadow: false,
             extensions: true,
             refusal: Arc::new(StandardRefusal),
-            warned: Arc::default(),
         };
         Self { rules }
     }
 }
 
 impl<R> RateLimitLayer<R> {
-    /// Whom a request is counted for. Default: [`Key::peer`], the address of the other end of the connection.
+    /// Whom a request is counted for. Default: [`ClientKey::peer`], the address of the other end of the connection.
     #[must_use]
-    pub fn with_key(mut self, key: Key) -> Self {
-        self.rules.key = key;
+    pub fn with_key(mut self, key: ClientKey) -> Self {
+        self.rules.clients.key = key;
         self
     }
 
     /// What becomes of a request without a key. Default: [`MissingKey::Shared`].
     #[must_use]
     pub fn with_missing_key(mut self, choice: MissingKey) -> Self {
-        self.rules.missing_key = choice;
+        self.rules.clients.missing_key = choice;
         self
     }
 
@@ -103,7 +100,7 @@ impl<R> RateLimitLayer<R> {
     #[must_use]
     pub fn with_policy_for(
         mut self,
-        policy: impl Fn(&RequestView<'_>) -> Policy + Send + Sync + 'static,
+        policy: impl Fn(&RequestHead<'_>) -> Policy + Send + Sync + 'static,
     ) -> Self {
         self.rules.limit_for = Some(Arc::new(policy));
         self
@@ -120,7 +117,7 @@ impl<R> RateLimitLayer<R> {
     #[must_use]
     pub fn with_cost_for(
         mut self,
-        cost: impl Fn(&RequestView<'_>) -> u32 + Send + Sync + 'static,
+        cost: impl Fn(&RequestHead<'_>) -> u32 + Send + Sync + 'static,
     ) -> Self {
         self.rules.cost_for = Some(Arc::new(cost));
         self
@@ -130,9 +127,9 @@ impl<R> RateLimitLayer<R> {
     #[must_use]
     pub fn with_exemption(
         mut self,
-        exempt: impl Fn(&RequestView<'_>) -> bool + Send + Sync + 'static,
+        exempt: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.rules.exempt = Some(Arc::new(exempt));
+        self.rules.clients.exempt = Some(Arc::new(exempt));
         self
     }
 

@@ -2,14 +2,15 @@
 //!
 //! ```no_run
 //! use evenkeel::{
-//!     layer::rate_limit::{Key, RateLimitLayer},
+//!     layer::{client_key::ClientKey, rate_limit::RateLimitLayer},
 //!     redis::Redis,
 //!     store::rate::{Policy, Quota},
 //! };
 //! use axum::{Router, routing::get};
 //!
 //! # fn demo(redis: &Redis) -> Result<Router, Box<dyn std::error::Error>> {
-//! let by_client = Key::header("x-api-key".parse()?).or(Key::client("10.0.0.0/8".parse()?));
+//! let api_key = ClientKey::header("x-api-key".parse()?);
+//! let by_client = api_key.or(ClientKey::address("10.0.0.0/8".parse()?));
 //! let limits = Policy::from([Quota::per_second(10), Quota::per_hour(1_000)]).with_name("search");
 //! let app = Router::new()
 //!     .route("/search", get(|| async { "found" }))
@@ -30,20 +31,15 @@
 //! describes; [`OutagePolicy`] has the alternatives. No request waits for Redis longer than its
 //! [budget](crate::health::RequestBudget).
 
-mod forwarded;
 mod future;
 mod headers;
-mod key;
 mod layer;
 mod options;
 mod rules;
 mod service;
 
-pub use super::RequestView;
-pub use forwarded::{ForwardedHeader, MOST_BYTES, MOST_HOPS, ProxiesError, TrustedProxies};
 pub use future::RateLimitFuture;
 pub use headers::HeaderStyle;
-pub use key::{IPV6_PREFIX, Key, PeerAddr};
 pub use layer::RateLimitLayer;
-pub use options::{MissingKey, OutagePolicy};
+pub use options::OutagePolicy;
 pub use service::RateLimit;

@@ -1,8 +1,5 @@
-//! Choices.
+//! What decides while Redis is away: the choices.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use super::key::Key;
 use crate::store::rate::{Policy, RateLimiter, Subject, Verdict};
 
 /// What decides while Redis is away.
@@ -34,32 +31,5 @@ impl OutagePolicy {
             Self::Allow => Some(limiter.local(policy, subject, now, 0)),
             Self::Deny => None,
         }
-    }
-}
-
-/// What becomes of a request that the [key](super::Key) finds nothing in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum MissingKey {
-    /// All such requests share one budget (the default).
-    #[default]
-    Shared,
-    /// It is admitted, and not counted.
-    Allow,
-    /// It is refused: 400, or gRPC's `INVALID_ARGUMENT`.
-    Refuse,
-}
-
-impl MissingKey {
-    /// Whom a request without a key counts for, where all such share. The first one is told in the log.
-    #[cold]
-    pub(in crate::layer) fn shared(self, key: &Key, warned: &AtomicBool) -> Option<Subject> {
-        if self != Self::Shared {
-            return None;
-        }
-        if !warned.swap(true, Ordering::Relaxed) {
-            tracing::warn!(?key, "a request without a key: all of them share one limit");
-        }
-        Some(Subject::text("(no key)"))
     }
 }

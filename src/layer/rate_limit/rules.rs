@@ -2,21 +2,19 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 
 use super::headers::HeaderStyle;
-use super::key::Key;
-use super::options::{MissingKey, OutagePolicy};
-use crate::layer::RequestView;
+use super::options::OutagePolicy;
+use crate::layer::client_key::{Extracted, Extraction};
+use crate::layer::request_head::RequestHead;
 use crate::respond::{Refusal, RefusalResponse, ResponseBody};
 use crate::store::rate::{Policy, RateLimiter, Retry, Subject, Tally, Verdict};
 
-type PolicyFn = dyn Fn(&RequestView<'_>) -> Policy + Send + Sync;
-type CostFn = dyn Fn(&RequestView<'_>) -> u32 + Send + Sync;
-type ExemptFn = dyn Fn(&RequestView<'_>) -> bool + Send + Sync;
+type PolicyFn = dyn Fn(&RequestHead<'_>) -> Policy + Send + Sync;
+type CostFn = dyn Fn(&RequestHead<'_>) -> u32 + Send + Sync;
 
 /// A policy and its counters.
 #[derive(Clone)]
@@ -36,17 +34,14 @@ pub(super) struct Rules<R> {
     pub(super) limiter: RateLimiter,
     pub(super) limit: Limit,
     pub(super) limit_for: Option<Arc<PolicyFn>>,
-    pub(super) key: Key,
+    pub(super) clients: Extraction,
     pub(super) cost: u32,
     pub(super) cost_for: Option<Arc<CostFn>>,
-    pub(super) exempt: Option<Arc<ExemptFn>>,
-    pub(super) missing_key: MissingKey,
     pub(super) outage: OutagePolicy,
     pub(super) headers: HeaderStyle,
     pub(super) shadow: bool,
     pub(super) extensions: bool,
     pub(super) refusal: Arc<R>,
-    pub(super) warned: Arc<AtomicBool>,
 }
 
 /// A verdict, and the policy that it is on unless that is the layer's own.
@@ -75,22 +70,13 @@ impl<R> Rules<R> {
     /// The first step; everything that needs no answer of Redis is decided in it.
     #[inline]
     pub(super) fn begin<B>(&self, request: &Request<B>) -> Step {
-        let view = RequestView::new(request);
-        if self.exempt.as_ref().is_some_and(|exempt| exempt(&view)) {
-            return Step::Decided(Fate::Pass(None));
-        }
+        let view = RequestHead::new(request);
+        let extracted = self.clients.extract(&view);
         // Borrowed from where it was made: moving it costs more than hashing it.
-        let shared;
-        let found = self.key.subject(&view);
-        let subject = match &found {
-            Some(subject) => subject,
-            None => match self.without_key() {
-                Ok(subject) => {
-                    shared = subject;
-                    &shared
-                }
-                Err(fate) => return Step::Decided(fate),
-            },
+        let subject = match &extracted {
+            Extracted::Subject(subject) => subject,
+            Extracted::Uncounted => return Step::Decided(Fate::Pass(None)),
+            Extracted::Keyless => return Step::Decided(Fate::Refuse(Refusal::no_key(), None)),
         };
         let cost = self.cost_for.as_ref().map_or(self.cost, |cost| cost(&view));
         let chosen = self.limit_for.as_ref().map(|limit| Limit::new(&self.limiter, limit(&view)));
@@ -139,15 +125,6 @@ impl<R> Rules<R> {
             Some(Retry::After(wait)) => Fate::Refuse(Refusal::rate_limited(Some(wait)), ruling),
             Some(Retry::Never) => Fate::Refuse(Refusal::rate_limited(None), ruling),
         }
-    }
-
-    /// Whom a request counts for that has no key, or what becomes of it.
-    #[cold]
-    fn without_key(&self) -> Result<Subject, Fate> {
-        self.missing_key.shared(&self.key, &self.warned).ok_or_else(|| match self.missing_key {
-            MissingKey::Refuse => Fate::Refuse(Refusal::no_key(), None),
-            MissingKey::Shared | MissingKey::Allow => Fate::Pass(None),
-        })
     }
 
     /// Tells the handler.
@@ -208,17 +185,14 @@ impl<R> Rules<R> {
             limiter: self.limiter.clone(),
             limit: self.limit.clone(),
             limit_for: self.limit_for.clone(),
-            key: self.key.clone(),
+            clients: self.clients.clone(),
             cost: self.cost,
             cost_for: self.cost_for.clone(),
-            exempt: self.exempt.clone(),
-            missing_key: self.missing_key,
             outage: self.outage,
             headers: self.headers,
             shadow: self.shadow,
             extensions: self.extensions,
             refusal,
-            warned: Arc::clone(&self.warned),
         }
     }
 }
@@ -227,9 +201,8 @@ impl<R> fmt::Debug for Rules<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rules")
             .field("policy", &self.limit.policy)
-            .field("key", &self.key)
+            .field("clients", &self.clients)
             .field("cost", &self.cost)
-            .field("missing_key", &self.missing_key)
             .field("outage", &self.outage)
             .field("headers", &self.headers)
             .field("shadow", &self.shadow)

@@ -11,7 +11,7 @@ use http::{Request, Response, request::Parts};
 use tower::Layer;
 
 use crate::{
-    layer::RequestView,
+    layer::RequestHead,
     respond::{Refusal, RefusalResponse, ResponseBody, StandardRefusal},
     store::revocation::{RevocationDecision, RevocationStatus, Revocations, Token},
 };
@@ -26,14 +26,14 @@ pub use service::Revocation;
 /// whether a token is needed at all is not this layer's to say.
 ///
 /// ```
-/// use evenkeel::{layer::{RequestView, RevocationLayer}, store::revocation::{Revocations, Token}};
+/// use evenkeel::{layer::{RequestHead, RevocationLayer}, store::revocation::{Revocations, Token}};
 ///
 /// /// What the authentication has verified.
 /// #[derive(Clone)]
 /// struct Claims { jti: String, sub: String, issued: std::time::SystemTime }
 ///
 /// # fn demo(revocations: &Revocations) {
-/// let layer = RevocationLayer::new(revocations, |request: &RequestView| {
+/// let layer = RevocationLayer::new(revocations, |request: &RequestHead| {
 ///     let claims = request.extensions.get::<Claims>()?;
 ///     Some(Token::new(&claims.jti).of(&claims.sub).issued_at(claims.issued))
 /// });
@@ -73,7 +73,7 @@ impl<F> RevocationLayer<F> {
     /// Asks `revocations` about the token that `token` finds in a request.
     pub fn new(revocations: &Revocations, token: F) -> Self
     where
-        F: Fn(&RequestView<'_>) -> Option<Token>,
+        F: Fn(&RequestHead<'_>) -> Option<Token>,
     {
         let refusal = Arc::new(StandardRefusal);
         let gate = Gate { revocations: revocations.clone(), refusal };

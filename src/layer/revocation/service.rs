@@ -12,7 +12,7 @@ use tower::Service;
 use super::{RevocationFuture, RevocationLayer, future::Waiting};
 use crate::{
     layer::{
-        RequestView,
+        RequestHead,
         course::{Course, take_ready},
     },
     respond::{RefusalResponse, ResponseBody},
@@ -36,7 +36,7 @@ impl<S, F, R> Revocation<S, F, R> {
 impl<S, F, R, ReqBody, ResBody> Service<Request<ReqBody>> for Revocation<S, F, R>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
-    F: Fn(&RequestView<'_>) -> Option<Token>,
+    F: Fn(&RequestHead<'_>) -> Option<Token>,
     R: RefusalResponse<ResBody>,
 {
     type Response = Response<ResponseBody<ResBody>>;
@@ -51,7 +51,7 @@ where
     #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let RevocationLayer { gate, token, extensions } = &self.layer;
-        let Some(token) = token(&RequestView::new(&request)) else {
+        let Some(token) = token(&RequestHead::new(&request)) else {
             return RevocationFuture { course: Course::serve(self.inner.call(request)) };
         };
         let course = match gate.revocations.check_local(&token) {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use evenkeel::{
     layer::{
         ConcurrencyLimitLayer,
-        rate_limit::{Key, MissingKey, PeerAddr},
+        client_key::{ClientKey, MissingKey, PeerAddr},
     },
     respond::{Refusal, RefusalKind},
     store::concurrency::{ConcurrencyLimiter, InFlight, Occupancy},
@@ -145,7 +145,7 @@ async fn grpc_and_replaced_refusals() {
 async fn keys_and_those_who_have_none() {
     let one = alone(1).await;
     let by_key = ConcurrencyLimitLayer::with_limiter(&one.limiter)
-        .with_key(Key::header("x-api-key".parse().unwrap()));
+        .with_key(ClientKey::header("x-api-key".parse().unwrap()));
     let with = |key: &[u8]| {
         let mut request = from(A);
         let key = HeaderValue::from_bytes(key).unwrap();

@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use bytes::Bytes;
 use evenkeel::{
     Source,
-    layer::{RequestView, RevocationLayer},
+    layer::{RequestHead, RevocationLayer},
     respond::{Refusal, RefusalKind, ResponseBody},
     store::revocation::{RevocationDecision, RevocationStatus, Token},
     testing::{Calls, Strict},
@@ -25,7 +25,7 @@ use super::{
 
 type Body = Full<Bytes>;
 
-fn token(request: &RequestView<'_>) -> Option<Token> {
+fn token(request: &RequestHead<'_>) -> Option<Token> {
     request.headers.get("x-token").map(Token::new)
 }
 

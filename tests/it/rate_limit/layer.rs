@@ -4,7 +4,10 @@ use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use evenkeel::{
-    layer::rate_limit::{HeaderStyle, Key, MissingKey, OutagePolicy, PeerAddr, RateLimitLayer},
+    layer::{
+        client_key::{ClientKey, MissingKey, PeerAddr},
+        rate_limit::{HeaderStyle, OutagePolicy, RateLimitLayer},
+    },
     respond::{Refusal, RefusalKind},
     store::rate::{DecisionSource, Policy, Quota, RateLimiter, Subject, Verdict},
 };
@@ -186,7 +189,7 @@ async fn shadow_mode_refuses_nobody_and_shows_nothing() {
 async fn a_request_without_a_key() {
     let one = alone().await;
     let layer = RateLimitLayer::new(&one.redis, slow(1))
-        .with_key(Key::header("x-api-key".parse().unwrap()));
+        .with_key(ClientKey::header("x-api-key".parse().unwrap()));
     let shared = layer.clone().layer(service_fn(done));
     assert_eq!(ask(&shared, from(A)).await.status(), 200);
     assert_eq!(ask(&shared, from(B)).await.status(), 429, "they share one budget");
@@ -281,8 +284,8 @@ async fn clones_share_their_state() {
 #[tokio::test]
 async fn keys_of_a_stranger() {
     let one = alone().await;
-    let key =
-        Key::header("x-api-key".parse().unwrap()).or(Key::client("10.0.0.0/8".parse().unwrap()));
+    let key = ClientKey::header("x-api-key".parse().unwrap())
+        .or(ClientKey::address("10.0.0.0/8".parse().unwrap()));
     let service = RateLimitLayer::new(&one.redis, slow(1)).with_key(key).layer(service_fn(done));
     let keyed = |bytes: &[u8]| {
         let mut request = from(A);
@@ -336,7 +339,7 @@ async fn the_limiter_and_the_layer_see_the_same() {
     let one = alone().await;
     let policy = slow(2);
     let layer = RateLimitLayer::with_limiter(&one.limiter, policy.clone());
-    let service = layer.with_key(Key::label("all")).layer(service_fn(done));
+    let service = layer.with_key(ClientKey::label("all")).layer(service_fn(done));
     ask(&service, from(A)).await;
     let left = one.limiter.decide(&policy, &Subject::text("all"), 0).await;
     assert_eq!(left.remaining(), 1);

@@ -11,7 +11,7 @@ use std::{
 use axum::{Router, routing::get};
 use bytes::Bytes;
 use evenkeel::{
-    layer::{CheckRedisLayer, RateLimitLayer, rate_limit::Key},
+    layer::{CheckRedisLayer, RateLimitLayer, client_key::ClientKey},
     store::rate::{DecisionSource, Verdict},
     testing::Strict,
 };
@@ -97,7 +97,7 @@ async fn a_request_waits_for_redis_once() {
     });
     let layer = RateLimitLayer::new(&one.redis, slow(8));
     // Twice, nested, so that each asks Redis.
-    let service = layer.clone().with_key(Key::label("x")).layer(layer.layer(handler));
+    let service = layer.clone().with_key(ClientKey::label("x")).layer(layer.layer(handler));
     assert_eq!(ask(&service, from(A)).await.parts.status, 200);
     proxy.set(Fault::BlackHole).await;
     let (answer, took) = timed(ask(&service, from(A))).await;
@@ -137,7 +137,7 @@ async fn axum_with_connect_info() {
 async fn hyper() {
     let server = RedisServer::start().await;
     let one = Instance::up(&server.url()).await;
-    let layer = RateLimitLayer::new(&one.redis, slow(1)).with_key(Key::label("all"));
+    let layer = RateLimitLayer::new(&one.redis, slow(1)).with_key(ClientKey::label("all"));
     let service = ServiceBuilder::new().layer(layer).service(service_fn(
         |_: Request<hyper::body::Incoming>| async {
             Ok::<_, Infallible>(Response::new(Body::from("done")))
@@ -166,7 +166,7 @@ async fn hyper() {
 #[tokio::test]
 async fn tonic_routes() {
     let one = alone().await;
-    let layer = RateLimitLayer::new(&one.redis, slow(1)).with_key(Key::path());
+    let layer = RateLimitLayer::new(&one.redis, slow(1)).with_key(ClientKey::path());
     let service = tonic::service::LayerExt::named_layer(&layer, Greeter);
     let routes = tonic::service::Routes::new(service);
     let request = || {

@@ -1,12 +1,13 @@
-//! What layers show of a request.
+//! The part of a request that layers look at: all but its body.
 
 use http::{Extensions, HeaderMap, Method, Request, Uri};
 
-/// A request without its body, so that what reads it serves every body type. Borrowed: looking at a request does not take it
-/// apart.
+/// A request without its body, so that a closure that reads it serves every body type.
+///
+/// Borrowed: looking at a request does not take it apart.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct RequestView<'a> {
+pub struct RequestHead<'a> {
     /// The method.
     pub method: &'a Method,
     /// The target.
@@ -17,8 +18,8 @@ pub struct RequestView<'a> {
     pub extensions: &'a Extensions,
 }
 
-impl<'a> RequestView<'a> {
-    /// The view of a request.
+impl<'a> RequestHead<'a> {
+    /// The head of a request.
     #[inline]
     pub fn new<B>(request: &'a Request<B>) -> Self {
         Self {

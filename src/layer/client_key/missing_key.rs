@@ -1,0 +1,14 @@
+//! The choice for requests without a key.
+
+/// What becomes of a request that the [key](super::ClientKey) finds nothing in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MissingKey {
+    /// All such requests share one budget (the default). The first one is told in the log.
+    #[default]
+    Shared,
+    /// It is admitted, and not counted.
+    Allow,
+    /// It is refused: 400, or gRPC's `INVALID_ARGUMENT`.
+    Refuse,
+}
