@@ -107,6 +107,10 @@ mod served;
 #[cfg(feature = "redis")]
 pub mod store;
 mod striped;
+#[cfg(all(test, feature = "redis"))]
+#[allow(dead_code, unused_imports, reason = "unit tests use a part of the kit")]
+#[path = "../tests/support/mod.rs"]
+mod support;
 pub mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

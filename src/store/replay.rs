@@ -312,3 +312,7 @@ impl<B: Backlog> Task<B> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "replay/replay_tests.rs"]
+mod tests;
