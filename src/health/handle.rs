@@ -3,61 +3,22 @@
 use std::{
     fmt,
     future::Future,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Weak, atomic::Ordering},
     time::Duration,
 };
 
 use rand::RngExt;
 use tokio::{
-    sync::{Notify, broadcast, mpsc, oneshot, watch},
+    sync::{mpsc, oneshot, watch},
     time::Instant,
 };
 
 use super::{
     Details, Fault, FaultClass, Recovery, Registration, Stage, State, Status, Transitions,
-    meter::HealthMeter,
-    probe::DynProbe,
-    recovery::Steps,
-    word::{Word, WordCell},
+    atomic_state::StateWord,
+    shared::{Message, Shared},
 };
 use crate::{Error, ErrorKind};
-
-/// What the task is told.
-pub(super) enum Message {
-    /// A caller met a fault and has set this word.
-    Evidence {
-        fault: Fault,
-        word: Word,
-        since: Instant,
-    },
-    Force {
-        until: Instant,
-        word: Word,
-    },
-    Release,
-    Shutdown(oneshot::Sender<()>),
-}
-
-/// What the handle and the task share.
-pub(super) struct Shared {
-    pub(super) name: &'static str,
-    pub(super) started: Instant,
-    pub(super) probe: Arc<dyn DynProbe>,
-    pub(super) word: WordCell,
-    pub(super) status: watch::Sender<Status>,
-    pub(super) transitions: broadcast::Sender<super::Transition>,
-    pub(super) steps: Arc<Steps>,
-    pub(super) probe_requested: AtomicBool,
-    pub(super) probe_request: Notify,
-    /// Answers were given without, by some feature.
-    pub(super) fallbacks: AtomicBool,
-    pub(super) meter: HealthMeter,
-    /// A verdict older than this is no verdict.
-    pub(super) stale_after: Duration,
-}
 
 /// Is it there? Cheap to clone and to ask; recovers by itself.
 ///
@@ -78,7 +39,7 @@ pub struct HealthMonitor {
 
 /// What was known when something was begun; needed to report how it ended.
 #[derive(Debug, Clone, Copy)]
-pub struct Admission(Word);
+pub struct Admission(StateWord);
 
 impl Admission {
     /// Reads work.
@@ -110,30 +71,30 @@ impl HealthMonitor {
     /// Reads and writes both work. One relaxed atomic load.
     #[inline]
     pub fn is_available(&self) -> bool {
-        self.shared.word.load().is_available()
+        self.shared.state.load().is_available()
     }
 
     /// Reads work.
     #[inline]
     pub fn can_read(&self) -> bool {
-        self.shared.word.load().reads()
+        self.shared.state.load().reads()
     }
 
     /// Writes work.
     #[inline]
     pub fn can_write(&self) -> bool {
-        self.shared.word.load().writes()
+        self.shared.state.load().writes()
     }
 
     /// The state.
     #[inline]
     pub fn state(&self) -> State {
-        self.shared.word.load().state()
+        self.shared.state.load().state()
     }
 
     /// Held down by [`force_down`](Self::force_down).
     pub fn is_forced(&self) -> bool {
-        self.shared.word.load().forced()
+        self.shared.state.load().forced()
     }
 
     /// The name of what is watched, as in logs and health answers.
@@ -155,7 +116,7 @@ impl HealthMonitor {
     /// as not available, whatever it was.
     pub fn status(&self) -> Status {
         let mut status = *self.shared.status.borrow();
-        let word = self.shared.word.load();
+        let word = self.shared.state.load();
         status.state = word.state();
         let stale = status.verified.is_none_or(|at| at.elapsed() > self.shared.stale_after);
         status.reads = word.reads() && !stale;
@@ -205,7 +166,7 @@ impl HealthMonitor {
     /// Takes the dependency away by hand, for a drill or while it is being worked on. It shows as `forced` everywhere and
     /// ends by itself after `at_most`, or at [`release`](Self::release).
     pub fn force_down(&self, reason: &str, at_most: Duration) {
-        let word = self.shared.word.impose(State::Disconnected, true);
+        let word = self.shared.state.force(State::Disconnected, true);
         tracing::warn!(dependency = self.shared.name, reason, ?at_most, "forced down");
         let until = Instant::now() + at_most;
         self.send(Message::Force { until, word });
@@ -233,7 +194,7 @@ impl HealthMonitor {
     /// What is known now, for something that is about to begin.
     #[inline]
     pub fn admit(&self) -> Admission {
-        Admission(self.shared.word.load())
+        Admission(self.shared.state.load())
     }
 
     /// Something that began under `admission` at `since` met this fault. The first to report it turns the state at once; a
@@ -241,9 +202,9 @@ impl HealthMonitor {
     pub fn report(&self, admission: Admission, fault: Fault, since: Instant) -> bool {
         let word = match fault.class() {
             FaultClass::WrongNode | FaultClass::WritesGone => {
-                self.shared.word.writes_gone(admission.0)
+                self.shared.state.writes_gone(admission.0)
             }
-            _ => self.shared.word.suspect(admission.0),
+            _ => self.shared.state.suspect(admission.0),
         };
         let Some(word) = word else { return false };
         self.send(Message::Evidence { fault, word, since });

@@ -5,7 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    Answer, Ask, Fault, FaultClass, HealthMonitor, Probe, State, Transition, handle::Shared,
+    Fault, FaultClass, HealthMonitor, Probe, ProbeAnswer, ProbeOptions, State, Transition,
+    shared::Shared,
 };
 use crate::{health::HealthConfig, telemetry::Metrics};
 
@@ -30,7 +31,7 @@ impl fmt::Debug for ManualControl {
 struct Nothing;
 
 impl Probe for Nothing {
-    async fn probe(&self, _: Ask) -> Result<Answer, Fault> {
+    async fn probe(&self, _: ProbeOptions) -> Result<ProbeAnswer, Fault> {
         Err(Fault::new(FaultClass::Transport, "by hand"))
     }
 }
@@ -77,8 +78,8 @@ impl ManualControl {
     fn apply(&mut self, state: State, reads: bool, writes: bool, cause: Option<Fault>) {
         let now = Instant::now();
         loop {
-            let seen = self.shared.word.load();
-            if self.shared.word.publish(seen, seen.next(state, reads, writes, false)).is_ok() {
+            let seen = self.shared.state.load();
+            if self.shared.state.publish(seen, seen.next(state, reads, writes, false)).is_ok() {
                 break;
             }
         }

@@ -2,24 +2,26 @@
 //!
 //! Nothing here knows a Redis client: a [`HealthMonitor`] watches anything with a [`Probe`].
 
-mod announce;
+mod atomic_state;
 mod budget;
 mod config;
 mod fault;
+mod gauges;
 mod handle;
+mod in_flight;
+mod log;
 #[cfg(any(test, feature = "testing"))]
 mod manual;
-mod meter;
+mod metrics;
 mod monitor;
 mod policy;
 mod probe;
 mod recovery;
 mod schedule;
+mod shared;
 mod status;
 mod task;
 mod transitions;
-mod word;
-mod work;
 
 pub use budget::{RequestBudget, WithBudget};
 pub use config::HealthConfig;
@@ -27,7 +29,7 @@ pub use fault::{Fault, FaultClass};
 pub use handle::{Admission, HealthMonitor};
 #[cfg(any(test, feature = "testing"))]
 pub use manual::ManualControl;
-pub use probe::{Answer, Ask, Details, Probe, Usage, Via, Writes};
+pub use probe::{Details, Probe, ProbeAnswer, ProbeOptions, Usage, Via, Writes};
 pub use recovery::{Continuity, Recovery, Registration, Stage};
 pub use schedule::Backoff;
 pub use status::{State, Status, Transition};

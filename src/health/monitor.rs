@@ -9,12 +9,13 @@ use tokio::{
 
 use super::{
     HealthMonitor, Probe, State, Status,
-    handle::{Message, Shared},
-    meter::HealthMeter,
+    atomic_state::AtomicState,
+    gauges,
+    metrics::HealthMetrics,
     probe::DynProbe,
+    shared::{Message, Shared},
     task::Task,
     transitions::KEPT,
-    word::WordCell,
 };
 use crate::{Error, health::HealthConfig, telemetry::Metrics};
 
@@ -66,17 +67,17 @@ impl HealthMonitor {
             name: config.name(),
             started: start,
             probe,
-            word: WordCell::new(),
+            state: AtomicState::new(),
             status: watch::Sender::new(status),
             transitions: broadcast::Sender::new(KEPT),
             steps: Arc::default(),
             probe_requested: false.into(),
             probe_request: tokio::sync::Notify::new(),
             fallbacks: false.into(),
-            meter: HealthMeter::new(metrics),
+            metrics: HealthMetrics::new(metrics),
             stale_after: config.stale_after(),
         });
-        shared.meter.watch(metrics, &shared);
+        gauges::register(metrics, &shared);
         (Self { shared, messages: sender }, messages)
     }
 }

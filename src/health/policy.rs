@@ -10,7 +10,7 @@ use std::{ops::Range, time::Duration};
 use rand::{RngExt, rngs::StdRng};
 
 use super::{
-    Answer, Ask, Fault, FaultClass, State, Via, Writes,
+    Fault, FaultClass, ProbeAnswer, ProbeOptions, State, Via, Writes,
     schedule::{Backoff, jittered},
 };
 
@@ -34,8 +34,8 @@ pub(crate) struct Rules {
 /// What the monitor has to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Ask, at this time.
-    Probe(Duration, Ask),
+    /// ProbeOptions, at this time.
+    Probe(Duration, ProbeOptions),
     /// Run the recovery steps.
     Recover,
     /// Nothing before this time.
@@ -79,7 +79,7 @@ pub(crate) struct Policy {
     via: Via,
     probes: u64,
     last_fresh: Duration,
-    asked: Option<Ask>,
+    in_flight: Option<ProbeOptions>,
 }
 impl Policy {
     pub(crate) fn new(rules: Rules, rng: StdRng) -> Self {
@@ -112,7 +112,7 @@ impl Policy {
             via: Via::Renew,
             probes: 0,
             last_fresh: Duration::ZERO,
-            asked: None,
+            in_flight: None,
         }
     }
 
@@ -158,7 +158,7 @@ impl Policy {
 
     /// The answer to the probe that was sent still counts.
     pub(crate) fn awaits_answer(&self) -> bool {
-        self.asked.is_some()
+        self.in_flight.is_some()
     }
 
     /// Connections are worth keeping through this outage.
@@ -173,15 +173,15 @@ impl Policy {
         if self.recovering {
             return Next::Recover;
         }
-        Next::Probe(self.next_probe, self.ask())
+        Next::Probe(self.next_probe, self.probe_options())
     }
 
-    fn ask(&self) -> Ask {
+    fn probe_options(&self) -> ProbeOptions {
         let late_after = match self.cause.map(Fault::class) {
             Some(FaultClass::Slow) if self.state != State::Connected => self.rules.op_timeout / 2,
             _ => self.rules.op_timeout,
         };
-        Ask {
+        ProbeOptions {
             via: self.via,
             write: self.state != State::Connected
                 || !self.writes

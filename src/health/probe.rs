@@ -21,7 +21,7 @@ pub enum Via {
 /// One question of the monitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Ask {
+pub struct ProbeOptions {
     /// Over which connection.
     pub via: Via,
     /// Try a write, too.
@@ -47,7 +47,7 @@ pub enum Writes {
 /// A probe was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Answer {
+pub struct ProbeAnswer {
     /// From the question to the answer, without the making of a connection.
     pub latency: Duration,
     /// What it says about writes.
@@ -56,7 +56,7 @@ pub struct Answer {
     pub restarted: bool,
 }
 
-impl Answer {
+impl ProbeAnswer {
     /// An answer after this time, which says nothing about writes.
     pub const fn new(latency: Duration) -> Self {
         Self { latency, writes: Writes::Unknown, restarted: false }
@@ -118,19 +118,19 @@ impl Usage {
 /// Something that a [`HealthMonitor`](super::HealthMonitor) can watch.
 ///
 /// Redis is one; a database or another service can be another. A probe may take as long as it
-/// likes: the monitor gives up at [`Ask::deadline`] and takes that for a hang. A probe that panics
+/// likes: the monitor gives up at [`ProbeOptions::deadline`] and takes that for a hang. A probe that panics
 /// counts as failed.
 ///
 /// ```
-/// use evenkeel::health::{Answer, Ask, Fault, FaultClass, Probe};
+/// use evenkeel::health::{ProbeAnswer, ProbeOptions, Fault, FaultClass, Probe};
 ///
 /// struct Tcp(std::net::SocketAddr);
 ///
 /// impl Probe for Tcp {
-///     async fn probe(&self, _ask: Ask) -> Result<Answer, Fault> {
+///     async fn probe(&self, _ask: ProbeOptions) -> Result<ProbeAnswer, Fault> {
 ///         let begun = tokio::time::Instant::now();
 ///         match tokio::net::TcpStream::connect(self.0).await {
-///             Ok(_) => Ok(Answer::new(begun.elapsed())),
+///             Ok(_) => Ok(ProbeAnswer::new(begun.elapsed())),
 ///             Err(_) => Err(Fault::new(FaultClass::Transport, "refused")),
 ///         }
 ///     }
@@ -142,7 +142,10 @@ pub trait Probe: Send + Sync + 'static {
     /// # Errors
     ///
     /// The fault that was met.
-    fn probe(&self, ask: Ask) -> impl Future<Output = Result<Answer, Fault>> + Send;
+    fn probe(
+        &self,
+        options: ProbeOptions,
+    ) -> impl Future<Output = Result<ProbeAnswer, Fault>> + Send;
 
     /// What is known about the thing itself, for the health page. Never causes I/O.
     fn details(&self) -> Details {
@@ -156,18 +159,19 @@ pub trait Probe: Send + Sync + 'static {
     }
 }
 
-pub(super) type ProbeFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Send + 'a>>;
+pub(super) type ProbeFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<ProbeAnswer, Fault>> + Send + 'a>>;
 
 /// [`Probe`] behind a pointer.
 pub(super) trait DynProbe: Send + Sync + 'static {
-    fn probe(&self, ask: Ask) -> ProbeFuture<'_>;
+    fn probe(&self, options: ProbeOptions) -> ProbeFuture<'_>;
     fn outage(&self, keep: bool);
     fn details(&self) -> Details;
 }
 
 impl<P: Probe> DynProbe for P {
-    fn probe(&self, ask: Ask) -> ProbeFuture<'_> {
-        Box::pin(Probe::probe(self, ask))
+    fn probe(&self, options: ProbeOptions) -> ProbeFuture<'_> {
+        Box::pin(Probe::probe(self, options))
     }
 
     fn outage(&self, keep: bool) {

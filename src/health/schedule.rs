@@ -40,7 +40,7 @@ impl Backoff {
     /// The wait before the first attempt of an outage: anything up to two first delays, one in the mean, as `chance`
     /// (0 to 1) has it. Instances that lose the same server in the same instant part here, so that the delays that
     /// follow, of a tenth of jitter each, do not bring them back together.
-    pub(crate) fn parting(self, chance: f64) -> Duration {
+    pub(crate) fn initial_jitter(self, chance: f64) -> Duration {
         self.first.mul_f64(2.0 * chance)
     }
 }
@@ -75,7 +75,7 @@ mod tests {
         for outage in [0.05, 0.4, 0.9, 1.3, 2.0, 3.5, 9.0, 30.0, 100.0] {
             let mut slots = std::collections::HashMap::new();
             for _ in 0..200 {
-                let mut at = Backoff::default().parting(rng.random());
+                let mut at = Backoff::default().initial_jitter(rng.random());
                 let mut nth = 0;
                 while at.as_secs_f64() < outage {
                     at += jittered(Backoff::default().delay(nth), &mut rng);

@@ -14,11 +14,11 @@ use tokio::{
 
 use super::{
     Recovery, State, Status, Transition,
-    handle::{Message, Shared},
+    atomic_state::StateWord,
+    in_flight::{InFlight, Outcome, probe_once, recover},
     policy::{Next, Policy},
     probe::DynProbe,
-    word::Word,
-    work::{Outcome, Work, ask_once, recover},
+    shared::{Message, Shared},
 };
 use crate::health::HealthConfig;
 
@@ -34,7 +34,7 @@ pub(super) struct Task {
     probe: Arc<dyn DynProbe>,
     policy: Policy,
     /// The word that the policy knows of.
-    known: Word,
+    known: StateWord,
     /// State and writes as last announced.
     announced: (State, bool),
     start: Instant,
@@ -48,11 +48,11 @@ pub(super) struct Task {
 }
 
 /// Leaves no old "up" standing, however the task ends.
-struct LastWord(Arc<Shared>);
+struct DownOnDrop(Arc<Shared>);
 
-impl Drop for LastWord {
+impl Drop for DownOnDrop {
     fn drop(&mut self) {
-        self.0.word.impose(State::Disconnected, false);
+        self.0.state.force(State::Disconnected, false);
         self.0.status.send_modify(|status| {
             status.state = State::Disconnected;
             status.reads = false;
@@ -66,7 +66,7 @@ impl Task {
         Self {
             probe: Arc::clone(&shared.probe),
             policy: Policy::new(config.rules(), StdRng::from_rng(&mut rand::rng())),
-            known: Word::START,
+            known: StateWord::START,
             announced: (State::Connecting, false),
             start: shared.started,
             step_timeout: config.step_timeout(),
@@ -79,8 +79,8 @@ impl Task {
     }
 
     pub(super) async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
-        let _last_word = LastWord(Arc::clone(&self.shared));
-        let mut work: Option<Work> = None;
+        let _down_on_drop = DownOnDrop(Arc::clone(&self.shared));
+        let mut work: Option<InFlight> = None;
         loop {
             let event = {
                 let due = match (&work, self.policy.next()) {
@@ -103,7 +103,7 @@ impl Task {
                 Event::Message(Some(Message::Shutdown(done))) => {
                     drop(work);
                     self.probe.outage(false);
-                    drop(_last_word);
+                    drop(_down_on_drop);
                     let _ = done.send(());
                     return;
                 }
@@ -140,16 +140,16 @@ impl Task {
         }
     }
 
-    fn begin(&mut self, now: Duration) -> Option<Work> {
+    fn begin(&mut self, now: Duration) -> Option<InFlight> {
         match self.policy.next() {
             Next::Rest(until) if until <= now => {
                 self.policy.release(now);
                 None
             }
-            Next::Probe(at, ask) if at <= now => {
-                self.policy.asked(ask, now);
+            Next::Probe(at, options) if at <= now => {
+                self.policy.probe_sent(options, now);
                 self.shared.probe_requested.store(false, Ordering::Relaxed);
-                Some(ask_once(Arc::clone(&self.probe), ask))
+                Some(probe_once(Arc::clone(&self.probe), options))
             }
             Next::Recover => {
                 let facts = self.policy.facts();
@@ -164,7 +164,7 @@ impl Task {
     fn conclude(&mut self, outcome: Outcome, now: Duration) {
         match outcome {
             Outcome::Probed(result) => {
-                self.shared.meter.probed(&result);
+                self.shared.metrics.probed(&result);
                 self.policy.probed(result, now);
             }
             Outcome::Recovered => self.policy.recovered(now),
@@ -186,13 +186,13 @@ impl Task {
         let policy = &self.policy;
         let was = self.known;
         let word = was.next(policy.state(), policy.reads(), policy.writes(), policy.forced());
-        if !word.says_the_same(was) {
+        if !word.says_the_same_as(was) {
             // An error: a caller took something away meanwhile, and its report is on the way.
-            let Ok(word) = self.shared.word.publish(was, word) else { return };
+            let Ok(word) = self.shared.state.publish(was, word) else { return };
             self.known = word;
         }
         let status = self.status();
-        self.shared.meter.outages_begun(status.outages - self.outages_counted);
+        self.shared.metrics.outages_begun(status.outages - self.outages_counted);
         self.outages_counted = status.outages;
         let announce = (status.state, status.writes);
         let settled = status.state != State::Suspect;
@@ -220,8 +220,8 @@ impl Task {
         let detection = self.detection.take().map(|since| since.elapsed());
         let outage = status.degraded.checked_sub(self.degraded_before).filter(|d| !d.is_zero());
         self.degraded_before = status.degraded;
-        self.shared.meter.transition(&transition, detection, outage);
-        super::announce::log(self.shared.name, &transition);
+        self.shared.metrics.transition(&transition, detection, outage);
+        super::log::transition(self.shared.name, &transition);
         let _ = self.shared.transitions.send(transition);
     }
 

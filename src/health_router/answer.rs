@@ -17,9 +17,9 @@ use serde::Serialize;
 use super::{
     Details, HealthRouter, Settings,
     check::Outcome,
+    format,
     health_json::{self, Document},
     report::{Overall, Report},
-    wall,
 };
 use crate::{
     respond::prefers,
@@ -126,7 +126,7 @@ impl Settings {
     }
 
     fn alive(&self, form: Form) -> Response<Bytes> {
-        let uptime = wall::seconds(self.monitor.uptime());
+        let uptime = format::seconds(self.monitor.uptime());
         match form {
             Form::Plain => json(StatusCode::OK, JSON, &Alive { status: "ok", uptime }),
             Form::HealthJson => json(StatusCode::OK, health_json::TYPE, &Document::alive(uptime)),

@@ -7,9 +7,8 @@ use std::time::SystemTime;
 use serde::{Serialize, ser::SerializeMap};
 
 use super::{
-    redis,
+    format, redis,
     report::{Entry, Kind, Overall, Report, Standing},
-    wall,
 };
 
 pub(super) const TYPE: &str = "application/health+json";
@@ -96,7 +95,7 @@ impl<'a> Observation<'a> {
             observed_value: entry.response_time,
             observed_unit: entry.response_time.map(|_| "ms"),
             status,
-            time: wall::rfc3339(entry.at),
+            time: format::rfc3339(entry.at),
             // The draft: not for what passes.
             output: entry.message.as_deref().filter(|_| entry.standing != Standing::Up),
             details: entry.details.as_ref(),
@@ -109,7 +108,7 @@ impl<'a> Observation<'a> {
             observed_value: Some(seconds),
             observed_unit: Some("s"),
             status: "pass",
-            time: wall::rfc3339(at),
+            time: format::rfc3339(at),
             output: None,
             details: None,
         }

@@ -39,12 +39,12 @@ mod answer;
 mod axum;
 mod body;
 mod check;
+mod format;
 mod health_json;
 mod layer;
 mod redis;
 mod report;
 mod service;
-mod wall;
 
 use std::{borrow::Cow, fmt, future::Future, sync::Arc, time::Duration};
 

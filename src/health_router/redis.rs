@@ -4,8 +4,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{
+    format,
     report::{Entry, Kind, Standing},
-    wall,
 };
 use crate::health::{FaultClass, HealthMonitor, State, Status, Usage};
 
@@ -17,8 +17,8 @@ pub(super) fn entry(monitor: &HealthMonitor, critical: bool, with_details: bool)
         standing: standing(&status),
         message: Some(message(&status)),
         // While it does not answer, the last answer's time says nothing.
-        response_time: status.response_time.filter(|_| status.reads).map(wall::milliseconds),
-        at: wall::at(status.verified.unwrap_or_else(Instant::now)),
+        response_time: status.response_time.filter(|_| status.reads).map(format::milliseconds),
+        at: format::at(status.verified.unwrap_or_else(Instant::now)),
         details: with_details.then(|| Details::new(monitor, &status)),
     }
 }
@@ -111,12 +111,12 @@ impl Details {
             retry_count: status.retry_count,
             reconnect_attempts: status.reconnect_attempts,
             last_error: status.last_fault.map(|(fault, _)| fault.to_string()),
-            last_error_time: status.last_fault.map(|(_, at)| wall::rfc3339(wall::at(at))),
-            uptime: if connected { wall::seconds(status.since.elapsed()) } else { 0.0 },
+            last_error_time: status.last_fault.map(|(_, at)| format::rfc3339(format::at(at))),
+            uptime: if connected { format::seconds(status.since.elapsed()) } else { 0.0 },
             url: known.url,
             using_fallback: monitor.uses_fallback(),
             outages: status.outages,
-            degraded_seconds: wall::seconds(status.degraded_for(Instant::now())),
+            degraded_seconds: format::seconds(status.degraded_for(Instant::now())),
             server_version: known.server_version,
             topology: known.topology,
             metrics: Metrics::new(known.usage),
@@ -132,7 +132,7 @@ impl Metrics {
             sets: usage.sets,
             deletes: usage.deletes,
             errors: usage.errors,
-            hit_rate: wall::rounded(usage.hit_rate()),
+            hit_rate: format::rounded(usage.hit_rate()),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, time::SystemTime};
 
 use serde::{Serialize, Serializer};
 
-use super::{Settings, check::Outcome, check::Verdict, redis, wall};
+use super::{Settings, check::Outcome, check::Verdict, format, redis};
 
 /// How a dependency is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -66,7 +66,7 @@ impl Report {
         Self {
             overall: overall(entries.iter().map(|(_, entry)| (entry.standing, entry.critical))),
             at: SystemTime::now(),
-            uptime: wall::seconds(monitor.uptime()),
+            uptime: format::seconds(monitor.uptime()),
             version: settings.version.clone(),
             entries,
         }
@@ -76,7 +76,7 @@ impl Report {
     pub(super) fn plain(&self) -> impl Serialize + '_ {
         Plain {
             status: self.overall,
-            timestamp: wall::rfc3339(self.at),
+            timestamp: format::rfc3339(self.at),
             uptime: self.uptime,
             version: self.version.as_deref(),
             checks: &self.entries,
@@ -91,8 +91,8 @@ fn entry(outcome: &Outcome, critical: bool) -> Entry {
         critical,
         standing: if up { Standing::Up } else { Standing::Down },
         message: outcome.verdict.message().map(str::to_owned),
-        response_time: Some(wall::milliseconds(outcome.took)),
-        at: wall::at(outcome.at),
+        response_time: Some(format::milliseconds(outcome.took)),
+        at: format::at(outcome.at),
         details: None,
     }
 }

@@ -17,7 +17,7 @@ use super::{
     lanes::{Conn, Reply, Request},
     source::Source,
 };
-use crate::health::{Ask, Fault, FaultClass, Writes};
+use crate::health::{Fault, FaultClass, ProbeOptions, Writes};
 
 /// How long a beat is kept: longer than most outages, so that it can be told afterwards whether the data is still there.
 const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
@@ -149,7 +149,7 @@ impl Canary {
     /// Tries a write. A connection that was lost since the last beat, or is silent, says nothing: it is made anew, once.
     ///
     /// The connection stays in its place meanwhile: a probe whose read fails gives this up half way.
-    pub(super) async fn beat(&self, ask: Ask) -> Writes {
+    pub(super) async fn beat(&self, ask: ProbeOptions) -> Writes {
         // The probe that this belongs to is cut off at its deadline: a silence is to be told before.
         let end = Instant::now() + ask.deadline.mul_f64(0.8);
         let held = self.held().clone();
@@ -173,7 +173,7 @@ impl Canary {
     }
 
     /// `None`: the connection was lost.
-    async fn write(&self, mut held: Held, ask: Ask, end: Instant) -> Option<Writes> {
+    async fn write(&self, mut held: Held, ask: ProbeOptions, end: Instant) -> Option<Writes> {
         let beat = self.next.fetch_add(1, Ordering::Relaxed);
         let request = self.look_and_set(beat);
         let sending = held.conn.send(Request::Pipeline(&request, 0, 2));

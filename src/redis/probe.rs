@@ -22,7 +22,7 @@ use super::{
     source::Source,
 };
 use crate::{
-    health::{Answer, Ask, Details, Fault, FaultClass, Probe, Via, Writes},
+    health::{Details, Fault, FaultClass, Probe, ProbeAnswer, ProbeOptions, Via, Writes},
     redis::RedisConfig,
 };
 
@@ -84,7 +84,7 @@ impl RedisProbe {
         Arc::clone(self.canary.beats())
     }
 
-    async fn read(&self, ask: Ask) -> Result<Seen, Fault> {
+    async fn read(&self, ask: ProbeOptions) -> Result<Seen, Fault> {
         match ask.via {
             Via::Kept => self.kept().await,
             Via::Fresh => self.open(1).await.map(|opened| opened.seen),
@@ -110,7 +110,7 @@ impl RedisProbe {
     }
 
     /// The kept connections against new ones: those that stay silent while new ones answer are dead.
-    async fn both(&self, ask: Ask) -> Result<Seen, Fault> {
+    async fn both(&self, ask: ProbeOptions) -> Result<Seen, Fault> {
         let before = self.lanes.all();
         let grace = Instant::now() + ask.late_after;
         let mut asked: FuturesUnordered<_> = before
@@ -264,13 +264,13 @@ async fn answer(conn: &mut Conn, cmd: &Cmd) -> Result<(), RedisError> {
 }
 
 impl Probe for RedisProbe {
-    async fn probe(&self, ask: Ask) -> Result<Answer, Fault> {
+    async fn probe(&self, ask: ProbeOptions) -> Result<ProbeAnswer, Fault> {
         let write =
             async { Ok(if ask.write { self.canary.beat(ask).await } else { Writes::Unknown }) };
         let (seen, tried) = try_join(self.read(ask), write).await?;
         let writes = seen.writes_gone.map_or(tried, Writes::Gone);
         let restarted = self.canary.beats().is_restarted();
-        Ok(Answer::new(seen.latency).with_writes(writes).with_restarted(restarted))
+        Ok(ProbeAnswer::new(seen.latency).with_writes(writes).with_restarted(restarted))
     }
 
     fn details(&self) -> Details {

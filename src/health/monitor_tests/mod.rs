@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use tokio::time::timeout;
 
 use super::*;
-use crate::health::{Answer, Ask, Fault, FaultClass, Stage, Writes};
+use crate::health::{Fault, FaultClass, ProbeAnswer, ProbeOptions, Stage, Writes};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ enum Behaviour {
 #[derive(Clone)]
 struct Fake {
     behaviour: Arc<Mutex<Behaviour>>,
-    asks: Arc<Mutex<Vec<(Instant, Ask)>>>,
+    asks: Arc<Mutex<Vec<(Instant, ProbeOptions)>>>,
     /// Whether connections were kept, for each outage announced.
     outages: Arc<Mutex<Vec<bool>>>,
 }
@@ -50,18 +50,18 @@ impl Fake {
         *self.behaviour.lock().unwrap() = behaviour;
     }
 
-    fn asks(&self) -> Vec<(Instant, Ask)> {
+    fn asks(&self) -> Vec<(Instant, ProbeOptions)> {
         self.asks.lock().unwrap().clone()
     }
 }
 
 impl Probe for Fake {
-    async fn probe(&self, ask: Ask) -> Result<Answer, Fault> {
+    async fn probe(&self, ask: ProbeOptions) -> Result<ProbeAnswer, Fault> {
         self.asks.lock().unwrap().push((Instant::now(), ask));
         let behaviour = *self.behaviour.lock().unwrap();
         match behaviour {
-            Behaviour::Well => Ok(Answer::new(MS).with_writes(Writes::Work)),
-            Behaviour::WritesGone => Ok(Answer::new(MS).with_writes(Writes::Gone(OOM))),
+            Behaviour::Well => Ok(ProbeAnswer::new(MS).with_writes(Writes::Work)),
+            Behaviour::WritesGone => Ok(ProbeAnswer::new(MS).with_writes(Writes::Gone(OOM))),
             Behaviour::Refuses => Err(REFUSED),
             Behaviour::Hangs => pending().await,
             Behaviour::Panics => panic!("the probe has a mistake in it"),

@@ -7,14 +7,14 @@ use std::sync::{
 use std::time::Duration;
 
 use crate::{
-    health::{Answer, Ask, Fault, FaultClass, HealthConfig, HealthMonitor, Probe},
+    health::{Fault, FaultClass, HealthConfig, HealthMonitor, Probe, ProbeAnswer, ProbeOptions},
     telemetry::Metrics,
 };
 
 struct Never(Arc<AtomicU32>);
 
 impl Probe for Never {
-    async fn probe(&self, _: Ask) -> Result<Answer, Fault> {
+    async fn probe(&self, _: ProbeOptions) -> Result<ProbeAnswer, Fault> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Err(Fault::new(FaultClass::Transport, "refused"))
     }

@@ -9,19 +9,24 @@ const CONFIRM_EVERY: Duration = Duration::from_millis(50);
 
 impl Policy {
     /// A probe ended.
-    pub(crate) fn probed(&mut self, result: Result<Answer, Fault>, now: Duration) {
-        let Some(ask) = self.asked.take() else { return };
+    pub(crate) fn probed(&mut self, result: Result<ProbeAnswer, Fault>, now: Duration) {
+        let Some(options) = self.in_flight.take() else { return };
         if self.forced() {
             return;
         }
         match result {
-            Ok(answer) if answer.latency > ask.late_after => self.late_answer(answer, now),
-            Ok(answer) => self.good_answer(ask, answer, now),
-            Err(fault) => self.no_answer(ask, fault, now),
+            Ok(answer) if answer.latency > options.late_after => self.late_answer(answer, now),
+            Ok(answer) => self.good_answer(options, answer, now),
+            Err(fault) => self.no_answer(options, fault, now),
         }
     }
 
-    pub(super) fn good_answer(&mut self, ask: Ask, answer: Answer, now: Duration) {
+    pub(super) fn good_answer(
+        &mut self,
+        options: ProbeOptions,
+        answer: ProbeAnswer,
+        now: Duration,
+    ) {
         self.verified = Some(now);
         self.response_time = Some(answer.latency);
         self.late = 0;
@@ -38,7 +43,7 @@ impl Policy {
             State::Connected | State::Suspect => {
                 self.state = State::Connected;
                 self.silent = false;
-                self.judge_writes(ask, answer.writes, now);
+                self.judge_writes(options, answer.writes, now);
                 self.schedule_idle(now);
             }
             State::Connecting | State::Disconnected | State::Failed | State::Recovering => {
@@ -75,7 +80,7 @@ impl Policy {
 
     /// Writes that come back are announced after the recovery steps: what could not be written
     /// meanwhile comes first.
-    pub(super) fn judge_writes(&mut self, ask: Ask, writes: Writes, now: Duration) {
+    pub(super) fn judge_writes(&mut self, options: ProbeOptions, writes: Writes, now: Duration) {
         let work = match writes {
             Writes::Work => true,
             Writes::Gone(fault) => {
@@ -85,7 +90,7 @@ impl Policy {
                 return;
             }
             // Asked and not allowed to try: the next request that writes finds out.
-            Writes::Unknown => self.writes || ask.write,
+            Writes::Unknown => self.writes || options.write,
         };
         if self.writes {
             self.cause = None;
@@ -95,7 +100,7 @@ impl Policy {
         }
     }
 
-    pub(super) fn late_answer(&mut self, answer: Answer, now: Duration) {
+    pub(super) fn late_answer(&mut self, answer: ProbeAnswer, now: Duration) {
         self.verified = Some(now);
         self.response_time = Some(answer.latency);
         self.note(Fault::SLOW, now);
@@ -115,11 +120,11 @@ impl Policy {
         }
     }
 
-    pub(super) fn no_answer(&mut self, ask: Ask, fault: Fault, now: Duration) {
+    pub(super) fn no_answer(&mut self, options: ProbeOptions, fault: Fault, now: Duration) {
         self.note(fault, now);
         match self.state {
             // A new connection could not be had: that alone is no outage. What of the old ones?
-            State::Connected if ask.via == Via::Fresh => {
+            State::Connected if options.via == Via::Fresh => {
                 self.via = Via::Kept;
                 self.next_probe = now;
             }

@@ -27,7 +27,7 @@ impl Policy {
         self.recovering = false;
         // `since` belongs to what was announced, and doubt never is.
         self.state = State::Suspect;
-        self.asked = None;
+        self.in_flight = None;
         self.via = Via::Both;
         self.next_probe = now;
     }
@@ -36,9 +36,9 @@ impl Policy {
         self.writes = false;
         self.recovering = false;
         self.cause = Some(fault);
-        self.asked = None;
+        self.in_flight = None;
         self.via = via_for(fault);
-        let chance = self.part(now);
+        let chance = self.draw_jitter(now);
         self.next_probe = now + PATIENT.mul_f64(2.0 * chance);
     }
 
@@ -48,26 +48,26 @@ impl Policy {
         self.begin_outage(now);
         self.recovering = false;
         self.cause = Some(fault);
-        self.asked = None;
+        self.in_flight = None;
         self.attempts = 0;
         self.successes = 0;
         self.late = 0;
         self.silent = false;
         self.via = via_for(fault);
-        let chance = self.part(now);
+        let chance = self.draw_jitter(now);
         let wait = match fault.class() {
             FaultClass::NotServing | FaultClass::Slow | FaultClass::WrongNode => {
                 jittered(PATIENT, &mut self.rng)
             }
             FaultClass::Credentials => jittered(self.rules.backoff.last(), &mut self.rng),
-            _ => self.rules.backoff.parting(chance),
+            _ => self.rules.backoff.initial_jitter(chance),
         };
         self.next_probe = now + wait;
     }
 
     /// Many instances meet the same fault in the same instant: here they part. One draw for what is scheduled and for what
     /// requests ask for, because the lesser of two would come too early too often.
-    pub(super) fn part(&mut self, now: Duration) -> f64 {
+    pub(super) fn draw_jitter(&mut self, now: Duration) -> f64 {
         let chance = self.rng.random();
         self.next_requested = now + Duration::from_secs_f64(REQUESTED_EVERY.end * chance);
         chance

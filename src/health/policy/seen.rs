@@ -4,11 +4,11 @@ use super::*;
 
 impl Policy {
     /// A probe was sent.
-    pub(crate) fn asked(&mut self, ask: Ask, now: Duration) {
-        self.asked = Some(ask);
+    pub(crate) fn probe_sent(&mut self, options: ProbeOptions, now: Duration) {
+        self.in_flight = Some(options);
         self.next_requested = now + Duration::from_secs_f64(self.rng.random_range(REQUESTED_EVERY));
         self.probes += 1;
-        if ask.via == Via::Fresh {
+        if options.via == Via::Fresh {
             self.last_fresh = now;
         }
         if matches!(self.state, State::Connecting | State::Disconnected | State::Failed) {

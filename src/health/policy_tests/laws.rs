@@ -7,8 +7,8 @@ use super::*;
 #[derive(Debug, Clone)]
 enum Event {
     Wait(u32),
-    Ask,
-    Answer(u16, Option<bool>, bool),
+    ProbeOptions,
+    ProbeAnswer(u16, Option<bool>, bool),
     Fail(usize),
     Evidence(usize),
     Demand,
@@ -33,9 +33,9 @@ fn event() -> impl Strategy<Value = Event> {
     let fault = 0..FAULTS.len();
     prop_oneof![
         1 => (0_u32..20_000).prop_map(Event::Wait),
-        4 => Just(Event::Ask),
+        4 => Just(Event::ProbeOptions),
         3 => (0_u16..300, any::<Option<bool>>(), prop::bool::weighted(0.1))
-            .prop_map(|(ms, writes, restarted)| Event::Answer(ms, writes, restarted)),
+            .prop_map(|(ms, writes, restarted)| Event::ProbeAnswer(ms, writes, restarted)),
         2 => fault.clone().prop_map(Event::Fail),
         2 => fault.clone().prop_map(Event::Evidence),
         2 => Just(Event::Demand),
@@ -51,21 +51,21 @@ fn happen(watched: &mut Watched, event: &Event) {
     let Watched { policy, now } = watched;
     match *event {
         Event::Wait(ms) => *now += ms * MS,
-        Event::Ask => match policy.next() {
-            Next::Probe(at, ask) if !policy.awaits_answer() => {
+        Event::ProbeOptions => match policy.next() {
+            Next::Probe(at, options) if !policy.awaits_answer() => {
                 *now = (*now).max(at);
-                policy.asked(ask, *now);
+                policy.probe_sent(options, *now);
             }
             Next::Rest(until) if until <= *now => policy.release(*now),
             _ => {}
         },
-        Event::Answer(ms, writes, restarted) => {
+        Event::ProbeAnswer(ms, writes, restarted) => {
             let writes = match writes {
                 None => Writes::Unknown,
                 Some(true) => Writes::Work,
                 Some(false) => Writes::Gone(OOM),
             };
-            let answer = Answer::new(u32::from(ms) * MS).with_writes(writes);
+            let answer = ProbeAnswer::new(u32::from(ms) * MS).with_writes(writes);
             policy.probed(Ok(answer.with_restarted(restarted)), *now);
         }
         Event::Fail(fault) => policy.probed(Err(FAULTS[fault]), *now),
@@ -96,12 +96,12 @@ fn check(watched: &Watched) -> Result<(), TestCaseError> {
     prop_assert!(facts.degraded <= watched.now);
     prop_assert!(policy.writes() || policy.state() != State::Connected || policy.cause().is_some());
     match policy.next() {
-        Next::Probe(at, ask) => {
+        Next::Probe(at, options) => {
             // Attempts never end, and are never further away than the cap.
             let cap = rules().backoff.last().max(rules().probe_interval).mul_f64(1.1);
             prop_assert!(at.saturating_sub(watched.now) <= cap, "{:?}", policy);
-            prop_assert!(ask.deadline >= MS && ask.deadline <= rules().probe_timeout * 2);
-            prop_assert!(ask.late_after <= rules().op_timeout);
+            prop_assert!(options.deadline >= MS && options.deadline <= rules().probe_timeout * 2);
+            prop_assert!(options.late_after <= rules().op_timeout);
         }
         Next::Recover => prop_assert!(!policy.writes()),
         Next::Rest(_) => prop_assert!(policy.forced()),
@@ -122,10 +122,10 @@ proptest! {
             if watched.policy.state() == State::Connected && was != State::Connected {
                 let by = matches!(
                     event,
-                    Event::Recovered | Event::Answer(..) | Event::RecoveryFailed(_)
+                    Event::Recovered | Event::ProbeAnswer(..) | Event::RecoveryFailed(_)
                 );
                 prop_assert!(by, "{was:?} to Connected by {event:?}");
-                prop_assert!(was == State::Suspect || !matches!(event, Event::Answer(..)));
+                prop_assert!(was == State::Suspect || !matches!(event, Event::ProbeAnswer(..)));
             }
             prop_assert!(watched.policy.facts().outages <= outages + 1);
         }
@@ -179,7 +179,7 @@ proptest! {
             prop_assert!(wait >= rules().probe_interval.mul_f64(0.899), "{wait:?}");
             prop_assert!(wait <= rules().probe_interval.mul_f64(1.101), "{wait:?}");
             writes += usize::from(watched.asks().write);
-            watched.policy.probed(Ok(Answer::new(MS).with_writes(Writes::Work)), watched.now);
+            watched.policy.probed(Ok(ProbeAnswer::new(MS).with_writes(Writes::Work)), watched.now);
         }
         prop_assert!((rounds / 2 - 1..=rounds / 2 + 1).contains(&writes), "{writes} of {rounds}");
     }

@@ -45,20 +45,20 @@ impl Watched {
     }
 
     /// Goes on to the next probe, and begins it.
-    fn asks(&mut self) -> Ask {
-        let Next::Probe(at, ask) = self.policy.next() else { panic!("{:?}", self.policy) };
+    fn asks(&mut self) -> ProbeOptions {
+        let Next::Probe(at, options) = self.policy.next() else { panic!("{:?}", self.policy) };
         self.now = self.now.max(at);
-        self.policy.asked(ask, self.now);
-        ask
+        self.policy.probe_sent(options, self.now);
+        options
     }
 
-    fn answers(&mut self, result: Result<Answer, Fault>) {
+    fn answers(&mut self, result: Result<ProbeAnswer, Fault>) {
         self.asks();
         self.policy.probed(result, self.now);
     }
 
     fn well(&mut self) {
-        self.answers(Ok(Answer::new(MS).with_writes(Writes::Work)));
+        self.answers(Ok(ProbeAnswer::new(MS).with_writes(Writes::Work)));
     }
 
     fn fails(&mut self, fault: Fault) {

@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn late(latency: Duration) -> Result<Answer, Fault> {
-    Ok(Answer::new(latency).with_writes(Writes::Work))
+fn late(latency: Duration) -> Result<ProbeAnswer, Fault> {
+    Ok(ProbeAnswer::new(latency).with_writes(Writes::Work))
 }
 
 #[test]
@@ -12,8 +12,8 @@ fn a_lost_connection_is_no_outage_when_a_new_one_works() {
     watched.policy.evidence(REFUSED, watched.now);
     assert_eq!(watched.policy.state(), State::Suspect);
     assert!(!watched.policy.reads());
-    let ask = watched.asks();
-    assert_eq!((ask.via, watched.policy.facts().outages), (Via::Both, 0));
+    let options = watched.asks();
+    assert_eq!((options.via, watched.policy.facts().outages), (Via::Both, 0));
     watched.policy.probed(late(MS), watched.now);
     assert!(watched.policy.reads() && watched.policy.writes());
     assert_eq!((watched.policy.facts().outages, watched.policy.cause()), (0, None));
@@ -21,7 +21,7 @@ fn a_lost_connection_is_no_outage_when_a_new_one_works() {
 
 #[test]
 fn one_that_went_and_came_back_unseen_is_recovered_before_it_is_used() {
-    let restarted = |writes| Ok(Answer::new(MS).with_writes(writes).with_restarted(true));
+    let restarted = |writes| Ok(ProbeAnswer::new(MS).with_writes(writes).with_restarted(true));
     for suspect in [false, true] {
         let mut watched = Watched::connected(1);
         if suspect {
@@ -92,7 +92,7 @@ fn writes_go_alone_and_their_return_is_announced_after_the_steps() {
     watched.policy.evidence(OOM, watched.now);
     assert!(watched.policy.reads() && !watched.policy.writes());
     assert!(watched.asks().write);
-    watched.policy.probed(Ok(Answer::new(MS).with_writes(Writes::Gone(OOM))), watched.now);
+    watched.policy.probed(Ok(ProbeAnswer::new(MS).with_writes(Writes::Gone(OOM))), watched.now);
     assert!(watched.policy.reads() && !watched.policy.writes());
     watched.well();
     assert_eq!(watched.policy.next(), Next::Recover);
@@ -104,7 +104,7 @@ fn writes_go_alone_and_their_return_is_announced_after_the_steps() {
 
 #[test]
 fn one_silent_write_is_asked_about_again() {
-    let silent = || Ok(Answer::new(MS).with_writes(Writes::Gone(Fault::WRITES_HANG)));
+    let silent = || Ok(ProbeAnswer::new(MS).with_writes(Writes::Gone(Fault::WRITES_HANG)));
     let mut watched = Watched::connected(1);
     watched.answers(silent());
     assert!(watched.policy.writes());
@@ -144,7 +144,7 @@ fn steps_that_fail_when_writes_come_back_leave_reads() {
 fn a_step_that_hangs_is_no_surprise_while_writes_hang() {
     let mut watched = Watched::connected(1);
     watched.goes_down(REFUSED);
-    watched.answers(Ok(Answer::new(MS).with_writes(Writes::Gone(Fault::WRITES_HANG))));
+    watched.answers(Ok(ProbeAnswer::new(MS).with_writes(Writes::Gone(Fault::WRITES_HANG))));
     watched.policy.recovery_failed(Fault::HANG, watched.now);
     assert!(watched.policy.reads() && !watched.policy.writes());
     assert_eq!(watched.policy.cause(), Some(Fault::WRITES_HANG));
@@ -154,17 +154,17 @@ fn a_step_that_hangs_is_no_surprise_while_writes_hang() {
 fn a_new_connection_that_cannot_be_had_is_no_outage() {
     let mut watched = Watched::connected(1);
     let fresh = loop {
-        let ask = watched.asks();
-        if ask.via == Via::Fresh {
+        let options = watched.asks();
+        if options.via == Via::Fresh {
             break watched.now;
         }
-        watched.policy.probed(Ok(Answer::new(MS)), watched.now);
+        watched.policy.probed(Ok(ProbeAnswer::new(MS)), watched.now);
     };
     assert!((60 * SECOND..70 * SECOND).contains(&fresh), "{fresh:?}");
     watched.policy.probed(Err(REFUSED), watched.now);
     assert!(watched.policy.reads());
-    let ask = watched.asks();
-    assert_eq!((ask.via, watched.now), (Via::Kept, fresh), "the old ones are asked at once");
+    let options = watched.asks();
+    assert_eq!((options.via, watched.now), (Via::Kept, fresh), "the old ones are asked at once");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use evenkeel::{
     health::{
-        Answer as ProbeAnswer, Ask, Details, Fault, FaultClass, HealthConfig, HealthMonitor, Probe,
+        Details, Fault, FaultClass, HealthConfig, HealthMonitor, Probe, ProbeAnswer, ProbeOptions,
         State,
     },
     health_router::HealthRouter,
@@ -140,7 +140,7 @@ async fn the_document_is_the_contracts() {
 struct Puppet(Arc<Mutex<Result<ProbeAnswer, Fault>>>);
 
 impl Probe for Puppet {
-    async fn probe(&self, _: Ask) -> Result<ProbeAnswer, Fault> {
+    async fn probe(&self, _: ProbeOptions) -> Result<ProbeAnswer, Fault> {
         tokio::time::sleep(Duration::from_micros(210)).await;
         *self.0.lock().unwrap()
     }

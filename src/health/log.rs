@@ -1,8 +1,8 @@
-//! One log line for a transition.
+//! The one log line that a transition gets.
 
 use super::{State, Transition};
 
-pub(super) fn log(dependency: &str, transition: &Transition) {
+pub(super) fn transition(dependency: &str, transition: &Transition) {
     let Transition { from, status, cause, .. } = transition;
     let cause = cause.map_or_else(String::new, |fault| fault.to_string());
     let outages = status.outages;

@@ -24,9 +24,9 @@ const GENERATION: u64 = 1 << 8;
 
 /// A value of the word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Word(u64);
+pub(crate) struct StateWord(u64);
 
-impl Word {
+impl StateWord {
     pub(crate) const START: Self = Self(0);
 
     pub(crate) const fn state(self) -> State {
@@ -58,35 +58,35 @@ impl Word {
     }
 
     /// The same but for the generation.
-    pub(crate) const fn says_the_same(self, other: Self) -> bool {
+    pub(crate) const fn says_the_same_as(self, other: Self) -> bool {
         self.0 % GENERATION == other.0 % GENERATION
     }
 }
 
 #[derive(Debug)]
-pub(crate) struct WordCell(AtomicU64);
+pub(crate) struct AtomicState(AtomicU64);
 
-impl WordCell {
+impl AtomicState {
     pub(crate) fn new() -> Self {
-        Self(AtomicU64::new(Word::START.0))
+        Self(AtomicU64::new(StateWord::START.0))
     }
 
     /// Relaxed: the word stands for itself and guards no other memory.
     #[inline]
-    pub(crate) fn load(&self) -> Word {
-        Word(self.0.load(Ordering::Relaxed))
+    pub(crate) fn load(&self) -> StateWord {
+        StateWord(self.0.load(Ordering::Relaxed))
     }
 
-    fn swap(&self, seen: Word, new: Word) -> Result<Word, Word> {
+    fn swap(&self, seen: StateWord, new: StateWord) -> Result<StateWord, StateWord> {
         self.0
             .compare_exchange(seen.0, new.0, Ordering::AcqRel, Ordering::Relaxed)
             .map(|_| new)
-            .map_err(Word)
+            .map_err(StateWord)
     }
 
     /// A caller admitted under `seen` met a fault that makes everything doubtful.
     /// `None`: somebody knows newer things already.
-    pub(crate) fn suspect(&self, seen: Word) -> Option<Word> {
+    pub(crate) fn suspect(&self, seen: StateWord) -> Option<StateWord> {
         if seen.state() != State::Connected {
             return None;
         }
@@ -94,7 +94,7 @@ impl WordCell {
     }
 
     /// A caller admitted under `seen` was told that writes are gone.
-    pub(crate) fn writes_gone(&self, seen: Word) -> Option<Word> {
+    pub(crate) fn writes_gone(&self, seen: StateWord) -> Option<StateWord> {
         if seen.state() != State::Connected || !seen.writes() {
             return None;
         }
@@ -103,12 +103,12 @@ impl WordCell {
 
     /// The task announces `new`, derived from `known`. An error holds the word that a caller
     /// has set since; its report is on the way.
-    pub(crate) fn publish(&self, known: Word, new: Word) -> Result<Word, Word> {
+    pub(crate) fn publish(&self, known: StateWord, new: StateWord) -> Result<StateWord, StateWord> {
         self.swap(known, new)
     }
 
     /// Whatever it was, it is this now. Only for verdicts that need no evidence: by hand, at the end.
-    pub(crate) fn impose(&self, state: State, forced: bool) -> Word {
+    pub(crate) fn force(&self, state: State, forced: bool) -> StateWord {
         let mut seen = self.load();
         loop {
             match self.swap(seen, seen.next(state, false, false, forced)) {
@@ -125,9 +125,9 @@ mod tests {
 
     #[test]
     fn a_late_fault_never_overwrites_a_newer_verdict() {
-        let cell = WordCell::new();
+        let cell = AtomicState::new();
         let connected = cell
-            .publish(Word::START, Word::START.next(State::Connected, true, true, false))
+            .publish(StateWord::START, StateWord::START.next(State::Connected, true, true, false))
             .unwrap();
         let suspect = cell.suspect(connected).unwrap();
         assert!(!suspect.is_available());
@@ -140,9 +140,9 @@ mod tests {
 
     #[test]
     fn the_task_never_overwrites_a_callers_doubt() {
-        let cell = WordCell::new();
+        let cell = AtomicState::new();
         let known = cell
-            .publish(Word::START, Word::START.next(State::Connected, true, false, false))
+            .publish(StateWord::START, StateWord::START.next(State::Connected, true, false, false))
             .unwrap();
         let doubt = cell.suspect(known).unwrap();
         assert_eq!(
@@ -157,7 +157,7 @@ mod tests {
         for state in State::SHOWN.into_iter().chain([State::Suspect]) {
             for flags in 0..8_u8 {
                 let (r, w, f) = (flags & 1 != 0, flags & 2 != 0, flags & 4 != 0);
-                let word = Word::START.next(state, r, w, f);
+                let word = StateWord::START.next(state, r, w, f);
                 assert_eq!(
                     (word.state(), word.reads(), word.writes(), word.forced()),
                     (state, r, w, f)
@@ -178,9 +178,12 @@ mod model {
     #[test]
     fn one_winner_and_no_resurrection() {
         loom::model(|| {
-            let cell = Arc::new(WordCell::new());
+            let cell = Arc::new(AtomicState::new());
             let known = cell
-                .publish(Word::START, Word::START.next(State::Connected, true, true, false))
+                .publish(
+                    StateWord::START,
+                    StateWord::START.next(State::Connected, true, true, false),
+                )
                 .unwrap();
             let callers: Vec<_> = (0..2)
                 .map(|_| {
@@ -202,15 +205,18 @@ mod model {
     #[test]
     fn an_imposed_word_is_final_for_older_callers() {
         loom::model(|| {
-            let cell = Arc::new(WordCell::new());
+            let cell = Arc::new(AtomicState::new());
             let known = cell
-                .publish(Word::START, Word::START.next(State::Connected, true, true, false))
+                .publish(
+                    StateWord::START,
+                    StateWord::START.next(State::Connected, true, true, false),
+                )
                 .unwrap();
             let caller = {
                 let cell = Arc::clone(&cell);
                 thread::spawn(move || cell.suspect(known))
             };
-            cell.impose(State::Disconnected, true);
+            cell.force(State::Disconnected, true);
             caller.join().unwrap();
             assert_eq!(cell.load().state(), State::Disconnected);
             assert!(cell.load().forced());

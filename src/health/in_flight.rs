@@ -5,22 +5,24 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::timeout;
 
-use super::{Answer, Ask, Fault, FaultClass, Recovery, handle::Shared, probe::DynProbe};
+use super::{
+    Fault, FaultClass, ProbeAnswer, ProbeOptions, Recovery, probe::DynProbe, shared::Shared,
+};
 
 /// A probe or the recovery steps: whichever is under way. Never both, never two.
-pub(super) type Work = BoxFuture<'static, Outcome>;
+pub(super) type InFlight = BoxFuture<'static, Outcome>;
 
 pub(super) enum Outcome {
-    Probed(Result<Answer, Fault>),
+    Probed(Result<ProbeAnswer, Fault>),
     Recovered,
     RecoveryFailed(Fault),
 }
 
 /// One probe, cut off at its deadline; a panic in it is a failure of it.
-pub(super) fn ask_once(probe: Arc<dyn DynProbe>, ask: Ask) -> Work {
+pub(super) fn probe_once(probe: Arc<dyn DynProbe>, options: ProbeOptions) -> InFlight {
     async move {
         // In a block of its own: the call may panic before there is a future.
-        let answer = timeout(ask.deadline, async { probe.probe(ask).await });
+        let answer = timeout(options.deadline, async { probe.probe(options).await });
         Outcome::Probed(match AssertUnwindSafe(answer).catch_unwind().await {
             Ok(Ok(result)) => result,
             Ok(Err(_elapsed)) => Err(Fault::HANG),
@@ -31,7 +33,7 @@ pub(super) fn ask_once(probe: Arc<dyn DynProbe>, ask: Ask) -> Work {
 }
 
 /// The recovery steps in their order, each bounded in time.
-pub(super) fn recover(shared: Arc<Shared>, recovery: Recovery, step_timeout: Duration) -> Work {
+pub(super) fn recover(shared: Arc<Shared>, recovery: Recovery, step_timeout: Duration) -> InFlight {
     async move {
         for step in shared.steps.all() {
             let run = timeout(step_timeout, async { step.run(recovery.clone()).await });
