@@ -94,7 +94,7 @@ fn way<'a, T>(
 
 fn limiter(redis: &Redis, keys: u64) -> RateLimiter {
     // The default for all but the largest.
-    RateLimiter::new(redis).with_max_subjects(100_000.max(2 * keys as usize))
+    RateLimiter::builder(redis).with_capacity(100_000.max(2 * keys as usize)).build()
 }
 
 const EACH: usize = 800 * BATCH;

@@ -147,7 +147,8 @@ fn deciding<'a>(
 }
 
 fn leasing<'a>(runtime: &'a Runtime, redis: &Redis, tasks: usize) -> Way<'a> {
-    let limiter = RateLimiter::new(redis).with_leases(const { NonZeroU32::new(100).unwrap() });
+    let limiter =
+        RateLimiter::builder(redis).with_leases(const { NonZeroU32::new(100).unwrap() }).build();
     deciding("evenkeel, leases of 100", runtime, limiter, tasks)
 }
 
@@ -200,7 +201,8 @@ async fn over_the_limit(server: &RedisServer) {
     for _ in 0..2 {
         let redis = Redis::new(RedisConfig::new(server.url().parse().unwrap())).unwrap();
         assert!(redis.monitor().wait_available(Duration::from_secs(5)).await);
-        let limiter = RateLimiter::new(&redis).with_leases(NonZeroU32::new(100).unwrap());
+        let limiter =
+            RateLimiter::builder(&redis).with_leases(NonZeroU32::new(100).unwrap()).build();
         asking.extend(std::iter::repeat_n((limiter, policy.clone(), admitted.clone()), 32));
     }
     let began = Instant::now();

@@ -6,6 +6,7 @@
 pub mod concurrency;
 mod journal;
 pub mod lockout;
+mod membership;
 pub mod rate;
 #[allow(dead_code)]
 mod replay;

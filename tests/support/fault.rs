@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::resp::Frame;
+
 /// How a [`FaultProxy`](super::FaultProxy) behaves. Every fault holds at once for open connections
 /// too, unless it says otherwise. A fault that holds bytes back delivers them when it ends, as TCP
 /// does after a network outage.
@@ -58,7 +60,7 @@ impl Fault {
         Fault::ErrorReply("LOADING Redis is loading the dataset in memory".into())
     }
 
-    /// [`Fault::LoseNextAnswer`] for this command.
+    /// [`Fault::LoseNextAnswer`] for this command, which may have its first arguments after it.
     pub(crate) fn lose_answer_to(command: &str) -> Fault {
         Fault::LoseNextAnswer(Some(command.into()))
     }
@@ -108,11 +110,11 @@ impl Fault {
         }
     }
 
-    /// Whether the answer to `command` is the one to lose.
-    pub(super) fn loses(&self, command: &str) -> bool {
+    /// Whether the answer to this request is the one to lose.
+    pub(super) fn loses(&self, request: &Frame) -> bool {
         match self {
             Fault::LoseNextAnswer(None) => true,
-            Fault::LoseNextAnswer(Some(only)) => only.eq_ignore_ascii_case(command),
+            Fault::LoseNextAnswer(Some(only)) => request.begins_with(only),
             _ => false,
         }
     }

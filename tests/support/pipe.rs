@@ -183,7 +183,7 @@ impl Pipe {
             return;
         }
         if frame.is_resp {
-            let lost = fault.loses(&command) && self.shared.claim_loss(&command);
+            let lost = fault.loses(&frame) && self.shared.claim_loss(&frame);
             self.expected.push_back(if lost { Expected::Lost } else { Expected::FromServer });
         }
         self.to_server.extend_from_slice(&frame.data);

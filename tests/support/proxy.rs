@@ -15,6 +15,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::fault::Fault;
 use super::pipe::Pipe;
 use super::ports::Port;
+use super::resp::Frame;
 use super::server::RedisServer;
 
 /// Stands in front of any TCP address (made for Redis) and does what its [`Fault`] says.
@@ -179,10 +180,10 @@ impl Shared {
         }
     }
 
-    /// Whether the answer to this command is the one to lose; `true` once only.
-    pub(super) fn claim_loss(&self, command: &str) -> bool {
+    /// Whether the answer to this request is the one to lose; `true` once only.
+    pub(super) fn claim_loss(&self, request: &Frame) -> bool {
         self.control.send_if_modified(|control| {
-            let claimed = control.fault.loses(command);
+            let claimed = control.fault.loses(request);
             if claimed {
                 control.fault = Fault::Pass;
             }

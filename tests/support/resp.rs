@@ -17,6 +17,13 @@ impl Frame {
         self.data.first() == Some(&b'>')
     }
 
+    /// Whether it begins with these words: a command's name, maybe with its first arguments.
+    pub(crate) fn begins_with(&self, words: &str) -> bool {
+        let lines = self.data.split(|byte| *byte == b'\n').skip(2).step_by(2);
+        let mut own = lines.map(|line| String::from_utf8_lossy(line).trim_end().to_owned());
+        words.split(' ').all(|word| own.next().is_some_and(|own| own.eq_ignore_ascii_case(word)))
+    }
+
     /// The command's name in upper case, when this is a request.
     pub(crate) fn command(&self) -> Option<String> {
         let mut lines = self.data.split(|byte| *byte == b'\n');

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{Response, request::Parts};
 use tower::Layer;
@@ -82,14 +81,6 @@ impl<R> ConcurrencyLimitLayer<R> {
         exempt: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
         self.rules.clients.exempt = Some(Arc::new(exempt));
-        self
-    }
-
-    /// [`InFlight::with_lease`], with a limiter of this layer's own from here on. Default: 30 s.
-    #[must_use]
-    pub fn with_lease(mut self, lease: Duration) -> Self {
-        let limit = self.rules.limiter.limit().clone().with_lease(lease);
-        self.rules.limiter = self.rules.limiter.with_limit(limit);
         self
     }
 

@@ -44,8 +44,8 @@ impl RateLimitLayer {
     /// Limits each client, by the address of its end of the connection, to this [`Quota`](crate::store::rate::Quota) or
     /// [`Policy`]. Behind a proxy, see [`with_key`](Self::with_key).
     ///
-    /// Two layers with the same policy name and the same key share their budgets in Redis. In memory they do not: a limit
-    /// that several layers share is best given one limiter, see [`with_limiter`](Self::with_limiter).
+    /// Two layers with the same policy name and the same key share their budgets, in Redis and in memory. Policies that are to
+    /// count apart need different names, see [`Policy::with_name`].
     pub fn new(redis: &Redis, policy: impl Into<Policy>) -> Self {
         Self::with_limiter(&RateLimiter::new(redis), policy)
     }

@@ -1,7 +1,7 @@
 //! What the clones of a limiter share, and how it judges.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -16,7 +16,8 @@ use super::redis::RedisLeases;
 use super::{keeper, law};
 use crate::health::{Registration, Stage};
 use crate::redis::Redis;
-use crate::store::rate::{DecisionSource, Flag, RateLimiter, Subject, Tally};
+use crate::store::membership::{MemberCount, MemberSettings};
+use crate::store::rate::{DecisionSource, Flag, Subject, Tally};
 use crate::store::switch::{Needs, Switch};
 use crate::telemetry::Feature;
 
@@ -24,7 +25,7 @@ pub(super) struct Inner {
     pub(super) redis: Redis,
     pub(super) limit: InFlight,
     /// Who else is there.
-    pub(super) fleet: RateLimiter,
+    pub(super) members: MemberCount,
     pub(super) table: Table,
     pub(super) remote: RedisLeases,
     pub(super) outbox: Outbox,
@@ -35,13 +36,12 @@ pub(super) struct Inner {
     pub(super) tally: Tally,
     switch: Switch,
     next: AtomicU64,
-    task: OnceLock<AbortHandle>,
+    task: AbortHandle,
     _recovery: Registration,
 }
 
 impl Inner {
-    pub(super) fn new(fleet: &RateLimiter, limit: InFlight) -> Arc<Self> {
-        let redis = fleet.redis();
+    pub(super) fn new(redis: &Redis, limit: InFlight, members: MemberSettings) -> Arc<Self> {
         Arc::new_cyclic(|inner: &Weak<Self>| {
             let weak = inner.clone();
             let recovery =
@@ -54,34 +54,26 @@ impl Inner {
                         }
                     }
                 });
+            let (outbox, period) = (Outbox::default(), keeper::period(&limit));
+            let posted = Arc::clone(&outbox.posted);
+            let task =
+                redis.spawn(keeper::run(inner.clone(), redis.monitor().watch(), posted, period));
             Self {
                 redis: redis.clone(),
-                fleet: fleet.clone(),
+                members: MemberCount::new(redis, members),
                 table: Table::default(),
                 remote: RedisLeases::new(redis, &limit),
-                outbox: Outbox::default(),
+                outbox,
                 round: Mutex::default(),
                 told: Flag::default(),
-                tally: Tally::new(redis.metrics(), limit.name()),
+                tally: Tally::new(redis.metrics(), &format!("concurrency:{}", limit.name())),
                 switch: Switch::new(redis, Feature::RateLimit, Needs::Writes),
                 next: AtomicU64::new(0),
-                task: OnceLock::new(),
+                task,
                 limit,
                 _recovery: recovery,
             }
         })
-    }
-
-    /// Starts the task, unless it runs. A limiter that was made outside of a runtime has it from its first question on.
-    pub(super) fn keep(self: &Arc<Self>) {
-        if self.task.get().is_some() {
-            return;
-        }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        self.task.get_or_init(|| {
-            let posted = Arc::clone(&self.outbox.posted);
-            runtime.spawn(keeper::run(Arc::downgrade(self), posted)).abort_handle()
-        });
     }
 
     /// What is judged without asking anybody: Redis is away, or this instance alone has as many in flight as all may.
@@ -99,7 +91,6 @@ impl Inner {
 
     /// What Redis says, or else what memory says.
     pub(super) async fn ask(self: &Arc<Self>, subject: &Subject) -> Admission {
-        self.keep();
         let mut place = self.place(self.remote.key(subject));
         let mut connection = self.redis.connection();
         let asked = Instant::now();
@@ -127,8 +118,7 @@ impl Inner {
 
     /// What memory says, on this instance's share.
     fn local(self: &Arc<Self>, place: Place) -> Admission {
-        self.keep();
-        let limit = law::share(self.limit.limit(), self.fleet.instances());
+        let limit = law::share(self.limit.limit(), self.members.get());
         // Redis is to hear of it as soon as it can.
         let due = Instant::now();
         let held = self.table.admit(&place.key, place.holder, limit.get(), due);
@@ -143,7 +133,7 @@ impl Inner {
 
     /// After how long Redis hears again of a request that is in flight still.
     pub(super) fn renewal(&self) -> Duration {
-        self.limit.lease() / 3
+        keeper::renewal(&self.limit)
     }
 
     fn place(self: &Arc<Self>, key: Arc<str>) -> Place {
@@ -154,8 +144,6 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if let Some(task) = self.task.get() {
-            task.abort();
-        }
+        self.task.abort();
     }
 }

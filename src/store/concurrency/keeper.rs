@@ -4,11 +4,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::in_flight::InFlight;
 use super::inner::Inner;
 use crate::Error;
+use crate::health::Status;
 use crate::redis::Connection;
 
 /// Commands under way at a time.
@@ -16,14 +18,23 @@ const AT_ONCE: usize = 32;
 /// Between looks at what lasts, at most.
 const ROUND: Duration = Duration::from_secs(1);
 
+/// After how long Redis hears again of a request that is in flight still.
+pub(super) fn renewal(limit: &InFlight) -> Duration {
+    limit.lease() / 3
+}
+
+/// Between looks at what lasts.
+pub(super) fn period(limit: &InFlight) -> Duration {
+    (renewal(limit) / 2).min(ROUND)
+}
+
 /// Runs until the limiter is dropped, or the monitor has ended.
-pub(super) async fn run(inner: Weak<Inner>, posted: Arc<Notify>) {
-    let Some((mut status, period)) = inner
-        .upgrade()
-        .map(|inner| (inner.redis.monitor().watch(), (inner.renewal() / 2).min(ROUND)))
-    else {
-        return;
-    };
+pub(super) async fn run(
+    inner: Weak<Inner>,
+    mut status: watch::Receiver<Status>,
+    posted: Arc<Notify>,
+    period: Duration,
+) {
     let mut next = Instant::now() + period;
     loop {
         let is_round = tokio::select! {

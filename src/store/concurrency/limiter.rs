@@ -1,13 +1,15 @@
 //! The limit over all instances: Redis decides, and memory where Redis does not.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::in_flight::InFlight;
 use super::inner::Inner;
 use super::permit::{Admission, Busy, Permit};
 use crate::redis::Redis;
-use crate::store::rate::{RateLimiter, Subject};
+use crate::store::membership::MemberSettings;
+use crate::store::rate::Subject;
 
 /// A limit on how much is in flight at a time, over all instances of a service. Cheap to clone; clones share their state.
 ///
@@ -17,8 +19,8 @@ use crate::store::rate::{RateLimiter, Subject};
 /// # When Redis is down
 ///
 /// - Decisions come from memory. The first that finds out waits for at most the `op_timeout`.
-/// - This instance admits its share, the limit divided by the number of live instances (known from the heartbeats of
-///   [`RateLimiter`]), rounded down and at least 1. It starts from what is in flight here at that moment: what Redis
+/// - This instance admits its share, the limit divided by the number of live instances (known from heartbeats in Redis, see
+///   [`with_instances`](ConcurrencyLimiterBuilder::with_instances)), rounded down and at least 1. It starts from what is in flight here at that moment: what Redis
 ///   admitted goes on, and nothing new comes in before there is less than the share.
 /// - When Redis is back, and before it is used again, what is in flight here is registered there, and what has ended is
 ///   taken out.
@@ -50,24 +52,25 @@ use crate::store::rate::{RateLimiter, Subject};
 pub struct ConcurrencyLimiter(Arc<Inner>);
 
 impl ConcurrencyLimiter {
-    /// A limiter with heartbeats of its own. Never waits for Redis.
+    /// A limiter with the defaults. Never waits for Redis.
     pub fn new(redis: &Redis, limit: InFlight) -> Self {
-        Self::beside(&RateLimiter::new(redis).with_max_subjects(1), limit)
+        Self::builder(redis, limit).build()
     }
 
-    /// A limiter that has the heartbeats of a rate limiter, and with them its
-    /// [`with_instances`](RateLimiter::with_instances) and
-    /// [`with_expected_instances`](RateLimiter::with_expected_instances).
-    pub fn beside(fleet: &RateLimiter, limit: InFlight) -> Self {
-        let inner = Inner::new(fleet, limit);
-        inner.keep();
-        Self(inner)
-    }
-
-    /// The same limiter with another limit. It starts afresh: to be called before it is shared.
-    #[must_use]
-    pub fn with_limit(self, limit: InFlight) -> Self {
-        Self::beside(&self.0.fleet, limit)
+    /// A limiter with settings of its own.
+    ///
+    /// ```no_run
+    /// # use std::num::NonZeroU32;
+    /// # use evenkeel::{redis::Redis, store::concurrency::{ConcurrencyLimiter, InFlight}};
+    /// # fn demo(redis: &Redis, instances: NonZeroU32) {
+    /// let exports = ConcurrencyLimiter::builder(redis, InFlight::at_most(8))
+    ///     .with_instances(instances)
+    ///     .build();
+    /// # }
+    /// ```
+    pub fn builder(redis: &Redis, limit: InFlight) -> ConcurrencyLimiterBuilder {
+        let members = MemberSettings::default();
+        ConcurrencyLimiterBuilder { redis: redis.clone(), limit, members }
     }
 
     /// The limit.
@@ -112,6 +115,11 @@ impl ConcurrencyLimiter {
         self.0.tally.add(occupancy.source(), admission.is_ok(), false);
     }
 
+    /// Among how many instances the limit would be divided now.
+    pub fn instances(&self) -> NonZeroU32 {
+        self.0.members.get()
+    }
+
     /// How many are in flight here, of all subjects.
     pub fn in_flight(&self) -> usize {
         self.0.table.len()
@@ -125,5 +133,37 @@ impl fmt::Debug for ConcurrencyLimiter {
             .field("in_flight", &self.in_flight())
             .field("redis", &self.0.redis)
             .finish()
+    }
+}
+
+/// Builds a [`ConcurrencyLimiter`]; nothing is started before [`build`](Self::build).
+#[derive(Debug)]
+#[must_use = "a builder does nothing before `build`"]
+pub struct ConcurrencyLimiterBuilder {
+    redis: Redis,
+    limit: InFlight,
+    members: MemberSettings,
+}
+
+impl ConcurrencyLimiterBuilder {
+    /// Divides the limit by this number while Redis is away, whatever the heartbeats say. Default: as
+    /// many as are alive, known from one heartbeat of each process for each probe interval; three
+    /// missed ones and an instance no longer counts.
+    pub fn with_instances(mut self, instances: NonZeroU32) -> Self {
+        self.members.fixed = Some(instances);
+        self
+    }
+
+    /// How many instances to reckon with until heartbeats have been heard for long enough to know
+    /// better (three probe intervals). Default: 1, this one alone.
+    pub fn with_expected_instances(mut self, instances: NonZeroU32) -> Self {
+        self.members.expected = instances;
+        self
+    }
+
+    /// The limiter. Never waits for Redis.
+    #[must_use]
+    pub fn build(self) -> ConcurrencyLimiter {
+        ConcurrencyLimiter(Inner::new(&self.redis, self.limit, self.members))
     }
 }

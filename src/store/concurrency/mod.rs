@@ -32,7 +32,7 @@ mod permit;
 mod redis;
 
 pub use in_flight::InFlight;
-pub use limiter::ConcurrencyLimiter;
+pub use limiter::{ConcurrencyLimiter, ConcurrencyLimiterBuilder};
 pub use permit::{Busy, Occupancy, Permit};
 
 pub(crate) use permit::Admission;

@@ -1,13 +1,11 @@
 //! What the clones of a limiter share.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use tokio::task::AbortHandle;
 
-use super::instances::Heartbeat;
 use super::keeper;
 use super::leases::{self, Leases};
 use super::memory::RateMemory;
@@ -17,15 +15,24 @@ use super::tally::Tallies;
 use crate::clock::Clock;
 use crate::health::{Continuity, Registration, Stage};
 use crate::redis::Redis;
+use crate::store::membership::{MemberCount, MemberSettings};
 use crate::store::switch::{Needs, Switch};
 use crate::telemetry::Feature;
 
-#[derive(Clone, Copy)]
+/// Subjects that are held in memory, unless set.
+const CAPACITY: usize = 100_000;
+
+#[derive(Debug)]
 pub(super) struct Settings {
-    pub(super) max_subjects: usize,
-    pub(super) expected: NonZeroU32,
-    pub(super) fixed: Option<NonZeroU32>,
+    pub(super) capacity: usize,
+    pub(super) members: MemberSettings,
     pub(super) lease: Option<NonZeroU32>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { capacity: CAPACITY, members: MemberSettings::default(), lease: None }
+    }
 }
 
 pub(super) struct Inner {
@@ -40,10 +47,9 @@ pub(super) struct Inner {
     pub(super) told: Flag,
     pub(super) switch: Switch,
     pub(super) tallies: Tallies,
-    instances: AtomicU32,
-    pub(super) settings: Settings,
+    members: MemberCount,
     clock: Clock,
-    tasks: OnceLock<[Option<AbortHandle>; 2]>,
+    tasks: [Option<AbortHandle>; 2],
     _settling: Registration,
 }
 
@@ -62,41 +68,25 @@ impl Inner {
                         }
                     }
                 });
+            let keeper = redis.spawn(keeper::run(inner.clone()));
+            let returning =
+                settings.lease.map(|_| redis.spawn(leases::return_unspent(inner.clone())));
             Self {
                 redis: redis.clone(),
-                memory: RateMemory::new(settings.max_subjects),
+                memory: RateMemory::new(settings.capacity),
                 remote: RedisLimit::new(redis),
                 ledger: Ledger::new(redis),
-                leases: settings.lease.map(|cells| Leases::new(cells, settings.max_subjects)),
+                leases: settings.lease.map(|cells| Leases::new(cells, settings.capacity)),
                 owing: Flag::default(),
                 told: Flag::default(),
                 switch: Switch::new(redis, Feature::RateLimit, Needs::Writes),
                 tallies: Tallies::default(),
-                instances: AtomicU32::new(settings.fixed.unwrap_or(settings.expected).get()),
-                settings,
+                members: MemberCount::new(redis, settings.members),
                 clock: Clock::here(),
-                tasks: OnceLock::new(),
+                tasks: [Some(keeper), returning],
                 _settling: settling,
             }
         })
-    }
-
-    /// Starts the tasks, unless they run. A limiter that was made outside of a runtime has them from the first question
-    /// to Redis on.
-    pub(super) fn keep(self: &Arc<Self>) {
-        if self.tasks.get().is_some() {
-            return;
-        }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        self.tasks.get_or_init(|| {
-            let inner = Arc::downgrade(self);
-            let heartbeat = Heartbeat::new(&self.redis, self.period());
-            let keeper = runtime.spawn(keeper::run(inner.clone(), heartbeat)).abort_handle();
-            let leases = self.leases.is_some();
-            let leases =
-                leases.then(|| runtime.spawn(leases::return_unspent(inner)).abort_handle());
-            [Some(keeper), leases]
-        });
     }
 
     #[inline]
@@ -111,26 +101,13 @@ impl Inner {
 
     #[inline]
     pub(super) fn instances(&self) -> NonZeroU32 {
-        NonZeroU32::new(self.instances.load(Ordering::Relaxed)).unwrap_or(NonZeroU32::MIN)
-    }
-
-    pub(super) fn reckon_with(&self, instances: NonZeroU32) {
-        let instances = self.settings.fixed.unwrap_or(instances);
-        self.instances.store(instances.get(), Ordering::Relaxed);
-    }
-
-    pub(super) fn expected(&self) -> NonZeroU32 {
-        self.settings.expected
-    }
-
-    pub(super) fn period(&self) -> Duration {
-        self.redis.probe_interval()
+        self.members.get()
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        for task in self.tasks.get().into_iter().flatten().flatten() {
+        for task in self.tasks.iter().flatten() {
             task.abort();
         }
     }

@@ -13,9 +13,6 @@ use crate::Error;
 use crate::health::HealthMonitor;
 use crate::redis::Redis;
 
-/// Subjects that are held in memory, unless set.
-const MAX_SUBJECTS: usize = 100_000;
-
 /// A rate limit over all instances of a service. Cheap to clone; clones share their state.
 ///
 /// While Redis serves, it decides, in one round trip; what it would refuse anyway is refused here without asking (the
@@ -28,7 +25,7 @@ const MAX_SUBJECTS: usize = 100_000;
 /// - Each subject goes on from where Redis left off, as far as this instance has seen it lately, on this instance's
 ///   share of the limit: the limit divided by the number of live instances, rounded down, at least 1. Who is alive is known from
 ///   heartbeats in Redis, one a probe interval; three missed ones and an instance no longer counts (see
-///   [`with_instances`](Self::with_instances)).
+///   [`with_instances`](super::RateLimiterBuilder::with_instances)).
 /// - When Redis is back, and before it is used again, what was admitted without it is charged to it, once, as far as it
 ///   has not decayed by then. Should it have come back empty or older, what it told this instance before is restored.
 /// - Flapping hands out nothing twice: what an instance has used of its share stays used until time gives it back.
@@ -60,58 +57,13 @@ const MAX_SUBJECTS: usize = 100_000;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct RateLimiter(Arc<Inner>);
+pub struct RateLimiter(pub(super) Arc<Inner>);
 
 impl RateLimiter {
-    /// A limiter with the defaults. Never waits for Redis.
+    /// The limiter of this handle with the defaults. Never waits for Redis, and costs nothing from the
+    /// second call on: all who ask for it share one table in memory, as they share the limit in Redis.
     pub fn new(redis: &Redis) -> Self {
-        let expected = NonZeroU32::MIN;
-        Self::start(
-            redis,
-            Settings { max_subjects: MAX_SUBJECTS, expected, fixed: None, lease: None },
-        )
-    }
-
-    /// How many subjects are held in memory at most: for the deny cache, and while Redis is away. What is beyond shares a
-    /// bucket, see [`RateMemory`](super::RateMemory). Default: 100 000, at least 1.
-    ///
-    /// To be called before the limiter is shared, as all `with_*` methods: it starts afresh.
-    #[must_use]
-    pub fn with_max_subjects(self, max_subjects: usize) -> Self {
-        Self::start(&self.0.redis, Settings { max_subjects, ..self.0.settings })
-    }
-
-    /// Divides the limit by this number while Redis is away, whatever the heartbeats say: for a fleet of a known size, or with a
-    /// load balancer that sends a client always to the same instance (then 1). Default: as many as are alive.
-    #[must_use]
-    pub fn with_instances(self, instances: NonZeroU32) -> Self {
-        let settings = Settings { fixed: Some(instances), ..self.0.settings };
-        Self::start(&self.0.redis, settings)
-    }
-
-    /// How many instances to reckon with until Redis has been reached for the first time. Default: 1, this one alone.
-    #[must_use]
-    pub fn with_expected_instances(self, instances: NonZeroU32) -> Self {
-        let settings = Settings { expected: instances, ..self.0.settings };
-        Self::start(&self.0.redis, settings)
-    }
-
-    /// Takes up to this many cells of a subject from Redis in one trip and spends them here: many decisions for one
-    /// round trip, for subjects that ask very often. Default: none, each decision asks Redis.
-    ///
-    /// Never admits more than the limit, in any span of time. What it costs: an instance may hold cells that another one could use.
-    /// What is not spent goes back after half a second, and leases get smaller as the limit comes near (at most what is left,
-    /// divided by twice the number of instances). Cells that are held wear off at the rate of the limit, so a
-    /// lease serves a client well that asks at a good part of that rate, and is of no use to others.
-    #[must_use]
-    pub fn with_leases(self, cells: NonZeroU32) -> Self {
-        Self::start(&self.0.redis, Settings { lease: Some(cells), ..self.0.settings })
-    }
-
-    fn start(redis: &Redis, settings: Settings) -> Self {
-        let limiter = Self(Inner::new(redis, settings));
-        limiter.0.keep();
-        limiter
+        Self(redis.shared(|| Inner::new(redis, Settings::default())))
     }
 
     /// May `subject` spend `cost`? A cost of 0 asks without spending. Always answers; while Redis is away, from
@@ -159,10 +111,6 @@ impl RateLimiter {
         self.0.is_up()
     }
 
-    pub(crate) fn redis(&self) -> &Redis {
-        &self.0.redis
-    }
-
     pub(crate) fn monitor(&self) -> &HealthMonitor {
         self.0.redis.monitor()
     }
@@ -203,7 +151,6 @@ impl RateLimiter {
         asked: u64,
         cost: u32,
     ) -> Option<Verdict> {
-        self.0.keep();
         if let Some(leases) = &self.0.leases
             && cost > 0
             && let Some(answer) = self.0.ask_for_lease(leases, policy, subject, cost).await

@@ -10,8 +10,7 @@
 //! | `redis`, `gcra.lua`, `charge.lua` | the same law inside Redis |
 //! | `limiter`, `inner` | Redis or memory |
 //! | `lease`, `leases` | many decisions for one trip |
-//! | `recovery` | settling up afterwards |
-//! | `instances`, `keeper` | who shares the limit, and the task that says so |
+//! | `recovery`, `keeper` | settling up afterwards |
 //!
 //! # Several windows
 //!
@@ -24,10 +23,10 @@
 //! lately, on its share of the limit ([`Policy::share`]). What it admits is charged to Redis afterwards. See
 //! [`RateLimiter`].
 
+mod builder;
 mod debt;
 mod entry;
 mod inner;
-mod instances;
 mod keeper;
 mod label;
 mod law;
@@ -43,6 +42,7 @@ mod subject;
 mod tally;
 mod verdict;
 
+pub use builder::RateLimiterBuilder;
 pub use law::{Decision, MAX_WINDOWS, Retry};
 pub use limiter::RateLimiter;
 pub use memory::RateMemory;

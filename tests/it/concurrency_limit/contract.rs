@@ -92,7 +92,7 @@ async fn what_ends_makes_room(BackEnd { instance, .. }: BackEnd) {
 async fn subjects_and_names_are_apart(BackEnd { instance, .. }: BackEnd) {
     let held = [instance.exhaust("a").await, instance.exhaust("b").await];
     assert_eq!(held.each_ref().map(Vec::len), [3, 3]);
-    let other = ConcurrencyLimiter::beside(&instance.fleet, three().with_name("other"));
+    let other = ConcurrencyLimiter::new(&instance.redis, three().with_name("other"));
     assert!(other.acquire(&Subject::text("a")).await.is_ok());
 }
 

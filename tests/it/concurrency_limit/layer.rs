@@ -177,7 +177,7 @@ async fn however_many_layers_one_deadline() {
     let server = RedisServer::start().await;
     let proxy = FaultProxy::in_front_of(&server).await;
     let one = Instance::up(&proxy.url(), limit(5)).await;
-    let other = ConcurrencyLimiter::beside(&one.fleet, limit(5).with_name("other"));
+    let other = ConcurrencyLimiter::new(&one.redis, limit(5).with_name("other"));
     let service = ConcurrencyLimitLayer::with_limiter(&one.limiter)
         .layer(ConcurrencyLimitLayer::with_limiter(&other).layer(service_fn(done)));
     proxy.set(Fault::BlackHole).await;
@@ -192,8 +192,10 @@ async fn however_many_layers_one_deadline() {
 async fn a_lease_of_the_layer_s_own() {
     let server = RedisServer::start().await;
     let one = Instance::up(&server.url(), limit(1)).await;
-    let layer = ConcurrencyLimitLayer::new(&one.redis, InFlight::at_most(1).with_name("own"))
-        .with_lease(Duration::from_secs(7));
+    let layer = ConcurrencyLimitLayer::new(
+        &one.redis,
+        InFlight::at_most(1).with_name("own").with_lease(Duration::from_secs(7)),
+    );
     let _held = layer.layer(service_fn(done)).oneshot(from(A)).await.unwrap();
     let key = format!("{}:concurrency:own:{{203.0.113.1}}", one.redis.namespace());
     let expires: i64 = server.query(&["PTTL", &key]).await.unwrap();

@@ -12,7 +12,7 @@ use evenkeel::{
     redis::{Redis, RedisConfig},
     store::{
         concurrency::{Busy, ConcurrencyLimiter, InFlight, Permit},
-        rate::{RateLimiter, Subject},
+        rate::Subject,
     },
 };
 use tokio::time::{Instant, sleep};
@@ -27,7 +27,6 @@ pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 /// One process of a service.
 pub(crate) struct Instance {
     pub(crate) redis: Redis,
-    pub(crate) fleet: RateLimiter,
     pub(crate) limiter: ConcurrencyLimiter,
 }
 
@@ -39,9 +38,8 @@ impl Instance {
             .with_probe_interval(Duration::from_millis(300))
             .with_backoff(Backoff::new(Duration::from_millis(30), Duration::from_millis(60)));
         let redis = Redis::new(RedisConfig::new(url.parse().unwrap()).with_health(health)).unwrap();
-        let fleet = RateLimiter::new(&redis);
-        let limiter = ConcurrencyLimiter::beside(&fleet, limit);
-        Self { redis, fleet, limiter }
+        let limiter = ConcurrencyLimiter::new(&redis, limit);
+        Self { redis, limiter }
     }
 
     pub(crate) async fn up(url: &str, limit: InFlight) -> Self {
@@ -54,9 +52,9 @@ impl Instance {
     pub(crate) async fn two(urls: [&str; 2], limit: &InFlight) -> [Self; 2] {
         let two = urls.map(|url| Self::new(url, limit.clone()));
         let known = eventually(PATIENCE, || async {
-            two.iter().all(|one| one.fleet.instances().get() == 2)
+            two.iter().all(|one| one.limiter.instances().get() == 2)
         });
-        assert!(known.await, "{:?}", two[0].fleet);
+        assert!(known.await, "{:?}", two[0].limiter);
         two
     }
 

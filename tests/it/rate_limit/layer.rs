@@ -239,7 +239,7 @@ async fn header_styles_and_no_extensions() {
 async fn the_share_in_force_is_shown() {
     let server = RedisServer::start().await;
     let one = Instance::up(&server.url()).await;
-    let limiter = RateLimiter::new(&one.redis).with_instances(4.try_into().unwrap());
+    let limiter = RateLimiter::builder(&one.redis).with_instances(4.try_into().unwrap()).build();
     let layer = RateLimitLayer::with_limiter(&limiter, Quota::per_minute(100));
     let service = layer.layer(service_fn(done));
     let shown =

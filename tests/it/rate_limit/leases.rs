@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use evenkeel::store::rate::{DecisionSource, Policy, Quota, Subject};
+use evenkeel::store::rate::{DecisionSource, Policy, Quota, RateLimiter, Subject};
 use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
@@ -13,7 +13,7 @@ use super::{
 
 async fn leasing(url: &str, cells: u32) -> Instance {
     let one = Instance::up(url).await;
-    let limiter = one.limiter.clone().with_leases(cells.try_into().unwrap());
+    let limiter = RateLimiter::builder(&one.redis).with_leases(cells.try_into().unwrap()).build();
     Instance { limiter, ..one }
 }
 

@@ -7,6 +7,7 @@ mod leases;
 mod outage;
 mod recovery;
 mod redis;
+mod sharing;
 mod stacks;
 
 use std::time::{Duration, Instant};

@@ -65,8 +65,8 @@ async fn a_fixed_share() {
     let server = RedisServer::start().await;
     let one = Instance::up(&server.url()).await;
     let five = std::num::NonZeroU32::new(5).unwrap();
-    let fixed = one.limiter.clone().with_instances(five);
-    let expecting = RateLimiter::new(&one.redis).with_expected_instances(five);
+    let fixed = RateLimiter::builder(&one.redis).with_instances(five).build();
+    let expecting = RateLimiter::builder(&one.redis).with_expected_instances(five).build();
     server.kill();
     one.is_down().await;
     let one = Instance { limiter: fixed, ..one };

@@ -82,15 +82,15 @@ async fn a_charge_whose_answer_was_lost_is_not_charged_twice() {
     let one = Instance::up(&proxy.url()).await;
     // So that the charge is one command, and its answer can be lost.
     let charge = include_str!("../../../src/store/rate/charge.lua");
-    server.cli(&["SCRIPT", "LOAD", charge]).await.unwrap();
+    let sha: String = server.query(&["SCRIPT", "LOAD", charge]).await.unwrap();
     let policy = slow(100);
-    // Debts without an outage, so that the first script to be sent is the charge.
+    // Debts without an outage.
     let error = "ERR not now".to_owned();
     proxy.set(Fault::ErrorReplyTo { command: "EVALSHA".into(), error }).await;
     for _ in 0..10 {
         assert_eq!(one.ask(&policy, "a").await.source(), DecisionSource::Memory);
     }
-    proxy.set(Fault::lose_answer_to("EVALSHA")).await;
+    proxy.set(Fault::lose_answer_to(&format!("EVALSHA {sha}"))).await;
     let settled = eventually(PATIENCE, || async { one.replayed("discarded").await == 1 }).await;
     assert!(settled, "{} applied", one.replayed("applied").await);
     assert_eq!(one.replayed("applied").await, 0, "what was applied was not answered");

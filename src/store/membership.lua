@@ -1,7 +1,7 @@
--- A heartbeat: who is alive?
+-- A heartbeat: this member is alive. How many are?
 --
--- KEYS[1]  the instances, each with the time (milliseconds) at which it counts as gone
--- ARGV[1]  this instance
+-- KEYS[1]  the members, each with the time (milliseconds) at which it counts as gone
+-- ARGV[1]  this member
 -- ARGV[2]  how long it counts from now, in milliseconds
 -- Returns  how many there are
 local clock = redis.call('TIME')
