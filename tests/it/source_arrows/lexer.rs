@@ -35,9 +35,8 @@ pub(super) fn tokens(source: &str) -> Vec<Token> {
 
 /// Of what stands first: white space, a comment or a token.
 fn length(rest: &str) -> usize {
-    let word = |text: &str| {
-        text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len())
-    };
+    let word =
+        |text: &str| text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
     let first = rest.chars().next().unwrap();
     if rest.starts_with("//") {
         return rest.find('\n').unwrap_or(rest.len());
@@ -159,8 +158,18 @@ fn is_for_tests(attribute: &[Token]) -> bool {
 fn item(tokens: &[Token]) -> usize {
     const ENDS_AT_SEMICOLON: &[&str] = &["use", "let", "const", "static", "type"];
     const ITEMS: &[&str] = &[
-        "fn", "mod", "struct", "enum", "union", "trait", "impl", "async", "unsafe", "extern",
-        "macro_rules", "#",
+        "fn",
+        "mod",
+        "struct",
+        "enum",
+        "union",
+        "trait",
+        "impl",
+        "async",
+        "unsafe",
+        "extern",
+        "macro_rules",
+        "#",
     ];
     let mut at = 0;
     while attribute(&tokens[at..]) > 0 {
@@ -192,8 +201,7 @@ fn item(tokens: &[Token]) -> usize {
 
 /// How many lines have code on them.
 pub(super) fn code_lines(tokens: &[Token]) -> usize {
-    let lines = tokens.iter().flat_map(|token| {
-        token.line..=token.line + token.text.matches('\n').count()
-    });
+    let lines =
+        tokens.iter().flat_map(|token| token.line..=token.line + token.text.matches('\n').count());
     lines.collect::<std::collections::BTreeSet<_>>().len()
 }

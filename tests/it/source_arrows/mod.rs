@@ -1,0 +1,98 @@
+//! The arrows between the rooms of `src/`: `layer -> store -> {redis, memory}`; all of them `-> health`, which knows none.
+
+mod arrows;
+mod lexer;
+mod modules;
+mod small;
+mod uses;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use arrows::Arrow;
+use modules::Crate;
+
+/// In which rooms what may not be named. A room is a folder or a file of `src/`, or one with its folder.
+const FORBIDDEN: &[(&str, &[&str])] = &[
+    ("health", &["crate::redis", "crate::store", "crate::layer", "crate::memory", "http", "tower"]),
+    ("redis", &["crate::store", "crate::layer", "crate::memory", "crate::respond", "tower"]),
+    ("memory", &["crate::redis", "crate::store", "crate::layer", "crate::health", "tower"]),
+    ("store", &["crate::layer", "crate::respond", "crate::health_router", "http", "tower"]),
+    (
+        "layer",
+        &["deadpool_redis", "redis::aio", "redis::client", "redis::Connection", "redis::Script"],
+    ),
+    ("respond", &["crate::layer", "crate::store", "crate::redis"]),
+    ("health_router", &["crate::layer", "crate::store", "crate::redis"]),
+    ("telemetry", &["crate::redis", "crate::store", "crate::layer", "crate::health"]),
+];
+
+/// The room that knows the client.
+const KNOWS_THE_CLIENT: &str = "redis";
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn evenkeel() -> Crate {
+    Crate::read(&src().join("lib.rs"))
+}
+
+/// The first name below `src/`, without `.rs`.
+fn room(path: &Path) -> String {
+    let below = path.strip_prefix(src()).unwrap();
+    below.iter().next().unwrap().to_string_lossy().trim_end_matches(".rs").to_owned()
+}
+
+/// Whether these names follow each other in the path, from its beginning or below `crate`.
+fn names(path: &[String], what: &str) -> bool {
+    let what: Vec<&str> = what.split("::").collect();
+    let begins =
+        |path: &[String]| path.len() >= what.len() && path.iter().zip(&what).all(|(a, b)| a == b);
+    begins(path) || path.first().is_some_and(|first| first == "crate") && begins(&path[1..])
+}
+
+/// The arrows that are part of a circle.
+fn circles(arrows: &BTreeSet<Arrow>) -> BTreeSet<Arrow> {
+    let mut next: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+    for arrow in arrows {
+        next.entry(arrow.from).or_default().insert(arrow.to);
+    }
+    let reached = |from: usize| {
+        let (mut seen, mut todo) = (BTreeSet::new(), vec![from]);
+        while let Some(at) = todo.pop() {
+            todo.extend(next.get(&at).into_iter().flatten().filter(|to| seen.insert(**to)));
+        }
+        seen
+    };
+    let reached: BTreeMap<usize, _> = next.keys().map(|from| (*from, reached(*from))).collect();
+    let leads_back = |arrow: &&Arrow| {
+        reached.get(&arrow.to).is_some_and(|reached| reached.contains(&arrow.from))
+    };
+    arrows.iter().filter(leads_back).cloned().collect()
+}
+
+#[test]
+fn point_one_way() {
+    let evenkeel = evenkeel();
+    let mut wrong = Vec::new();
+    for (file, path) in evenkeel.paths() {
+        let file = &evenkeel.files[file].path;
+        let room = room(file);
+        let forbidden = FORBIDDEN.iter().filter(|(from, _)| *from == room);
+        if forbidden.flat_map(|(_, what)| *what).any(|what| names(&path, what)) {
+            wrong.push(format!("{} names {}", file.display(), path.join("::")));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn only_one_room_knows_the_client() {
+    let evenkeel = evenkeel();
+    let named = evenkeel.paths().into_iter().filter(|(_, path)| path[0] == "deadpool_redis");
+    let rooms: BTreeSet<String> = named.map(|(file, _)| room(&evenkeel.files[file].path)).collect();
+    assert_eq!(rooms, BTreeSet::from([KNOWS_THE_CLIENT.to_owned()]));
+}
