@@ -48,11 +48,11 @@ async fn pooled(pool: deadpool_redis::Pool) -> deadpool_redis::Pool {
     pool
 }
 
-fn started(runtime: &Runtime, url: &str, lanes: usize) -> Redis {
+fn started(runtime: &Runtime, url: &str, connections: usize) -> Redis {
     runtime.block_on(async {
         let config = RedisConfig::new(url.parse().unwrap())
             .with_op_timeout(Duration::from_secs(10))
-            .with_lanes(lanes);
+            .with_connections(connections);
         let redis = Redis::new(config).unwrap();
         assert!(redis.monitor().wait_available(Duration::from_secs(10)).await);
         redis
@@ -81,7 +81,7 @@ fn throughput(runtime: &Runtime, url: &str) {
             move || connection.clone(),
             kept,
         ),
-        Way::new("evenkeel, Redis::query, two lanes", runtime, move || two.clone(), handle),
+        Way::new("evenkeel, Redis::query, two connections", runtime, move || two.clone(), handle),
         Way::new("deadpool-redis, pool.get() per command", runtime, move || pool.clone(), pooled),
     ];
     rounds::alone("GET", 31, &mut ways);

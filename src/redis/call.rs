@@ -1,43 +1,51 @@
 //! One call: admission, deadline, release, classes, evidence.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use deadpool_redis::redis::RedisError;
+use deadpool_redis::redis::{Cmd, RedisError};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
     classify,
     commands::{self, Command, Nature},
-    connection::{Bound, Connection},
-    lanes::{Reply, Request},
-    meter::Outcome,
+    conn::{Conn, Reply, Request},
+    connections::SharedConnection,
+    metrics::Outcome,
+    shared::{Caller, Failure, Inner},
+    url::Topology,
 };
 use crate::{
     Error, ErrorKind,
     health::{Admission, Fault, FaultClass, RequestBudget, State},
-    redis::Topology,
 };
 
-/// On whose behalf.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Caller {
-    /// A request: admitted by the monitor, and what it meets is evidence.
-    Request,
-    /// A recovery step: served before Redis is announced; what it meets goes to the monitor with its error.
-    Recovery,
-    /// Has a connection of its own: may block and bind it.
-    Owner,
+/// A connection whose calls are guarded: admitted, ended at a deadline, released with an outage,
+/// counted, and evidence of what they meet.
+#[derive(Clone)]
+pub(super) struct Guarded {
+    pub(super) redis: Arc<Inner>,
+    pub(super) bound: Option<Bound>,
+    pub(super) caller: Caller,
+    pub(super) deadline: Duration,
 }
 
-/// Why there is no answer.
-pub(super) enum Failure {
-    Own(Error),
-    Client(RedisError),
+/// A shared connection with a sender of one's own.
+#[derive(Clone)]
+pub(super) struct Bound {
+    shared: Arc<SharedConnection>,
+    conn: Conn,
+}
+
+impl Bound {
+    pub(super) fn to(shared: Arc<SharedConnection>) -> Self {
+        let conn = shared.conn.clone();
+        Self { shared, conn }
+    }
 }
 
 /// What came of sending.
 enum Sent {
-    NoLane,
+    NoConnection,
     Answered(Result<Reply, RedisError>),
     Released,
     TimedOut,
@@ -48,30 +56,40 @@ enum Sent {
 struct Plan {
     command: Command,
     nature: Nature,
-    /// Sending it twice is as good as once.
-    repeatable: bool,
+    /// It changes nothing in Redis.
+    is_read: bool,
 }
 
 impl Plan {
     fn of(request: Request<'_>) -> Self {
         match request {
-            Request::Command(cmd) => {
-                let command = Command::of(cmd);
-                let nature = commands::nature(command, cmd);
-                Self { command, nature, repeatable: nature == Nature::Read }
-            }
+            Request::Command(cmd) => Self::of_command(cmd),
             Request::Pipeline(pipeline, ..) => {
-                let natures =
-                    pipeline.cmd_iter().map(|cmd| commands::nature(Command::of(cmd), cmd));
-                let nature = natures.reduce(Nature::with).unwrap_or(Nature::Read);
-                let reads = nature == Nature::Read;
-                Self { command: Command::PIPELINE, nature, repeatable: reads }
+                let all = pipeline.cmd_iter().map(Self::of_command).reduce(|one, other| Self {
+                    command: Command::PIPELINE,
+                    nature: one.nature.max(other.nature),
+                    is_read: one.is_read && other.is_read,
+                });
+                let empty =
+                    Self { command: Command::PIPELINE, nature: Nature::Read, is_read: true };
+                Self { command: Command::PIPELINE, ..all.unwrap_or(empty) }
             }
         }
     }
+
+    fn of_command(cmd: &Cmd) -> Self {
+        let command = Command::of(cmd);
+        let is_read = command.nature() == Nature::Read;
+        Self { command, nature: commands::nature(command, cmd), is_read }
+    }
+
+    /// Sending it twice is as good as once.
+    fn is_repeatable(self) -> bool {
+        self.nature == Nature::Read
+    }
 }
 
-impl Connection {
+impl Guarded {
     pub(super) async fn call(&mut self, request: Request<'_>) -> Result<Reply, Failure> {
         let began = Instant::now();
         let deadline = began + self.deadline;
@@ -87,9 +105,9 @@ impl Connection {
         loop {
             let Judged { outcome, fault, lost, result } = judge(self.send(request, deadline).await);
             if let Some(fault) = fault {
-                self.tell(admission, fault, began);
+                self.report(admission, fault, began);
             }
-            if lost && plan.repeatable && tries == 0 {
+            if lost && plan.is_repeatable() && tries == 0 {
                 tries += 1;
                 if let Some(again) = self.readmitted(plan, deadline).await {
                     admission = again;
@@ -98,7 +116,7 @@ impl Connection {
             }
             self.count(plan, outcome, began);
             if let Ok(reply) = &result {
-                self.redis.meter.answered(plan.command, reply);
+                self.redis.command_metrics.answered(plan.command, reply);
             }
             return result;
         }
@@ -108,15 +126,12 @@ impl Connection {
     fn admit(&self, plan: Plan) -> Result<Admission, Failure> {
         let monitor = &self.redis.monitor;
         let admission = monitor.admit();
-        if self.caller != Caller::Owner && matches!(plan.nature, Nature::Blocks | Nature::Binds) {
-            return Err(Failure::Own(Error::new(
-                ErrorKind::Invalid,
-                "this command needs a connection of its own: Redis::dedicated",
-            )));
+        if let Some(reason) = self.refusal(plan.nature) {
+            return Err(Failure::Own(Error::new(ErrorKind::Invalid, reason)));
         }
-        let admitted = match (self.caller, plan.nature) {
-            (Caller::Recovery, _) => !admission.is_forced(),
-            (_, Nature::Read) => admission.can_read(),
+        let admitted = match self.caller {
+            Caller::Recovery => !admission.is_forced(),
+            _ if plan.is_read => admission.can_read(),
             _ => admission.can_write(),
         };
         if !admitted {
@@ -130,9 +145,22 @@ impl Connection {
         Ok(admission)
     }
 
+    /// Why this connection does not take a command of this nature.
+    fn refusal(&self, nature: Nature) -> Option<&'static str> {
+        match nature {
+            Nature::Listens => Some(
+                "its messages could never be read here: use Redis::subscribe or Redis::psubscribe",
+            ),
+            Nature::Blocks | Nature::Binds if self.caller != Caller::Owner => {
+                Some("this command needs a connection of its own: Redis::dedicated")
+            }
+            _ => None,
+        }
+    }
+
     async fn send(&mut self, request: Request<'_>, deadline: Instant) -> Sent {
-        let Some(Bound { lane, conn }) = self.bound() else { return Sent::NoLane };
-        let mut released = pin!(lane.released());
+        let Some(Bound { shared, conn }) = self.bound() else { return Sent::NoConnection };
+        let mut released = pin!(shared.released());
         tokio::select! {
             biased;
             answer = conn.send(request) => Sent::Answered(answer),
@@ -141,16 +169,17 @@ impl Connection {
         }
     }
 
-    /// The lane in use, or another when it is no longer kept.
+    /// The shared connection in use, or another when that one is no longer kept.
     fn bound(&mut self) -> Option<&mut Bound> {
-        let stale = self.lane.as_ref().is_none_or(|bound| bound.lane.is_retired());
+        let stale = self.bound.as_ref().is_none_or(|bound| bound.shared.is_retired());
         if stale && self.caller != Caller::Owner {
-            self.lane = self.redis.lanes.pick().map(Bound::to);
+            self.bound = self.redis.connections.pick().map(Bound::to);
         }
-        self.lane.as_mut()
+        self.bound.as_mut()
     }
 
-    fn tell(&self, admission: Admission, fault: Fault, began: Instant) {
+    /// Evidence for the monitor.
+    fn report(&self, admission: Admission, fault: Fault, began: Instant) {
         let redirect = fault.code() == "MOVED" && self.redis.topology == Topology::Cluster;
         if self.caller == Caller::Recovery || redirect {
             return;
@@ -160,7 +189,7 @@ impl Connection {
                 return;
             }
             RequestBudget::exhaust();
-            // Who waits for less than the settings say has not seen a hang.
+            // A caller that waits for less than the settings say has not seen a hang.
             if self.deadline < self.redis.op_timeout {
                 return;
             }
@@ -188,11 +217,11 @@ impl Connection {
 
     fn count(&self, plan: Plan, outcome: Outcome, began: Instant) {
         let took: Duration = began.elapsed();
-        self.redis.meter.record(plan.command, outcome, took);
+        self.redis.command_metrics.record(plan.command, outcome, took);
     }
 }
 
-/// What came of it, for everyone who wants to know.
+/// What came of a call: for the metrics, the monitor, a second try, and the caller.
 struct Judged {
     outcome: Outcome,
     fault: Option<Fault>,
@@ -222,7 +251,7 @@ fn judge(sent: Sent) -> Judged {
             let lost = fault.is_some_and(|fault| fault.class() == FaultClass::Transport);
             Judged { outcome: Outcome::Error, fault, lost, result: Err(Failure::Client(error)) }
         }
-        Sent::NoLane => {
+        Sent::NoConnection => {
             let error = Error::new(ErrorKind::Unavailable, "there is no connection to Redis");
             failed(Outcome::Skipped, None, true, error)
         }

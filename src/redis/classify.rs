@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use deadpool_redis::redis::{ErrorKind as ClientError, RedisError, ServerError, Value};
 
-use super::lanes::Reply;
+use super::conn::Reply;
 use crate::{
     Error, ErrorKind,
     health::{Fault, FaultClass},
@@ -132,8 +132,20 @@ fn of_io(error: &RedisError) -> &'static str {
     }
 }
 
-/// The error to hand on in place of the client's own.
-pub(super) fn into_error(error: &RedisError) -> Error {
+/// The error for a connection that could not be made.
+pub(super) fn connecting_error(error: &RedisError) -> Error {
+    let fault = of_connecting(error);
+    Error::new(ErrorKind::Connection, fault.to_string()).with_fault(fault)
+}
+
+impl From<RedisError> for Error {
+    fn from(error: RedisError) -> Self {
+        into_error(&error)
+    }
+}
+
+/// This crate's error in place of the client's.
+fn into_error(error: &RedisError) -> Error {
     if let Some(own) = io_error(error).and_then(|io| io.get_ref()?.downcast_ref::<Error>()) {
         return own.clone();
     }

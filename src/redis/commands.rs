@@ -2,7 +2,7 @@
 
 use deadpool_redis::redis::{Arg, Cmd};
 
-/// What a command needs of Redis, and of its connection.
+/// What a command needs of Redis, and of its connection; the more, the later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Nature {
     Read,
@@ -11,20 +11,15 @@ pub(super) enum Nature {
     Blocks,
     /// Changes the connection for whoever comes after: needs a connection of its own.
     Binds,
+    /// Makes the server send messages that nobody has asked for: needs somebody who reads them.
+    Listens,
 }
 
-impl Nature {
-    /// What both together need: the most that one of them does.
-    pub(super) fn with(self, other: Self) -> Self {
-        self.max(other)
-    }
-}
-
-/// A command by its place in the table; the last place is for those that are not in it.
+/// A command by its place in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Command(usize);
 
-use Nature::{Binds, Blocks, Read, Write};
+use Nature::{Binds, Blocks, Listens, Read, Write};
 
 /// Sorted by name. What is not here is taken for a write, and counted as `other`.
 const TABLE: &[(&str, Nature)] = &[
@@ -94,7 +89,7 @@ const TABLE: &[(&str, Nature)] = &[
     ("LREM", Write),
     ("LTRIM", Write),
     ("MGET", Read),
-    ("MONITOR", Binds),
+    ("MONITOR", Listens),
     ("MSET", Write),
     ("MULTI", Binds),
     ("PERSIST", Write),
@@ -105,11 +100,11 @@ const TABLE: &[(&str, Nature)] = &[
     ("PFCOUNT", Read),
     ("PING", Read),
     ("PSETEX", Write),
-    ("PSUBSCRIBE", Binds),
+    ("PSUBSCRIBE", Listens),
     ("PSYNC", Binds),
     ("PTTL", Read),
     ("PUBLISH", Write),
-    ("PUNSUBSCRIBE", Binds),
+    ("PUNSUBSCRIBE", Listens),
     ("QUIT", Binds),
     ("RANDOMKEY", Read),
     ("RENAME", Write),
@@ -135,18 +130,18 @@ const TABLE: &[(&str, Nature)] = &[
     ("SRANDMEMBER", Read),
     ("SREM", Write),
     ("SSCAN", Read),
-    ("SSUBSCRIBE", Binds),
+    ("SSUBSCRIBE", Listens),
     ("STRLEN", Read),
-    ("SUBSCRIBE", Binds),
+    ("SUBSCRIBE", Listens),
     ("SUNION", Read),
-    ("SUNSUBSCRIBE", Binds),
+    ("SUNSUBSCRIBE", Listens),
     ("SYNC", Binds),
     ("TIME", Read),
     ("TOUCH", Read),
     ("TTL", Read),
     ("TYPE", Read),
     ("UNLINK", Write),
-    ("UNSUBSCRIBE", Binds),
+    ("UNSUBSCRIBE", Listens),
     ("UNWATCH", Binds),
     ("WAIT", Blocks),
     ("WAITAOF", Blocks),
@@ -242,7 +237,7 @@ impl Command {
         TABLE.get(self.0).map_or(Write, |&(_, nature)| nature)
     }
 
-    /// One of few words.
+    /// Its name as a label of metrics: one of few words.
     pub(super) fn label(self) -> &'static str {
         match TABLE.get(self.0) {
             Some(&(name, _)) => name,
@@ -274,6 +269,7 @@ mod tests {
             ("SET", "SET", Write),
             ("blpop", "BLPOP", Blocks),
             ("watch", "WATCH", Binds),
+            ("psubscribe", "PSUBSCRIBE", Listens),
             ("", "other", Write),
             ("FT.SEARCH", "other", Write),
             ("a name that is much longer than any command's", "other", Write),

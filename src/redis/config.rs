@@ -1,4 +1,4 @@
-//! Settings of the Redis handle.
+//! Settings of the Redis handle, and how they are read from the environment.
 
 use std::{fmt, time::Duration};
 
@@ -12,7 +12,8 @@ use crate::{
 
 const DURATION: &str = "a duration of at least 1ms, such as 250ms, 5s or 1m";
 
-/// Where Redis is and how it is used. Every setting has a default, and [`from_env`](Self::from_env) reads them all.
+/// Where Redis is and how it is used. Every setting has a default, and
+/// [`from_env`](Self::from_env) reads them all.
 ///
 /// ```
 /// use std::time::Duration;
@@ -28,7 +29,7 @@ pub struct RedisConfig {
     pub(crate) url: RedisUrl,
     pub(crate) namespace: String,
     pub(crate) health: HealthConfig,
-    pub(crate) lanes: usize,
+    pub(crate) connections: usize,
     pub(crate) service: String,
     pub(crate) instance: String,
     pub(crate) metrics: Metrics,
@@ -41,22 +42,23 @@ impl RedisConfig {
             url,
             namespace: "evenkeel".to_owned(),
             health: HealthConfig::new("redis"),
-            lanes: 1,
+            connections: 1,
             service: env!("CARGO_PKG_NAME").to_owned(),
             instance: format!("{:08x}", rand::random::<u32>()),
             metrics: Metrics::default(),
         }
     }
 
-    /// Reads every setting from the environment: `REDIS_URL` or else `REDIS_HOST`, `REDIS_PORT`, `REDIS_PASSWORD`, `REDIS_DB`;
-    /// `REDIS_NAMESPACE`, `REDIS_OP_TIMEOUT`, `REDIS_PROBE_TIMEOUT`, `REDIS_PROBE_INTERVAL`, `REDIS_BACKOFF`,
-    /// `REDIS_STARTUP_ATTEMPTS`, `SERVICE_NAME`, `INSTANCE_ID`. What is not set keeps its default; the address defaults to
+    /// Reads every setting from the environment: `REDIS_URL` or else `REDIS_HOST`, `REDIS_PORT`,
+    /// `REDIS_PASSWORD`, `REDIS_DB`; `REDIS_NAMESPACE`, `REDIS_OP_TIMEOUT`, `REDIS_PROBE_TIMEOUT`,
+    /// `REDIS_PROBE_INTERVAL`, `REDIS_BACKOFF`, `REDIS_STARTUP_ATTEMPTS`, `SERVICE_NAME`,
+    /// `INSTANCE_ID`. What is not set keeps its default; the address defaults to
     /// `redis://127.0.0.1:6379`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a value that cannot be read, with the variable, the value
-    /// (never a password) and the accepted form.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a value that cannot be read, with the
+    /// variable, the value (never a password) and the accepted form.
     pub fn from_env() -> Result<Self, Error> {
         let mut config = Self::new(url_from_env()?);
         let form = "1 to 64 letters, digits, or one of . _ -";
@@ -113,12 +115,12 @@ impl RedisConfig {
         self
     }
 
-    /// How many connections are shared among all callers. Default 1, at least 1: commands of all callers are
-    /// written together, which is faster than spreading them. More lanes help when some answers are so large that others wait behind
-    /// them.
+    /// How many connections are shared among all callers. Default 1, at least 1: commands of all
+    /// callers are written together, which is faster than spreading them. More connections help when
+    /// some answers are so large that others wait behind them.
     #[must_use]
-    pub fn with_lanes(mut self, lanes: usize) -> Self {
-        self.lanes = lanes.max(1);
+    pub fn with_connections(mut self, connections: usize) -> Self {
+        self.connections = connections.max(1);
         self
     }
 
@@ -175,7 +177,7 @@ impl fmt::Debug for RedisConfig {
             .field("url", &self.url)
             .field("namespace", &self.namespace)
             .field("health", &self.health)
-            .field("lanes", &self.lanes)
+            .field("connections", &self.connections)
             .field("service", &self.service)
             .field("instance", &self.instance)
             .finish_non_exhaustive()

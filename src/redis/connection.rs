@@ -1,29 +1,31 @@
-//! What callers hold: any command of the client, guarded.
+//! The connection that callers hold: any command of the client, guarded.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 use deadpool_redis::redis::{
-    Cmd, FromRedisValue, Pipeline, RedisError, RedisFuture, Value, aio::ConnectionLike,
+    Cmd, FromRedisValue, Pipeline, RedisFuture, Value, aio::ConnectionLike,
 };
 
 use super::{
-    call::{Caller, Failure},
-    handle::Inner,
-    lanes::{Conn, Lane, Reply, Request},
+    call::Guarded,
+    conn::{Reply, Request},
+    shared::Failure,
 };
 use crate::{Error, ErrorKind, Served, Source};
 
 /// Sends any command, guarded: a deadline, a refusal at once while Redis is away, metrics.
 ///
-/// It implements [`ConnectionLike`], so every command, pipeline and script of the `redis` crate works on it, and has
-/// [`query`](Self::query) with this crate's own [`Error`]. Cheap to clone; clones share the underlying connection. Commands
-/// that would keep it waiting or change it for everyone (`BLPOP`, `SUBSCRIBE`, `WATCH`, `SELECT` …) are refused:
-/// [`Redis::dedicated`](super::Redis::dedicated) is for them.
+/// It implements [`ConnectionLike`], so every command, pipeline and script of the `redis` crate works
+/// on it, and it has [`query`](Self::query) with this crate's own [`Error`]. Cheap to clone; clones
+/// share the underlying connection. Commands that would keep it waiting or change it for everyone
+/// (`BLPOP`, `WATCH`, `SELECT` …) are refused: [`Redis::dedicated`](super::Redis::dedicated) is for
+/// them. Commands that make the server send messages (`SUBSCRIBE` …, `MONITOR`) are refused on any
+/// connection: [`Redis::subscribe`](super::Redis::subscribe) receives messages.
 ///
 /// # Errors
 ///
-/// Through [`ConnectionLike`], what the client has to say comes unchanged; what this crate has to say (Redis is away, no answer
-/// in time) comes as an I/O error of the client, and [`Error::from`] gets it back out.
+/// Through [`ConnectionLike`], the client's errors come unchanged; this crate's own (Redis is away,
+/// no answer in time) come as an I/O error of the client, and [`Error::from`] gets it back out.
 ///
 /// # When Redis is down
 ///
@@ -40,33 +42,14 @@ use crate::{Error, ErrorKind, Served, Source};
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Connection {
-    pub(super) redis: Arc<Inner>,
-    pub(super) lane: Option<Bound>,
-    pub(super) caller: Caller,
-    pub(super) deadline: Duration,
-}
-
-/// A lane with a sender of one's own.
-#[derive(Clone)]
-pub(super) struct Bound {
-    pub(super) lane: Arc<Lane>,
-    pub(super) conn: Conn,
-}
-
-impl Bound {
-    pub(super) fn to(lane: Arc<Lane>) -> Self {
-        let conn = lane.conn.clone();
-        Self { lane, conn }
-    }
-}
+pub struct Connection(pub(super) Guarded);
 
 impl Connection {
-    /// The longest wait for one command, in place of the one in the settings. A command that is not answered within a
-    /// shorter one says nothing about Redis; within a longer one, it does.
+    /// The longest wait for one command, in place of the one in the settings. A command that is not
+    /// answered within a shorter time says nothing about Redis; within a longer one, it does.
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
+        self.0.deadline = deadline;
         self
     }
 
@@ -74,7 +57,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// See [`ErrorKind`]; [`is_unavailable`](Error::is_unavailable) tells that Redis did not serve from a fault of the command.
+    /// See [`ErrorKind`]. With [`is_unavailable`](Error::is_unavailable) it is about Redis, else about
+    /// the command.
     pub async fn query<T: FromRedisValue>(&mut self, cmd: &Cmd) -> Result<T, Error> {
         let value = self.value(cmd).await?;
         read(value)
@@ -105,7 +89,7 @@ impl Connection {
         match self.query(cmd).await {
             Ok(value) => Ok(Served::new(value, Source::Redis)),
             Err(error) if error.is_unavailable() => {
-                self.redis.monitor.record_fallback();
+                self.0.redis.monitor.record_fallback();
                 Ok(Served::new(default, Source::Fallback))
             }
             Err(error) => Err(error),
@@ -113,7 +97,7 @@ impl Connection {
     }
 
     pub(super) async fn value(&mut self, cmd: &Cmd) -> Result<Value, Failure> {
-        match self.call(Request::Command(cmd)).await? {
+        match self.0.call(Request::Command(cmd)).await? {
             Reply::One(value) => Ok(value),
             Reply::Many(values) => Ok(Value::Array(values)),
         }
@@ -140,7 +124,7 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            match self.call(Request::Pipeline(pipeline, offset, count)).await? {
+            match self.0.call(Request::Pipeline(pipeline, offset, count)).await? {
                 Reply::Many(values) => Ok(values),
                 Reply::One(value) => Ok(vec![value]),
             }
@@ -148,47 +132,15 @@ impl ConnectionLike for Connection {
     }
 
     fn get_db(&self) -> i64 {
-        self.redis.db
+        self.0.redis.db
     }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("monitor", &self.redis.monitor)
-            .field("deadline", &self.deadline)
+            .field("monitor", &self.0.redis.monitor)
+            .field("deadline", &self.0.deadline)
             .finish_non_exhaustive()
-    }
-}
-
-impl From<Failure> for RedisError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Client(error) => error,
-            Failure::Own(error) => {
-                let kind = match error.kind() {
-                    ErrorKind::Timeout => std::io::ErrorKind::TimedOut,
-                    ErrorKind::Connection => std::io::ErrorKind::ConnectionAborted,
-                    ErrorKind::Invalid => std::io::ErrorKind::InvalidInput,
-                    _ => std::io::ErrorKind::NotConnected,
-                };
-                std::io::Error::new(kind, error).into()
-            }
-        }
-    }
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Client(error) => error.into(),
-            Failure::Own(error) => error,
-        }
-    }
-}
-
-impl From<RedisError> for Error {
-    fn from(error: RedisError) -> Self {
-        super::classify::into_error(&error)
     }
 }

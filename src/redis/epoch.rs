@@ -1,22 +1,26 @@
-//! Did Redis keep its data? Its epoch, its run id and our last beat say so.
+//! Did Redis keep its data? Its epoch, its run id and this instance's last heartbeat say so.
 //!
-//! The epoch is a random word that lives in Redis beside the data: when it is gone, so is the data. A server process other
-//! than the last one may have come back with an older copy of both; the beat that this instance wrote last tells.
+//! The epoch is a random word that lives in Redis beside the data: when it is gone, so is the data.
+//! A server process other than the last one may have come back with an older copy of both. The
+//! heartbeat that this instance wrote last tells.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use deadpool_redis::redis::cmd;
+use parking_lot::Mutex;
 
 use super::{
-    Connection, Script,
-    canary::{Beats, Gap},
+    connection::Connection,
+    heartbeats::{Heartbeats, Retention},
+    script::Script,
 };
 use crate::{
     Error,
     health::{Continuity, Recovery},
 };
 
-/// KEYS: the epoch. ARGV: the epoch to begin when there is none, or when `rotate` is the one that stands. Returns the one that stands.
+/// KEYS: the epoch. ARGV: a fresh epoch, and the one to replace. Sets the fresh one where there is
+/// none or the one to replace. Returns the one that stands then.
 const SCRIPT: &str = include_str!("epoch.lua");
 
 #[derive(Debug, Clone, Default)]
@@ -24,7 +28,7 @@ struct Known {
     epoch: Option<String>,
     /// The epoch's hash, kept because every read of a session asks for it.
     number: Option<u64>,
-    /// What it was told.
+    /// The last attempt to recover.
     last: Option<Recovery>,
 }
 
@@ -40,16 +44,16 @@ impl Known {
 pub(super) struct Epoch {
     key: String,
     script: Arc<Script>,
-    beats: Arc<Beats>,
+    heartbeats: Arc<Heartbeats>,
     known: Arc<Mutex<Known>>,
 }
 
 impl Epoch {
-    pub(super) fn new(namespace: &str, beats: Arc<Beats>) -> Self {
+    pub(super) fn new(namespace: &str, heartbeats: Arc<Heartbeats>) -> Self {
         Self {
             key: format!("{namespace}:epoch"),
             script: Arc::new(Script::new(SCRIPT)),
-            beats,
+            heartbeats,
             known: Arc::default(),
         }
     }
@@ -60,15 +64,15 @@ impl Epoch {
         mut connection: Connection,
         recovery: Recovery,
     ) -> Result<(), Error> {
-        let before = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let before = self.known.lock().clone();
         let mut epoch = self.stands(&mut connection, "").await?;
-        let same_process = self.beats.is_same_process();
-        let continuity = match (&before.epoch, self.beats.gap()) {
+        let same_process = self.heartbeats.is_same_process();
+        let continuity = match (&before.epoch, self.heartbeats.retention()) {
             (None, _) => Continuity::Kept,
             (Some(known), _) if *known != epoch => Continuity::Lost,
             (Some(_), _) if same_process => Continuity::Kept,
-            (Some(_), Some(Gap::KeptUntil(at))) => Continuity::KeptUntil(at),
-            (Some(known), Some(Gap::Lost) | None) => {
+            (Some(_), Some(Retention::KeptUntil(at))) => Continuity::KeptUntil(at),
+            (Some(known), Some(Retention::Lost) | None) => {
                 epoch = self.stands(&mut connection, known).await?;
                 Continuity::Lost
             }
@@ -78,15 +82,15 @@ impl Epoch {
         if continuity == Continuity::Lost {
             tracing::warn!("Redis has lost data, or came back older: what guards is pushed again");
         }
-        self.beats.settle();
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
+        self.heartbeats.settle();
+        *self.known.lock() =
             Known { number: Some(number(&epoch)), epoch: Some(epoch), last: Some(recovery) };
         Ok(())
     }
 
     /// The epoch of the last recovery, as a number; `None` before the first.
     pub(super) fn known(&self) -> Option<u64> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).number
+        self.known.lock().number
     }
 
     /// Does the epoch of the last recovery still stand?

@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Connection, Redis};
+use super::{connection::Connection, handle::Redis};
 use crate::{Error, ErrorKind};
 
 /// How long a connection may stay quiet before it has to prove that it is alive.
@@ -78,7 +78,7 @@ impl Drop for Following {
 
 /// How long a command that waits for [`Follower::next`]'s `wait` may take.
 fn cut_off(redis: &Redis) -> Duration {
-    KEEPALIVE + ANSWER.max(redis.op_timeout())
+    KEEPALIVE + ANSWER.max(redis.inner.op_timeout)
 }
 
 /// A connection of the follower's own, with the deadline that [`Follower::next`] has.
@@ -117,7 +117,7 @@ impl<'a, F: Follower> Supervisor<'a, F> {
         Self {
             redis,
             follower,
-            recoveries: redis.recoveries(),
+            recoveries: redis.inner.recoveries.subscribe(),
             heard: Instant::now(),
             pause: FIRST_PAUSE,
             warned: false,
@@ -143,7 +143,7 @@ impl<'a, F: Follower> Supervisor<'a, F> {
 
     async fn listen(&mut self) -> Result<Infallible, Error> {
         let connecting = self.follower.connect(self.redis);
-        let mut link = within(self.redis.probe_timeout(), connecting).await?;
+        let mut link = within(self.redis.inner.probe_timeout, connecting).await?;
         self.follower.resync(&mut link).await?;
         let began = Instant::now();
         self.heard = began;

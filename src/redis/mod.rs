@@ -1,27 +1,41 @@
-//! Everything that knows the Redis client: a handle that never waits longer than it was told to.
+//! Everything that knows the Redis client: a handle on which nothing waits longer than its deadline.
 //!
-//! [`Redis`] shares a few connections among all callers, gives every command a deadline, refuses
-//! at once while Redis is away, and tells its [`HealthMonitor`](crate::health::HealthMonitor) what it meets.
+//! [`Redis`] shares a few connections among all callers, gives every command a deadline, refuses at
+//! once while Redis is away, and reports what it meets to its
+//! [`HealthMonitor`](crate::health::HealthMonitor).
+//!
+//! ```text
+//! Redis (handle) ── Connection ── call ──► SharedConnections ──► Conn ──► coalesce ──► server
+//!   │                                            ▲
+//!   ├── RedisProbe: PING, write probe ───────────┘ replaces the dead ones
+//!   └── subscribe ── follow: a connection of its own that listens
+//! ```
 
 mod call;
-mod canary;
-mod carrier;
+mod check;
 mod classify;
+mod coalesce;
 mod commands;
 mod config;
+mod conn;
+mod connect;
 mod connection;
+mod connections;
 mod epoch;
 #[allow(dead_code)]
 mod follow;
 mod handle;
+mod heartbeats;
 mod hedge;
-mod lanes;
-mod meter;
+mod metrics;
 mod probe;
+mod recovery;
 mod registry;
 mod script;
+mod shared;
 mod source;
 mod url;
+mod write_probe;
 
 pub use config::RedisConfig;
 pub use connection::Connection;
@@ -32,8 +46,8 @@ pub use script::{Invocation, Script};
 pub use source::Pool;
 pub use url::{RedisUrl, Topology};
 
-/// The pools that a [`Redis`] can be made over, and with them the client (`deadpool_redis::redis`): commands, pipelines and
-/// types to use with a [`Connection`].
+/// The pools that a [`Redis`] can be made over, and with them the client
+/// (`deadpool_redis::redis`): commands, pipelines and types to use with a [`Connection`].
 pub use deadpool_redis;
 
 /// What stores need of the client to write their commands; they know it under this name only.

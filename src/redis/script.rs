@@ -1,4 +1,4 @@
-//! Scripts: `EVALSHA`, and `EVAL` when the server does not know them (yet, or any more).
+//! Scripts: sent by `EVALSHA`, and by `EVAL` when the server does not know them (yet, or any more).
 
 use std::borrow::Cow;
 
@@ -13,12 +13,13 @@ const USUAL_BYTES: usize = 256;
 
 /// A Lua script, sent by its hash.
 ///
-/// Unlike the client's own, it never loads the script in a trip of its own: a server that does not know it gets the whole text
-/// with the call. It is carried out once: a server that answers `NOSCRIPT` has done nothing.
+/// Unlike the client's own, it never loads the script in a trip of its own: a server that does not
+/// know it gets the whole text with the call. It is carried out once, because a server that answers
+/// `NOSCRIPT` has done nothing.
 ///
 /// # When Redis is down
 ///
-/// Refused like any command; never repeated after a timeout, because it may have taken effect.
+/// Refused like any command. Never repeated after a timeout, because it may have taken effect.
 ///
 /// ```no_run
 /// # async fn run(redis: evenkeel::redis::Redis) -> Result<(), evenkeel::Error> {

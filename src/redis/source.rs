@@ -21,13 +21,14 @@ use deadpool_redis::sentinel;
 use tokio::time::Instant;
 
 use super::{
-    carrier::{self, BATCH},
-    lanes::Conn,
+    coalesce::BATCH,
+    conn::Conn,
+    connect::connect,
+    url::{RedisUrl, Topology},
 };
 use crate::{
     Error,
     health::{Fault, FaultClass, WeakMonitor},
-    redis::{RedisUrl, Topology},
 };
 
 /// Our deadlines rule; the client's own only has to be out of the way.
@@ -183,7 +184,7 @@ impl Server {
     async fn connect(&self) -> RedisResult<Conn> {
         if !self.is_old.load(Ordering::Relaxed) {
             let (info, config) = &self.resp3;
-            match carrier::connect(info, config).await {
+            match connect(info, config).await {
                 Err(error) if error.kind() == ErrorKind::RESP3NotSupported => {
                     self.is_old.store(true, Ordering::Relaxed);
                 }
@@ -191,7 +192,7 @@ impl Server {
             }
         }
         let (info, config) = &self.resp2;
-        carrier::connect(info, config).await
+        connect(info, config).await
     }
 }
 

@@ -77,7 +77,8 @@ async fn old_connections_in_a_black_hole_while_new_ones_work() {
 /// Several shared connections: those that are dead are replaced, each by one.
 #[tokio::test]
 async fn one_of_several_is_lost() {
-    let mut world = World::up_with(RedisServer::start().await, |config| config.with_lanes(4)).await;
+    let mut world =
+        World::up_with(RedisServer::start().await, |config| config.with_connections(4)).await;
     let traffic = Traffic::start(&world.app);
     // The handle's and the canary's.
     let has_all = || async { world.server.connected_clients().await == 5 };

@@ -12,7 +12,6 @@ async fn a_shared_connection_refuses_what_would_bind_it() {
     let world = World::up().await;
     for command in [
         cmd("BLPOP").arg("queue").arg(0),
-        cmd("SUBSCRIBE").arg("channel"),
         cmd("WATCH").arg("key"),
         &mut cmd("MULTI"),
         cmd("SELECT").arg(3),
@@ -29,6 +28,31 @@ async fn a_shared_connection_refuses_what_would_bind_it() {
     let error = connection.query_pipeline::<redis::Value>(&pipeline).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     assert!(world.monitor().is_available());
+}
+
+/// `SUBSCRIBE` would be answered OK, and its messages could never be read.
+#[tokio::test]
+async fn no_connection_takes_what_makes_the_server_send_messages() {
+    let world = World::up().await;
+    let own = world.redis.dedicated(Duration::from_secs(1)).await.unwrap();
+    for mut connection in [world.redis.connection(), own] {
+        for command in [
+            cmd("SUBSCRIBE").arg("channel"),
+            cmd("psubscribe").arg("chan*"),
+            cmd("SSUBSCRIBE").arg("channel"),
+            &mut cmd("MONITOR"),
+        ] {
+            let error = connection.query::<redis::Value>(command).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+            assert!(error.to_string().contains("Redis::subscribe"), "{error}");
+        }
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("GET").arg("key").cmd("SUBSCRIBE").arg("channel");
+        let error = connection.query_pipeline::<redis::Value>(&pipeline).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        let _: String = connection.query(&cmd("PING")).await.unwrap();
+    }
+    assert_eq!(world.server.commands_processed("subscribe").await, 0);
 }
 
 #[tokio::test]

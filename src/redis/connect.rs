@@ -1,49 +1,20 @@
-//! A connection to one server, made here, and the task that carries its commands.
+//! Makes a connection to one server.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
 use deadpool_redis::redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisResult,
     aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
 use futures_util::future::select_ok;
-use pin_project::pin_project;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
-    task::AbortHandle,
 };
 
-use super::lanes::Conn;
+use super::{coalesce::Coalescer, conn::Conn};
 
-/// From how many commands under way on they are gathered, and how many of them at most: all at once would leave the server
-/// without work until the last of them is there.
-pub(super) const BATCH: usize = 32;
-
-/// The task that carries the commands of one connection; it ends with the last one that holds this.
-///
-/// The client's own task is woken by the first command that is sent, runs before those who are about to send the next
-/// (tokio prefers whoever was woken last), and writes that one alone: two commands for each system call, however many callers
-/// there are. This one lets the others go first when [`BATCH`] or more are under way, which makes one write of thirty and halves
-/// what a command costs the processor. With fewer it goes at once. Where other tasks keep all processors busy for milliseconds on
-/// end, commands wait a round more for each thirty of them, much as with the client's own queue of fifty.
-pub(super) struct Carrier {
-    under_way: Arc<AtomicUsize>,
-    task: AbortHandle,
-}
-
-/// A command is under way.
-pub(super) struct UnderWay<'a>(&'a AtomicUsize);
-
-/// Connects. With TLS, which only the client can do, it is the client's own task that carries.
+/// Connects. With TLS, which only the client can do, the client's own task writes.
 pub(super) async fn connect(
     info: &ConnectionInfo,
     config: &AsyncConnectionConfig,
@@ -51,11 +22,11 @@ pub(super) async fn connect(
     match info.addr() {
         ConnectionAddr::Tcp(host, port) => {
             let stream = tcp(host, *port, info.tcp_settings()).await?;
-            carried(stream, info, config).await
+            coalesced(stream, info, config).await
         }
         #[cfg(unix)]
         ConnectionAddr::Unix(path) => {
-            carried(tokio::net::UnixStream::connect(path).await?, info, config).await
+            coalesced(tokio::net::UnixStream::connect(path).await?, info, config).await
         }
         _ => {
             let client = Client::open(info.clone())?;
@@ -77,7 +48,7 @@ async fn tcp(host: &str, port: u16, settings: &TcpSettings) -> RedisResult<TcpSt
     Ok(stream)
 }
 
-async fn carried(
+async fn coalesced(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     info: &ConnectionInfo,
     config: &AsyncConnectionConfig,
@@ -85,61 +56,20 @@ async fn carried(
     let settings = info.redis_settings();
     let (connection, driver) =
         MultiplexedConnection::new_with_config(settings, stream, config.clone()).await?;
-    let under_way = Arc::default();
-    let batching = Batching { driver, under_way: Arc::clone(&under_way), let_others: false };
-    let task = tokio::spawn(batching).abort_handle();
-    Ok(Conn::Multiplexed(connection, Some(Arc::new(Carrier { under_way, task }))))
-}
-
-impl Carrier {
-    /// A command is under way until this is dropped.
-    pub(super) fn begin(&self) -> UnderWay<'_> {
-        self.under_way.fetch_add(1, Ordering::Relaxed);
-        UnderWay(&self.under_way)
-    }
-}
-
-impl Drop for Carrier {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-#[pin_project]
-struct Batching<F> {
-    #[pin]
-    driver: F,
-    under_way: Arc<AtomicUsize>,
-    /// Others were let go first, this time.
-    let_others: bool,
-}
-
-impl<F: Future> Future for Batching<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        *this.let_others = !*this.let_others && this.under_way.load(Ordering::Relaxed) >= BATCH;
-        if *this.let_others {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        this.driver.poll(cx)
-    }
+    Ok(Conn::Multiplexed(connection, Some(Arc::new(Coalescer::spawn(driver)))))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{io, iter, time::Duration};
+    use std::{
+        io, iter,
+        pin::Pin,
+        sync::atomic::{AtomicUsize, Ordering},
+        task::{Context, Poll},
+        time::Duration,
+    };
 
     use deadpool_redis::redis::{IntoConnectionInfo, cmd};
-    use futures_util::future::poll_immediate;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
         task::JoinSet,
@@ -147,12 +77,12 @@ mod tests {
     };
 
     use super::*;
-    use crate::redis::lanes::Request;
+    use crate::redis::{coalesce::BATCH, conn::Request};
 
     async fn conn(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Conn {
         let info = "redis://server".into_connection_info().expect("an address");
         let config = AsyncConnectionConfig::new().set_pipeline_buffer_size(BATCH);
-        carried(stream, &info, &config).await.expect("a connection")
+        coalesced(stream, &info, &config).await.expect("a connection")
     }
 
     /// Answers every command with `OK`, until `stop` commands have come.
@@ -198,27 +128,6 @@ mod tests {
         fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
             Pin::new(&mut self.0).poll_shutdown(cx)
         }
-    }
-
-    #[tokio::test]
-    async fn lets_others_go_first_where_many_are_under_way() {
-        let under_way = Arc::new(AtomicUsize::new(0));
-        let mut polls = 0;
-        let driver = std::future::poll_fn(|_| {
-            polls += 1;
-            Poll::<()>::Pending
-        });
-        let batching = Batching { driver, under_way: Arc::clone(&under_way), let_others: false };
-        let mut batching = Box::pin(batching);
-        for (commands, waits) in [(0, false), (BATCH - 1, false), (BATCH, true), (1, false)] {
-            under_way.store(commands, Ordering::Relaxed);
-            assert!(poll_immediate(&mut batching).await.is_none());
-            if waits {
-                assert!(poll_immediate(&mut batching).await.is_none());
-            }
-        }
-        drop(batching);
-        assert_eq!(polls, 4);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -1,4 +1,5 @@
-//! What went through the handle: durations by command and outcome, and the counts of the health page.
+//! Counts what goes through the handle: durations by command and outcome, and the health page's
+//! figures.
 
 use std::{
     sync::{
@@ -10,7 +11,7 @@ use std::{
 
 use deadpool_redis::redis::Value;
 
-use super::{commands::Command, lanes::Reply};
+use super::{commands::Command, conn::Reply};
 use crate::{
     health::Usage,
     telemetry::{Counter, Histogram, Metrics, names},
@@ -37,7 +38,7 @@ impl Outcome {
     }
 }
 
-pub(super) struct Meter {
+pub(super) struct CommandMetrics {
     metrics: Metrics,
     /// Made when first needed: most services use few commands.
     durations: Box<[OnceLock<Histogram>]>,
@@ -50,7 +51,7 @@ pub(super) struct Meter {
     errors: AtomicU64,
 }
 
-impl Meter {
+impl CommandMetrics {
     pub(super) fn new(metrics: &Metrics) -> Self {
         let attempts = |status| metrics.counter(names::CONNECTION_ATTEMPTS, &[("status", status)]);
         Self {
