@@ -41,9 +41,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// What Redis has not been told, and how to tell it.
 pub(crate) trait Backlog: Send + Sync + 'static {
-    /// When in a recovery it is pushed.
-    const STAGE: Stage;
-    /// The name of the recovery step, for the log.
+    /// When in a recovery it is pushed. `None`: after it, by the task alone, since its pushes use
+    /// Redis as a request does.
+    const STAGE: Option<Stage>;
+    /// What is pushed, for the log: the name of the recovery step.
     const NAME: &'static str;
     /// The label of `redis_recovery_replayed_total`.
     const FEATURE: Feature;
@@ -116,7 +117,7 @@ impl Pushed {
 /// store's handle; the backlog is held weakly, so the last handle ends it.
 pub(crate) struct Replay<B> {
     core: Arc<Core<B>>,
-    _step: Registration,
+    _step: Option<Registration>,
 }
 
 struct Core<B> {
@@ -131,7 +132,7 @@ struct Core<B> {
 }
 
 impl<B: Backlog> Replay<B> {
-    /// Registers the recovery step.
+    /// Registers the recovery step, if there is to be one.
     pub(crate) fn new(redis: &Redis, backlog: Weak<B>) -> Self {
         let core = Arc::new(Core {
             redis: redis.clone(),
@@ -142,14 +143,16 @@ impl<B: Backlog> Replay<B> {
             warned: AtomicBool::new(false),
         });
         let weak = Arc::downgrade(&core);
-        let step = redis.on_recovery(B::STAGE, B::NAME, move |connection, recovery| {
-            let core = weak.upgrade();
-            async move {
-                match core {
-                    Some(core) => core.recover(connection, recovery).await,
-                    None => Ok(()),
+        let step = B::STAGE.map(|stage| {
+            redis.on_recovery(stage, B::NAME, move |connection, recovery| {
+                let core = weak.upgrade();
+                async move {
+                    match core {
+                        Some(core) => core.recover(connection, recovery).await,
+                        None => Ok(()),
+                    }
                 }
-            }
+            })
         });
         Self { core, _step: step }
     }

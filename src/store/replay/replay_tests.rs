@@ -37,7 +37,7 @@ struct List {
 const PAGE: usize = 4;
 
 impl Backlog for List {
-    const STAGE: Stage = Stage::Guards;
+    const STAGE: Option<Stage> = Some(Stage::Guards);
     const NAME: &'static str = "a list";
     const FEATURE: Feature = Feature::Lockout;
     const PASS_LIMIT: Option<Duration> = Some(Duration::from_millis(200));
