@@ -14,25 +14,27 @@
 //! Nothing here needs Redis. `redis_available`, `redis_degraded_mode`, `redis_state` and
 //! `redis_capability` are read from the monitor at the moment of collection.
 
+mod counter;
 mod export;
 mod family;
 mod feature;
+mod gauge;
 mod histogram;
 pub(crate) mod names;
 #[cfg(feature = "otel")]
 mod otel;
 #[cfg(feature = "prometheus")]
 mod prometheus;
-mod series;
+mod registry;
 #[cfg(test)]
 #[cfg(feature = "prometheus")]
 mod tests;
 
+pub(crate) use counter::Counter;
 #[allow(unused_imports, reason = "without Redis nothing is answered without it")]
 pub(crate) use feature::{Feature, Replayed};
 pub(crate) use histogram::Histogram;
-pub(crate) use series::Counter;
-pub use series::Metrics;
+pub use registry::Metrics;
 
 /// The media type of what Prometheus scrapes.
 pub(crate) const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";

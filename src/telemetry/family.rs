@@ -1,14 +1,14 @@
 //! The series of one instrument: a bounded map from label values to whatever counts.
 
-use std::{
-    collections::HashMap,
-    sync::{PoisonError, RwLock},
-};
+use std::collections::HashMap;
+
+use parking_lot::RwLock;
 
 use super::names::Instrument;
 
-/// Series of one instrument. Beyond it, everything goes to one more, whose labels all read [`OTHER`]: labels are meant to
-/// have few values, and a mistake with them must not cost memory without end.
+/// Series of one instrument. Beyond it, everything goes to one more, whose labels all read
+/// [`OTHER`]: labels are meant to have few values, and a mistake with them must not cost memory
+/// without end.
 pub(super) const SERIES: usize = 1_000;
 pub(super) const OTHER: &str = "other";
 
@@ -28,12 +28,12 @@ impl<T: Clone> Family<T> {
     /// The one that counts for these labels: for the same labels always the same.
     pub(super) fn series(&self, values: &[&str], make: impl FnOnce(&[&str]) -> T) -> T {
         let key: Values = values.iter().map(|value| Box::from(*value)).collect();
-        let known = self.series.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.series.read();
         if let Some(held) = known.get(&key) {
             return held.clone();
         }
         drop(known);
-        let mut known = self.series.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.series.write();
         if known.len() < SERIES || known.contains_key(&key) {
             return known.entry(key).or_insert_with(|| make(values)).clone();
         }
@@ -49,7 +49,7 @@ impl<T: Clone> Family<T> {
     /// All of them, as they are now. What reads them runs without the lock.
     #[cfg_attr(not(feature = "otel"), allow(dead_code))]
     pub(super) fn all(&self) -> Vec<(Values, T)> {
-        let series = self.series.read().unwrap_or_else(PoisonError::into_inner);
+        let series = self.series.read();
         series.iter().map(|(values, held)| (values.clone(), held.clone())).collect()
     }
 }

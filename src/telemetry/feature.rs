@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "a word is used by the feature that it belongs to")]
 
-use super::{Counter, Metrics, names};
+use super::{counter::Counter, names, registry::Metrics};
 
 /// A feature that answers without Redis, and tells Redis afterwards what it missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,4 +1,9 @@
 //! A histogram that costs two additions, from however many threads.
+//!
+//! Its cells are our own: OpenTelemetry has no histogram that is observed at collection, and its
+//! recorded one takes a lock for each value. One value costs 5 ns here, from one thread or two;
+//! the crate `prometheus` takes 9 ns, OpenTelemetry 17 to 60 ns, and with two threads that record
+//! the same they take 150 to 195 ns. A command's duration is recorded for every command.
 
 use std::{
     fmt,
@@ -12,47 +17,51 @@ use std::{
 use super::names::{BOUNDS, Instrument};
 use crate::striped::Striped;
 
-/// Records how long things take.
-#[derive(Debug, Clone)]
-pub(crate) struct Histogram(Journal);
+/// Records how long things take. Clones are one histogram.
+#[derive(Clone)]
+pub(crate) struct Histogram(Recorder);
 
-#[derive(Debug, Clone)]
-enum Journal {
-    /// OpenTelemetry has no histogram that is observed; its own takes a lock for each value (15 ns alone, 150 ns
-    /// from two threads at once, against 11 ns here). So where the exposition is ours, the buckets are, too.
+#[derive(Clone)]
+enum Recorder {
     Cells(Arc<Cells>),
     /// The application's pipeline: the values have to go through its instrument.
-    #[cfg(feature = "otel")]
-    Otel(super::otel::Recorder),
+    #[cfg_attr(not(feature = "otel"), allow(dead_code))]
+    External(Arc<dyn Fn(Duration) + Send + Sync>),
 }
 
 impl Histogram {
     pub(super) fn new(instrument: &Instrument) -> Self {
-        Self(Journal::Cells(Arc::new(Cells::new(instrument))))
+        Self(Recorder::Cells(Arc::new(Cells::new(instrument))))
     }
 
-    #[cfg(feature = "otel")]
-    pub(super) fn through(recorder: super::otel::Recorder) -> Self {
-        Self(Journal::Otel(recorder))
+    /// One whose values `record` takes.
+    #[cfg_attr(not(feature = "otel"), allow(dead_code))]
+    pub(super) fn recorded_by(record: impl Fn(Duration) + Send + Sync + 'static) -> Self {
+        Self(Recorder::External(Arc::new(record)))
     }
 
     /// Records one duration.
     #[inline]
     pub(crate) fn record(&self, duration: Duration) {
         match &self.0 {
-            Journal::Cells(cells) => cells.record(duration),
-            #[cfg(feature = "otel")]
-            Journal::Otel(recorder) => recorder.record(duration),
+            Recorder::Cells(cells) => cells.record(duration),
+            Recorder::External(record) => record(duration),
         }
     }
 
-    /// What was recorded; nothing where OpenTelemetry holds it.
+    /// What was recorded; `None` where somebody else holds it.
     #[cfg(feature = "prometheus")]
     pub(super) fn snapshot(&self) -> Option<Snapshot> {
         match &self.0 {
-            Journal::Cells(cells) => Some(cells.snapshot()),
-            Journal::Otel(_) => None,
+            Recorder::Cells(cells) => Some(cells.snapshot()),
+            Recorder::External(_) => None,
         }
+    }
+}
+
+impl fmt::Debug for Histogram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Histogram").finish_non_exhaustive()
     }
 }
 
@@ -115,12 +124,6 @@ impl Cells {
         }
         snapshot.sum = Duration::from_nanos(nanoseconds).as_secs_f64();
         snapshot
-    }
-}
-
-impl fmt::Debug for Cells {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cells").field("bounds", &self.bounds).finish_non_exhaustive()
     }
 }
 

@@ -1,17 +1,12 @@
-//! OpenTelemetry's instruments over our atomics.
+//! The application's OpenTelemetry pipeline as a reader: its instruments over our atomics.
 
-use std::{
-    sync::{Arc, OnceLock, Weak},
-    time::Duration,
-};
+use std::sync::{Arc, OnceLock, Weak};
 
-use opentelemetry::{
-    InstrumentationScope, KeyValue, global,
-    metrics::{Histogram as OtelHistogram, Meter},
-};
+use opentelemetry::{InstrumentationScope, KeyValue, global, metrics::Meter};
 
 use super::{
-    Counter, Histogram, Metrics, export::Export, family::Family, names::Instrument, series::Gauge,
+    counter::Counter, export::Export, family::Family, gauge::Gauge, histogram::Histogram,
+    names::Instrument, registry::Metrics,
 };
 
 impl Metrics {
@@ -35,7 +30,7 @@ impl Metrics {
     }
 
     pub(super) fn on(meter: Meter) -> Self {
-        Self::exporting(Export::Global(Instruments(meter)))
+        Self::exporting(Instruments(meter))
     }
 }
 
@@ -48,8 +43,8 @@ pub(super) fn scope() -> InstrumentationScope {
 pub(super) struct Instruments(pub(super) Meter);
 
 // The pipeline keeps every callback for as long as it lives; so callbacks hold weak references.
-impl Instruments {
-    pub(super) fn counters(&self, family: &Arc<Family<Counter>>) {
+impl Export for Instruments {
+    fn add_counters(&self, family: &Arc<Family<Counter>>) {
         let what = family.instrument;
         let family: Weak<Family<Counter>> = Arc::downgrade(family);
         self.0
@@ -65,7 +60,7 @@ impl Instruments {
             .build();
     }
 
-    pub(super) fn gauges(&self, family: &Arc<Family<Gauge>>) {
+    fn add_gauges(&self, family: &Arc<Family<Gauge>>) {
         let what = family.instrument;
         let family: Weak<Family<Gauge>> = Arc::downgrade(family);
         self.0
@@ -83,7 +78,7 @@ impl Instruments {
             .build();
     }
 
-    pub(super) fn histogram(&self, what: &'static Instrument, values: &[&str]) -> Histogram {
+    fn histogram(&self, what: &'static Instrument, values: &[&str]) -> Histogram {
         let histogram = self
             .0
             .f64_histogram(what.name)
@@ -91,20 +86,10 @@ impl Instruments {
             .with_unit(what.unit)
             .with_boundaries(what.bounds.to_vec())
             .build();
-        Histogram::through(Recorder { histogram, attributes: attributes(what, values).into() })
-    }
-}
-
-/// Records into an instrument of OpenTelemetry's.
-#[derive(Debug, Clone)]
-pub(super) struct Recorder {
-    histogram: OtelHistogram<f64>,
-    attributes: Arc<[KeyValue]>,
-}
-
-impl Recorder {
-    pub(super) fn record(&self, duration: Duration) {
-        self.histogram.record(duration.as_secs_f64(), &self.attributes);
+        let attributes = attributes(what, values);
+        Histogram::recorded_by(move |duration| {
+            histogram.record(duration.as_secs_f64(), &attributes);
+        })
     }
 }
 

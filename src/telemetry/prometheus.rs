@@ -1,4 +1,4 @@
-//! The text that Prometheus scrapes.
+//! Our own reader: a pipeline that ends in the text that Prometheus scrapes.
 
 use std::{collections::HashSet, fmt, sync::Arc};
 
@@ -10,11 +10,14 @@ use prometheus::{
 };
 
 use super::{
-    Histogram, Metrics,
+    counter::Counter,
     export::Export,
     family::{Family, Values},
+    gauge::Gauge,
+    histogram::Histogram,
     names::Instrument,
     otel::{Instruments, scope},
+    registry::Metrics,
 };
 
 impl Metrics {
@@ -29,7 +32,7 @@ impl Metrics {
     /// ```
     pub fn prometheus(service: impl Into<String>, instance: impl Into<String>) -> Self {
         match Exposition::new(service.into(), instance.into()) {
-            Ok(exposition) => Self::exporting(Export::Prometheus(exposition)),
+            Ok(exposition) => Self::exporting(exposition),
             Err(error) => {
                 tracing::error!(%error, "metrics will not be shown");
                 Self::new()
@@ -79,23 +82,7 @@ impl Exposition {
         })
     }
 
-    pub(super) fn instruments(&self) -> &Instruments {
-        &self.instruments
-    }
-
-    /// The text: what OpenTelemetry has gathered, and these histograms.
-    pub(super) fn render(&self, histograms: &[Arc<Family<Histogram>>]) -> String {
-        let mut families = self.registry.gather();
-        families.extend(histograms.iter().filter_map(|family| self.histogram(family)));
-        families.sort_by(|a, b| a.name().cmp(b.name()));
-        let mut text = String::new();
-        if let Err(error) = TextEncoder::new().encode_utf8(&families, &mut text) {
-            tracing::error!(%error, "metrics could not be written in full");
-        }
-        text
-    }
-
-    fn histogram(&self, family: &Family<Histogram>) -> Option<MetricFamily> {
+    fn family(&self, family: &Family<Histogram>) -> Option<MetricFamily> {
         let what = family.instrument;
         let mut series = family.all();
         series.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -120,6 +107,37 @@ impl Exposition {
     fn labels_of(&self, what: &Instrument, values: &Values) -> Vec<LabelPair> {
         let own = what.labels.iter().zip(values).map(|(name, value)| label(name, value));
         own.chain(self.labels.iter().cloned()).collect()
+    }
+}
+
+impl Export for Exposition {
+    fn add_counters(&self, family: &Arc<Family<Counter>>) {
+        self.instruments.add_counters(family);
+    }
+
+    fn add_gauges(&self, family: &Arc<Family<Gauge>>) {
+        self.instruments.add_gauges(family);
+    }
+
+    /// One of our own, which [`text`](Self::text) reads: why, says [`Histogram`].
+    fn histogram(&self, what: &'static Instrument, _: &[&str]) -> Histogram {
+        Histogram::new(what)
+    }
+
+    /// What OpenTelemetry has gathered, and these histograms.
+    fn text(&self, histograms: &[Arc<Family<Histogram>>]) -> Option<String> {
+        let mut families = self.registry.gather();
+        families.extend(histograms.iter().filter_map(|family| self.family(family)));
+        families.sort_by(|a, b| a.name().cmp(b.name()));
+        let mut text = String::new();
+        if let Err(error) = TextEncoder::new().encode_utf8(&families, &mut text) {
+            tracing::error!(%error, "metrics could not be written in full");
+        }
+        Some(text)
+    }
+
+    fn has_text(&self) -> bool {
+        true
     }
 }
 
