@@ -5,12 +5,13 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::Error;
@@ -136,14 +137,14 @@ impl Steps {
     {
         let step =
             Arc::new(Step { stage, name, run: Box::new(move |recovery| Box::pin(step(recovery))) });
-        let mut steps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut steps = self.0.lock();
         let at = steps.partition_point(|other| other.stage <= stage);
         steps.insert(at, Arc::clone(&step));
         Registration { steps: Arc::downgrade(self), step }
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Step>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 }
 
@@ -166,7 +167,7 @@ impl fmt::Debug for Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         if let Some(steps) = self.steps.upgrade() {
-            let mut steps = steps.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut steps = steps.0.lock();
             steps.retain(|step| !Arc::ptr_eq(step, &self.step));
         }
     }

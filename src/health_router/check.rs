@@ -1,15 +1,9 @@
 //! A check of another dependency: run when somebody asks, one run at a time, its result shared and kept for a while.
 
-use std::{
-    borrow::Cow,
-    fmt,
-    future::Future,
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{borrow::Cow, fmt, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
+use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
     sync::watch,
@@ -115,7 +109,7 @@ impl Check {
     }
 
     fn look(self: &Arc<Self>, limits: Limits) -> Seen {
-        let mut slot = self.slot();
+        let mut slot = self.slot.lock();
         let age = slot.last.map(|last| last.at.elapsed());
         let last_within = |limit| slot.last.filter(|_| age.is_some_and(|age| age < limit));
         if let Some(last) = last_within(limits.ttl) {
@@ -153,7 +147,7 @@ impl Check {
         let at = Instant::now();
         let outcome = Outcome { verdict, took: at - began, at };
         let before = {
-            let mut slot = self.slot();
+            let mut slot = self.slot.lock();
             slot.running = None;
             slot.last.replace(outcome).map_or(Verdict::Up, |last| last.verdict)
         };
@@ -173,10 +167,6 @@ impl Check {
                 tracing::warn!(check, reason, error, "the health check does not succeed")
             }
         }
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
