@@ -149,7 +149,7 @@ impl Switch {
     }
 
     /// That Redis is away has a log line of its own; that it refuses the command has not.
-    fn log(&self, error: &Error) {
+    pub(crate) fn log(&self, error: &Error) {
         if error.is_unavailable() {
             return;
         }

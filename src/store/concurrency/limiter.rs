@@ -3,13 +3,19 @@
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::time::Instant;
 
 use super::in_flight::InFlight;
-use super::inner::Inner;
-use super::permit::{Admission, Busy, Permit};
+use super::law;
+use super::leases::Leases;
+use super::permit::{Admission, Busy, Occupancy, Permit, Place, Registered};
 use crate::redis::Redis;
-use crate::store::membership::MemberSettings;
-use crate::store::rate::Subject;
+use crate::store::membership::{MemberCount, MemberSettings};
+use crate::store::rate::{DecisionSource, Subject, Tally};
+use crate::store::switch::{Needs, Switch};
+use crate::telemetry::Feature;
 
 /// A limit on how much is in flight at a time, over all instances of a service. Cheap to clone; clones share their state.
 ///
@@ -50,6 +56,19 @@ use crate::store::rate::Subject;
 /// ```
 #[derive(Clone)]
 pub struct ConcurrencyLimiter(Arc<Inner>);
+
+/// What the clones of a limiter share.
+struct Inner {
+    redis: Redis,
+    limit: InFlight,
+    /// Among how many the limit is divided while Redis is away.
+    members: MemberCount,
+    leases: Arc<Leases>,
+    switch: Switch,
+    tally: Tally,
+    /// The next request's number.
+    next: AtomicU64,
+}
 
 impl ConcurrencyLimiter {
     /// A limiter with the defaults. Never waits for Redis.
@@ -93,26 +112,72 @@ impl ConcurrencyLimiter {
         }
     }
 
-    /// What is judged without asking anybody.
+    /// What is decided without asking anybody: Redis is away, or this instance alone has as many in
+    /// flight as all may.
     pub(crate) fn at_hand(&self, subject: &Subject) -> Option<Admission> {
-        let admission = self.0.at_hand(subject);
-        self.count(admission.as_ref()?);
-        admission
+        let Inner { leases, limit, switch, .. } = &*self.0;
+        let key = leases.remote.key(subject);
+        let admission = if switch.is_up() {
+            let (in_flight, limit) = (leases.table.count(&key), limit.limit());
+            let source = DecisionSource::DenyCache;
+            let is_full = in_flight >= limit.get();
+            is_full.then_some(Err(Busy(Occupancy { in_flight, limit, source })))?
+        } else {
+            switch.from_memory(self.decide_local(self.place(key))).value
+        };
+        Some(self.counted(admission))
     }
 
     /// What Redis says, or else what memory says.
     pub(crate) async fn ask(&self, subject: &Subject) -> Admission {
-        let admission = self.0.ask(subject).await;
-        self.count(&admission);
-        admission
+        let Inner { leases, redis, limit, switch, .. } = &*self.0;
+        let mut place = self.place(leases.remote.key(subject));
+        let (asked, mut connection) = (Instant::now(), redis.connection());
+        // Before the await: who goes away in the middle of it may have been admitted.
+        place.registered = Registered::InDoubt;
+        let (key, holder) = (&place.key, place.holder);
+        let answer = async { leases.remote.acquire(&mut connection, key, holder).await.map(Some) };
+        let Some((admitted, in_flight)) = switch.ask(answer, || None).await.value else {
+            return self.counted(self.decide_local(place));
+        };
+        let (limit, source) = (limit.limit(), DecisionSource::Redis);
+        let occupancy = Occupancy { in_flight, limit, source };
+        self.counted(if admitted {
+            leases.table.add(&place.key, place.holder, asked + leases.renewal());
+            place.registered = Registered::Yes;
+            Ok(Permit::new(place, occupancy))
+        } else {
+            place.registered = Registered::No;
+            Err(Busy(occupancy))
+        })
     }
 
-    fn count(&self, admission: &Admission) {
-        let occupancy = match admission {
+    /// What memory says, on this instance's share.
+    fn decide_local(&self, place: Place) -> Admission {
+        let limit = law::share(self.0.limit.limit(), self.0.members.get());
+        // Redis is to hear of it as soon as it can.
+        let due = Instant::now();
+        let held = self.0.leases.table.admit(&place.key, place.holder, limit.get(), due);
+        let source = DecisionSource::Memory;
+        match held {
+            Ok(in_flight) => Ok(Permit::new(place, Occupancy { in_flight, limit, source })),
+            Err(in_flight) => Err(Busy(Occupancy { in_flight, limit, source })),
+        }
+    }
+
+    fn place(&self, key: Arc<str>) -> Place {
+        let holder = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let leases = Arc::clone(&self.0.leases);
+        Place { leases, key, holder, registered: Registered::No }
+    }
+
+    fn counted(&self, admission: Admission) -> Admission {
+        let occupancy = match &admission {
             Ok(permit) => permit.occupancy(),
             Err(busy) => busy.occupancy(),
         };
         self.0.tally.add(occupancy.source(), admission.is_ok(), false);
+        admission
     }
 
     /// Among how many instances the limit would be divided now.
@@ -122,7 +187,7 @@ impl ConcurrencyLimiter {
 
     /// How many are in flight here, of all subjects.
     pub fn in_flight(&self) -> usize {
-        self.0.table.len()
+        self.0.leases.table.len()
     }
 }
 
@@ -164,6 +229,15 @@ impl ConcurrencyLimiterBuilder {
     /// The limiter. Never waits for Redis.
     #[must_use]
     pub fn build(self) -> ConcurrencyLimiter {
-        ConcurrencyLimiter(Inner::new(&self.redis, self.limit, self.members))
+        let Self { redis, limit, members } = self;
+        ConcurrencyLimiter(Arc::new(Inner {
+            members: MemberCount::new(&redis, members),
+            leases: Leases::new(&redis, &limit),
+            switch: Switch::new(&redis, Feature::RateLimit, Needs::Writes),
+            tally: Tally::new(redis.metrics(), &format!("concurrency:{}", limit.name())),
+            next: AtomicU64::new(0),
+            limit,
+            redis,
+        }))
     }
 }

@@ -1,8 +1,9 @@
 //! What is in flight here. Bounded by itself: an entry is there only for as long as its request is.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Tells one request of this process from another.
@@ -25,13 +26,13 @@ pub(super) struct Table(Mutex<Subjects>);
 impl Table {
     /// How many of a subject are in flight.
     pub(super) fn count(&self, subject: &str) -> u32 {
-        self.lock().get(subject).map_or(0, count)
+        self.0.lock().get(subject).map_or(0, count)
     }
 
     /// Counts one more, whom Redis has admitted.
     pub(super) fn add(&self, subject: &Arc<str>, holder: Holder, due: Instant) {
         let held = Held { due, told: true };
-        self.lock().entry(Arc::clone(subject)).or_default().insert(holder, held);
+        self.0.lock().entry(Arc::clone(subject)).or_default().insert(holder, held);
     }
 
     /// Counts one more unless there are `share` already. Says how many there are then.
@@ -46,7 +47,7 @@ impl Table {
         share: u32,
         due: Instant,
     ) -> Result<u32, u32> {
-        let mut table = self.lock();
+        let mut table = self.0.lock();
         let count = table.get(subject).map_or(0, count);
         if count >= share {
             return Err(count);
@@ -58,7 +59,7 @@ impl Table {
 
     /// Counts one less, if it was counted. Was Redis told of it?
     pub(super) fn remove(&self, subject: &str, holder: Holder) -> bool {
-        let mut table = self.lock();
+        let mut table = self.0.lock();
         let Some(held) = table.get_mut(subject) else { return false };
         let told = held.remove(&holder).is_some_and(|held| held.told);
         if held.is_empty() {
@@ -67,12 +68,18 @@ impl Table {
         told
     }
 
-    /// Of whom Redis is to hear by then; with `None`, of everybody. They are taken as told: the caller tells them.
-    pub(super) fn due(&self, by: Option<Instant>) -> Vec<(Arc<str>, Vec<Holder>)> {
-        let is_due = |held: &Held| by.is_none_or(|by| held.due <= by);
-        let mut table = self.lock();
+    /// Redis is to hear of everybody.
+    pub(super) fn mark_due(&self, now: Instant) {
+        let mut table = self.0.lock();
+        table.values_mut().flat_map(HashMap::values_mut).for_each(|held| held.due = now);
+    }
+
+    /// Of whom Redis is to hear by `now`. They are taken as told: the caller tells them.
+    pub(super) fn due(&self, now: Instant) -> Vec<(Arc<str>, Vec<Holder>)> {
+        let mut table = self.0.lock();
         let due = table.iter_mut().map(|(subject, held)| {
-            let holders = held.iter_mut().filter(|(_, held)| is_due(held)).map(|(holder, held)| {
+            let due = held.iter_mut().filter(|(_, held)| held.due <= now);
+            let holders = due.map(|(holder, held)| {
                 held.told = true;
                 *holder
             });
@@ -83,7 +90,7 @@ impl Table {
 
     /// Redis has heard of these.
     pub(super) fn renewed(&self, subject: &str, holders: &[Holder], due: Instant) {
-        let mut table = self.lock();
+        let mut table = self.0.lock();
         let Some(held) = table.get_mut(subject) else { return };
         for holder in holders {
             // Not inserted: it may have ended meanwhile.
@@ -93,13 +100,13 @@ impl Table {
         }
     }
 
-    /// How many are in flight in all.
-    pub(super) fn len(&self) -> usize {
-        self.lock().values().map(HashMap::len).sum()
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Subjects> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many are in flight in all.
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().values().map(HashMap::len).sum()
     }
 }
 
@@ -126,7 +133,7 @@ mod tests {
         for (subject, holder) in [("a", 2), ("a", 5), ("b", 4)] {
             table.remove(subject, holder);
         }
-        assert_eq!((table.len(), table.lock().len()), (0, 0));
+        assert_eq!((table.len(), table.0.lock().len()), (0, 0));
     }
 
     #[tokio::test(start_paused = true)]
@@ -136,11 +143,12 @@ mod tests {
         let later = now + Duration::from_secs(1);
         table.add(&a, 1, now);
         table.add(&a, 2, later);
-        assert_eq!(table.due(Some(now)), [(Arc::clone(&a), vec![1])]);
+        assert_eq!(table.due(now), [(Arc::clone(&a), vec![1])]);
         table.renewed("a", &[1, 9], later);
-        assert_eq!(table.due(Some(now)), []);
+        assert_eq!(table.due(now), []);
         assert_eq!(table.count("a"), 2, "who has ended does not come back");
-        assert_eq!(table.due(None)[0].1.len(), 2);
+        table.mark_due(now);
+        assert_eq!(table.due(now)[0].1.len(), 2);
         assert!(table.remove("a", 1));
     }
 }

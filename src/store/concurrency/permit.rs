@@ -4,9 +4,8 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::inner::Inner;
+use super::leases::Leases;
 use super::memory::Holder;
-use super::outbox::Ended;
 use crate::store::rate::DecisionSource;
 
 /// How many requests of a subject were in flight when one was judged, and who said so.
@@ -82,31 +81,31 @@ impl fmt::Debug for Permit {
     }
 }
 
-/// What Redis knows of a request.
+/// Whether Redis knows of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
-    /// Nothing, as far as asking goes.
-    Nothing,
+pub(super) enum Registered {
+    /// Not by having been asked to admit it.
+    No,
     /// It was asked to admit it, and has not answered.
     InDoubt,
     /// It has admitted it.
-    Admitted,
+    Yes,
 }
 
 /// A place that a request takes, or may have taken. Leaves nothing behind, wherever it is dropped.
 pub(super) struct Place {
-    pub(super) inner: Arc<Inner>,
+    pub(super) leases: Arc<Leases>,
     pub(super) key: Arc<str>,
     pub(super) holder: Holder,
-    pub(super) told: Told,
+    pub(super) registered: Registered,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let registered = self.inner.table.remove(&self.key, self.holder);
-        if registered || self.told != Told::Nothing {
-            let ended = Ended { subject: Arc::clone(&self.key), holder: self.holder };
-            self.inner.outbox.post(ended, self.told == Told::InDoubt);
+        let told = self.leases.table.remove(&self.key, self.holder);
+        if told || self.registered != Registered::No {
+            let in_doubt = self.registered == Registered::InDoubt;
+            self.leases.release(&self.key, self.holder, in_doubt);
         }
     }
 }

@@ -2,8 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use super::inner::{Inner, Settings};
-use super::limiter::RateLimiter;
+use super::limiter::{RateLimiter, Settings};
 use crate::redis::Redis;
 
 impl RateLimiter {
@@ -68,6 +67,6 @@ impl RateLimiterBuilder {
     /// The limiter. Never waits for Redis.
     #[must_use]
     pub fn build(self) -> RateLimiter {
-        RateLimiter(Inner::new(&self.redis, self.settings))
+        RateLimiter::with_settings(&self.redis, self.settings)
     }
 }

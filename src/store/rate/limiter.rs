@@ -4,14 +4,20 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::inner::{Inner, Settings};
+use super::backends::Backends;
+use super::leases::{self, Leases};
 use super::policy::Policy;
+use super::settlement::Settlement;
 use super::subject::Subject;
-use super::tally::Tally;
+use super::tally::{Tallies, Tally};
 use super::verdict::{DecisionSource, Verdict};
 use crate::Error;
 use crate::health::HealthMonitor;
 use crate::redis::Redis;
+use crate::store::membership::MemberSettings;
+use crate::store::replay::Replay;
+use crate::store::switch::{Needs, Switch};
+use crate::telemetry::{Feature, Metrics};
 
 /// A rate limit over all instances of a service. Cheap to clone; clones share their state.
 ///
@@ -57,17 +63,21 @@ use crate::redis::Redis;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct RateLimiter(pub(super) Arc<Inner>);
+pub struct RateLimiter(Arc<Inner>);
 
 impl RateLimiter {
-    /// The limiter of this handle with the defaults. Never waits for Redis, and costs nothing from the
+    /// The limiter of this handle with the defaults. Never waits for Redis, and starts nothing from the
     /// second call on: all who ask for it share one table in memory, as they share the limit in Redis.
     pub fn new(redis: &Redis) -> Self {
         Self(redis.shared(|| Inner::new(redis, Settings::default())))
     }
 
-    /// May `subject` spend `cost`? A cost of 0 asks without spending. Always answers; while Redis is away, from
-    /// memory.
+    pub(super) fn with_settings(redis: &Redis, settings: Settings) -> Self {
+        Self(Inner::new(redis, settings))
+    }
+
+    /// May `subject` spend `cost`? A cost of 0 asks without spending. Always answers; while Redis is
+    /// away, from memory.
     pub async fn decide(&self, policy: &Policy, subject: &Subject, cost: u32) -> Verdict {
         let now = self.now();
         let verdict = if let Some(verdict) = self.at_hand(policy, subject, now, cost) {
@@ -79,49 +89,55 @@ impl RateLimiter {
         } else {
             self.local(policy, subject, self.now(), cost)
         };
-        self.0.tallies.count(self.0.redis.metrics(), policy, &verdict);
+        self.0.tallies.count(self.metrics(), policy, &verdict);
         verdict
     }
 
-    /// Forgets what a subject owes: an operator's pardon. In this process at once, also when Redis is away. What other
-    /// instances know lasts for one full burst at most.
+    /// Forgets what a subject owes: an operator's pardon. In this process at once, also when Redis is
+    /// away. What other instances know lasts for one full burst at most.
     ///
     /// # Errors
     ///
-    /// What Redis says, [unavailable](Error::is_unavailable) included: then the pardon holds in this process until Redis is
-    /// asked again.
+    /// What Redis says, [unavailable](Error::is_unavailable) included: then the pardon holds in this
+    /// process until Redis is asked again.
     pub async fn forgive(&self, policy: &Policy, subject: &Subject) -> Result<(), Error> {
-        self.0.memory.forget(policy, subject);
-        self.0.remote.forget(&mut self.0.redis.connection(), policy, subject).await
+        let Backends { memory, remote, .. } = &*self.0.backends;
+        memory.forget(policy, subject);
+        remote.forget(&mut self.0.backends.connection(), policy, subject).await
     }
 
     /// Among how many instances the limit would be divided now.
     pub fn instances(&self) -> NonZeroU32 {
-        self.0.instances()
+        self.0.backends.instances()
     }
 
     /// How many subjects are held in memory.
     pub fn subjects(&self) -> usize {
-        self.0.memory.len()
+        self.0.backends.memory.len()
     }
 
     /// Reads and writes work: Redis is to be asked.
     #[inline]
     pub(crate) fn is_up(&self) -> bool {
-        self.0.is_up()
+        self.0.switch.is_up()
     }
 
     pub(crate) fn monitor(&self) -> &HealthMonitor {
-        self.0.redis.monitor()
+        self.0.backends.redis.monitor()
+    }
+
+    fn metrics(&self) -> &Metrics {
+        self.0.backends.redis.metrics()
     }
 
     /// The time of all decisions here, in microseconds.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
-        self.0.now()
+        self.0.backends.now()
     }
 
-    /// What is decided without asking anybody: a lease is spent, or it is known that Redis would refuse.
+    /// What is decided without asking anybody: a lease is spent, or it is known that Redis would
+    /// refuse.
     #[inline]
     pub(crate) fn at_hand(
         &self,
@@ -139,7 +155,7 @@ impl RateLimiter {
         if !self.is_up() {
             return None;
         }
-        let decision = self.0.memory.denied(policy, subject, now, cost)?;
+        let decision = self.0.backends.memory.denied(policy, subject, now, cost)?;
         Some(Verdict::whole(decision, DecisionSource::DenyCache))
     }
 
@@ -151,47 +167,43 @@ impl RateLimiter {
         asked: u64,
         cost: u32,
     ) -> Option<Verdict> {
-        if let Some(leases) = &self.0.leases
-            && cost > 0
-            && let Some(answer) = self.0.ask_for_lease(leases, policy, subject, cost).await
-        {
-            return self.answered(answer);
+        let Inner { backends, leases, switch, .. } = &*self.0;
+        let answer = async {
+            if let Some(leases) = leases
+                && cost > 0
+                && let Some(answer) = leases.ask(policy, subject, cost).await
+            {
+                return answer;
+            }
+            let decision = backends.ask(policy, subject, asked, cost).await?;
+            Ok(Verdict::whole(decision, DecisionSource::Redis))
+        };
+        match switch.redis(answer).await {
+            Ok(verdict) => Some(verdict),
+            Err(error) => {
+                switch.log(&error);
+                None
+            }
         }
-        let mut connection = self.0.redis.connection();
-        let answer = self.0.remote.decide(&mut connection, policy, subject, cost).await;
-        self.answered(answer.map(|decision| {
-            self.0.memory.learn(policy, subject, (asked, self.now()), &decision);
-            Verdict::whole(decision, DecisionSource::Redis)
-        }))
-    }
-
-    /// An error about the command is told once in a while; memory decides all the same.
-    fn answered(&self, answer: Result<Verdict, Error>) -> Option<Verdict> {
-        if let Err(error) = &answer
-            && !error.is_unavailable()
-            && self.0.told.note()
-        {
-            tracing::warn!(%error, "Redis does not decide on rate limits: memory does");
-        }
-        answer.ok()
     }
 
     /// What memory says, on this instance's share.
     #[inline]
     pub(crate) fn local(&self, policy: &Policy, subject: &Subject, now: u64, cost: u32) -> Verdict {
-        let instances = self.0.instances();
+        let Inner { backends, replay, switch, .. } = &*self.0;
+        let instances = backends.instances();
         let decision =
-            policy.with_share(instances, |share| self.0.memory.decide(share, subject, now, cost));
+            policy.with_share(instances, |share| backends.memory.decide(share, subject, now, cost));
         if decision.allowed() && cost > 0 {
-            self.0.owing.note();
+            replay.arm();
         }
-        self.0.switch.record_fallback();
+        switch.record_fallback();
         Verdict::share(decision, instances)
     }
 
     /// The counters of a policy.
     pub(crate) fn tally(&self, policy: &Policy) -> Arc<Tally> {
-        self.0.tallies.of(self.0.redis.metrics(), policy)
+        self.0.tallies.of(self.metrics(), policy)
     }
 }
 
@@ -200,7 +212,56 @@ impl fmt::Debug for RateLimiter {
         f.debug_struct("RateLimiter")
             .field("subjects", &self.subjects())
             .field("instances", &self.instances())
-            .field("redis", &self.0.redis)
+            .field("redis", &self.0.backends.redis)
             .finish()
+    }
+}
+
+/// Subjects that are held in memory, unless set.
+const CAPACITY: usize = 100_000;
+
+/// What a limiter was told.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) capacity: usize,
+    pub(super) members: MemberSettings,
+    pub(super) lease: Option<NonZeroU32>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { capacity: CAPACITY, members: MemberSettings::default(), lease: None }
+    }
+}
+
+/// What the clones of a limiter share.
+struct Inner {
+    backends: Arc<Backends>,
+    leases: Option<Arc<Leases>>,
+    /// Armed when something was admitted without Redis.
+    replay: Replay<Settlement>,
+    /// Held for the replay.
+    _settlement: Arc<Settlement>,
+    switch: Switch,
+    tallies: Tallies,
+}
+
+impl Inner {
+    fn new(redis: &Redis, settings: Settings) -> Arc<Self> {
+        let Settings { capacity, members, lease } = settings;
+        let backends = Arc::new(Backends::new(redis, capacity, members));
+        let settlement = Arc::new(Settlement::new(&backends));
+        let leases = lease.map(|cells| Arc::new(Leases::new(&backends, cells, capacity)));
+        if let Some(leases) = &leases {
+            redis.spawn(leases::maintain(Arc::downgrade(leases)));
+        }
+        Arc::new(Self {
+            backends,
+            leases,
+            replay: Replay::new(redis, Arc::downgrade(&settlement)),
+            _settlement: settlement,
+            switch: Switch::new(redis, Feature::RateLimit, Needs::Writes),
+            tallies: Tallies::default(),
+        })
     }
 }

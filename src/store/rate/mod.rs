@@ -8,9 +8,9 @@
 //! | `subject` | for whom |
 //! | `memory` | the limit while Redis is away, and the deny cache while it is there |
 //! | `redis`, `gcra.lua`, `charge.lua` | the same law inside Redis |
-//! | `limiter`, `inner` | Redis or memory |
+//! | `limiter`, `builder`, `backends` | Redis or memory |
 //! | `lease`, `leases` | many decisions for one trip |
-//! | `recovery`, `keeper` | settling up afterwards |
+//! | `settlement` | settling up afterwards |
 //!
 //! # Several windows
 //!
@@ -23,11 +23,10 @@
 //! lately, on its share of the limit ([`Policy::share`]). What it admits is charged to Redis afterwards. See
 //! [`RateLimiter`].
 
+mod backends;
 mod builder;
 mod debt;
 mod entry;
-mod inner;
-mod keeper;
 mod label;
 mod law;
 mod lease;
@@ -36,8 +35,8 @@ mod limiter;
 mod memory;
 mod policy;
 mod quota;
-mod recovery;
 mod redis;
+mod settlement;
 mod subject;
 mod tally;
 mod verdict;
@@ -51,7 +50,6 @@ pub use quota::{Quota, QuotaError};
 pub use subject::Subject;
 pub use verdict::{DecisionSource, Verdict};
 
-pub(crate) use inner::Flag;
 pub(crate) use quota::clean as clean_name;
 pub(crate) use tally::Tally;
 

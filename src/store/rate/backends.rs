@@ -1,0 +1,62 @@
+//! Redis, memory, and what both need to decide: the clock, and among how many a limit is divided.
+
+use std::num::NonZeroU32;
+
+use super::law::Decision;
+use super::memory::RateMemory;
+use super::policy::Policy;
+use super::redis::RedisLimit;
+use super::subject::Subject;
+use crate::Error;
+use crate::clock::Clock;
+use crate::redis::{Connection, Redis};
+use crate::store::membership::{MemberCount, MemberSettings};
+
+pub(super) struct Backends {
+    pub(super) redis: Redis,
+    pub(super) remote: RedisLimit,
+    pub(super) memory: RateMemory,
+    members: MemberCount,
+    clock: Clock,
+}
+
+impl Backends {
+    pub(super) fn new(redis: &Redis, capacity: usize, members: MemberSettings) -> Self {
+        Self {
+            redis: redis.clone(),
+            remote: RedisLimit::new(redis),
+            memory: RateMemory::new(capacity),
+            members: MemberCount::new(redis, members),
+            clock: Clock::here(),
+        }
+    }
+
+    /// The time of all decisions here, in microseconds.
+    #[inline]
+    pub(super) fn now(&self) -> u64 {
+        self.clock.micros()
+    }
+
+    /// Among how many instances the limit would be divided now.
+    #[inline]
+    pub(super) fn instances(&self) -> NonZeroU32 {
+        self.members.get()
+    }
+
+    pub(super) fn connection(&self) -> Connection {
+        self.redis.connection()
+    }
+
+    /// What Redis decides; memory takes note of it. `asked` is when this is called.
+    pub(super) async fn ask(
+        &self,
+        policy: &Policy,
+        subject: &Subject,
+        asked: u64,
+        cost: u32,
+    ) -> Result<Decision, Error> {
+        let decision = self.remote.decide(&mut self.connection(), policy, subject, cost).await?;
+        self.memory.learn(policy, subject, (asked, self.now()), &decision);
+        Ok(decision)
+    }
+}
