@@ -22,7 +22,7 @@ use criterion::Criterion;
 use evenkeel::{
     health::Backoff,
     redis::{Redis, RedisConfig},
-    store::revocation::{RevocationConfig, Revocations},
+    store::revocation::Revocations,
 };
 use support::RedisServer;
 use tokio::runtime::Runtime;
@@ -35,7 +35,7 @@ fn handle(server: &RedisServer) -> Redis {
 }
 
 async fn in_step(redis: &Redis) -> Revocations {
-    let revocations = Revocations::new(redis, RevocationConfig::default());
+    let revocations = Revocations::new(redis);
     while !(redis.monitor().is_available() && revocations.is_in_step()) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -26,10 +26,7 @@ use std::{net::SocketAddr, process::ExitCode};
 use evenkeel::{
     layer::SessionLayer,
     redis::Redis,
-    store::{
-        revocation::{RevocationConfig, Revocations},
-        session::SessionKeys,
-    },
+    store::{revocation::Revocations, session::SessionKeys},
 };
 use tokio::net::TcpListener;
 
@@ -84,8 +81,7 @@ async fn serve(
         sessions = sessions.with_insecure_cookies();
     }
     // What was revoked or locked before a restart counts from the first request on.
-    let revocations =
-        Revocations::with_journal(&redis, RevocationConfig::default(), database.clone()).await?;
+    let revocations = Revocations::builder(&redis).with_journal(database.clone()).build().await?;
     let login_guard = LoginGuard::new(&redis, &database).await?;
     let token_keys = TokenKeys::derived_from(session_keys.as_deref());
     let app = App {

@@ -4,7 +4,8 @@ use std::{future::Future, pin::Pin, time::SystemTime};
 
 use crate::Error;
 
-/// Something to be kept until it expires. Later ones replace earlier ones of the same feature and key.
+/// Something to be kept until it expires. Later ones replace earlier ones of the same feature and
+/// key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JournalRecord {
@@ -32,8 +33,8 @@ impl JournalRecord {
 
 /// Keeps what guards on disk: a table in the application's database, a file.
 ///
-/// A process that restarts while Redis is away knows nothing; with a journal it knows what it was told before. Records hold
-/// hashes, no ids or names.
+/// A process that restarts while Redis is away knows nothing; with a journal it knows what it was
+/// told before. Records hold hashes, no ids or names.
 ///
 /// ```
 /// use std::{collections::BTreeMap, sync::Mutex};

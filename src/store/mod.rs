@@ -4,6 +4,7 @@
 //! form in memory that takes over.
 
 pub mod concurrency;
+mod finish;
 mod journal;
 pub mod lockout;
 mod membership;

@@ -21,6 +21,8 @@ pub(crate) enum Fault {
     BlackHole,
     /// Open connections are black-holed; new ones pass.
     HoldExisting,
+    /// Connections on which this command is sent are black-holed, from then on; others pass.
+    HoldThatSends(String),
     /// Nothing passes from the client to the server; answers pass.
     CutToServer,
     /// Requests reach the server; nothing passes back.
@@ -108,6 +110,11 @@ impl Fault {
             }
             _ => None,
         }
+    }
+
+    /// Whether this request black-holes its connection.
+    pub(super) fn holds(&self, request: &Frame) -> bool {
+        matches!(self, Fault::HoldThatSends(only) if request.begins_with(only))
     }
 
     /// Whether the answer to this request is the one to lose.

@@ -37,6 +37,8 @@ pub(super) struct Pipe {
     to_server: BytesMut,
     to_client: BytesMut,
     next_drip: Instant,
+    /// It has sent the command that [`Fault::HoldThatSends`] holds.
+    held: bool,
     /// The lost answer's place was reached: close when `to_client` is written.
     cut: bool,
     /// `None` when the client has ended. The last field: dropped after the sockets are closed.
@@ -77,6 +79,7 @@ impl Pipe {
             to_server: BytesMut::new(),
             to_client: BytesMut::new(),
             next_drip: Instant::now(),
+            held: false,
             cut: false,
             open: Some(open),
         }
@@ -99,8 +102,9 @@ impl Pipe {
             if self.id < control.closed_before {
                 return End::Close;
             }
-            let held = self.id < control.held_before;
             let fault = control.fault;
+            self.held &= matches!(fault, Fault::HoldThatSends(_));
+            let held = self.id < control.held_before || self.held;
             if self.server.is_none() && !held && fault.reaches_server() {
                 let connect = timeout(Duration::from_secs(5), TcpStream::connect(control.upstream));
                 tokio::select! {
@@ -178,6 +182,7 @@ impl Pipe {
     /// Sends one request to the server, or answers it here.
     fn decide(&mut self, frame: Frame, fault: &Fault) {
         let command = frame.command().unwrap_or_default();
+        self.held |= fault.holds(&frame);
         if let Some(answer) = fault.answer_to(&command) {
             self.expected.push_back(Expected::FromProxy(answer.into()));
             return;

@@ -1,9 +1,9 @@
-//! The law of lockout: a pure function of what is known of one subject. `apply.lua` is the same law inside Redis, held to this one
-//! by a differential test.
+//! The law of lockout: a pure function of what is known of one subject. `apply.lua` is the same law
+//! inside Redis, held to this one by a differential test.
 //!
-//! An attempt takes a place *before* the password is judged. So however many guesses come at once, no more of
-//! them are judged than the threshold has places; the others are refused until a place is free or the lock falls.
-//! Instants are milliseconds since any origin, the same for all.
+//! An attempt takes a place *before* the password is judged. So however many guesses come at once,
+//! no more of them are judged than the threshold has places; the others are refused until a place
+//! is free or the lock falls. Instants are milliseconds since any origin, the same for all.
 
 use super::policy::LockoutPolicy;
 

@@ -138,7 +138,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// No more places are taken than there are; a lock never ends early; refused until exactly when we said.
+    /// No more places are taken than there are; a lock never ends early; refused until exactly when
+    /// we said.
     #[test]
     fn the_law_holds_whatever_happens(steps in steps()) {
         let (policy, mut state, mut now) = (policy(), State::default(), T0);

@@ -58,8 +58,8 @@ impl Entry {
     }
 }
 
-/// A bounded table. What is known of a subject is forgotten when it does not matter any more, and never to make room: at the bound
-/// all newcomers share one place, and are locked together.
+/// A bounded table. What is known of a subject is forgotten when it does not matter any more, and
+/// never to make room: at the bound all newcomers share one place, and are locked together.
 pub(super) struct LocalStates {
     table: Keyed<Entry>,
     hasher: IdHasher,
@@ -144,7 +144,8 @@ impl LocalStates {
         });
     }
 
-    /// What one part of the table has to tell Redis; of `all` when it has lost what it knew. `None` after the last part.
+    /// What one part of the table has to tell Redis; of `all` when it has lost what it knew. `None`
+    /// after the last part.
     pub(super) fn pending(&self, part: usize, all: bool) -> Option<Vec<(String, State)>> {
         let now = self.now().saturating_mul(1_000);
         self.table.visit(part, |entries| {

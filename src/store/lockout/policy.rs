@@ -67,8 +67,8 @@ impl LockoutPolicy {
         self
     }
 
-    /// Each lock within a day of the last one's end is `factor` times as long as that, up to `longest`. Default: all are as long.
-    /// A factor under 1 counts as 1.
+    /// Each lock within a day of the last one's end is `factor` times as long as that, up to
+    /// `longest`. Default: all are as long. A factor under 1 counts as 1.
     #[must_use]
     pub fn with_growth(mut self, factor: f64, longest: Duration) -> Self {
         self.growth = if factor >= 1.0 { factor.min(1000.0) } else { 1.0 };
@@ -77,8 +77,9 @@ impl LockoutPolicy {
         self
     }
 
-    /// An attempt that was begun and never judged (the client went away, the handler failed) counts as failed after
-    /// this time; until then it takes the place of one. Longer than judging takes. Default 30 s.
+    /// An attempt that was begun and never judged (the client went away, the handler failed) counts
+    /// as failed after this time; until then it takes the place of one. Longer than judging takes.
+    /// Default 30 s.
     #[must_use]
     pub fn with_attempt_timeout(mut self, attempt_timeout: Duration) -> Self {
         self.attempt_timeout = millis(attempt_timeout);

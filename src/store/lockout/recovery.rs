@@ -33,7 +33,8 @@ impl Inner {
         self.push(connection, recovery.continuity() != Continuity::Kept).await
     }
 
-    /// Sees to it that Redis is told what it has missed without an outage, too: a timeout, a lost connection.
+    /// Sees to it that Redis is told what it has missed without an outage, too: a timeout, a lost
+    /// connection.
     pub(super) fn push_soon(self: &Arc<Self>) {
         if !self.pushing.swap(true, Ordering::AcqRel) {
             let mut watch = self.redis.monitor().watch();

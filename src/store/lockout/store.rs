@@ -30,7 +30,8 @@ use crate::{
 /// Subjects that memory keeps, unless set.
 const BOUND: usize = 100_000;
 
-/// Counts failed attempts, and locks. Cheap to clone; one for each kind of subject: one for user names, one for addresses.
+/// Counts failed attempts, and locks. Cheap to clone; one for each kind of subject: one for user
+/// names, one for addresses.
 ///
 /// See the [module](super) for how it works.
 #[derive(Clone)]
@@ -52,8 +53,9 @@ pub(super) struct Inner {
 }
 
 impl Lockout {
-    /// A lockout of this name in this Redis. Returns at once, Redis or no Redis. Lockouts of one name (1 to 64 letters, digits
-    /// or `-`) count together and should have one policy. Memory keeps 100 000 subjects.
+    /// A lockout of this name in this Redis. Returns at once, Redis or no Redis. Lockouts of one
+    /// name (1 to 64 letters, digits or `-`) count together and should have one policy. Memory
+    /// keeps 100 000 subjects.
     ///
     /// # Errors
     ///
@@ -64,8 +66,8 @@ impl Lockout {
 
     /// The same, with room for `bound` subjects in memory (at least 1).
     ///
-    /// Nothing that still counts is forgotten to make room: while the table is full, newcomers are counted
-    /// together and locked together.
+    /// Nothing that still counts is forgotten to make room: while the table is full, newcomers are
+    /// counted together and locked together.
     ///
     /// # Errors
     ///
@@ -79,8 +81,8 @@ impl Lockout {
         Self::start(redis, name, policy, bound, None)
     }
 
-    /// The same as [`new`](Self::new), with a place on disk for locks, so that they outlive the process during an outage. Failed attempts that
-    /// have not led to a lock are not kept there.
+    /// The same as [`new`](Self::new), with a place on disk for locks, so that they outlive the
+    /// process during an outage. Failed attempts that have not led to a lock are not kept there.
     ///
     /// # Errors
     ///
@@ -137,14 +139,17 @@ impl Lockout {
         Ok(Self { inner, _step: Arc::new(step) })
     }
 
-    /// Takes a place for one attempt, before the password is judged. At most as many are judged at once as may still fail.
+    /// Takes a place for one attempt, before the password is judged. At most as many are judged at
+    /// once as may still fail.
     ///
-    /// Tell what came of it with [`fail`](Self::fail), [`succeed`](Self::succeed) or [`cancel`](Self::cancel); an attempt of which nothing is told counts as
-    /// failed after the policy's [attempt timeout](LockoutPolicy::with_attempt_timeout).
+    /// Tell what came of it with [`fail`](Self::fail), [`succeed`](Self::succeed) or
+    /// [`cancel`](Self::cancel); an attempt of which nothing is told counts as failed after the
+    /// policy's [attempt timeout](LockoutPolicy::with_attempt_timeout).
     ///
     /// # Errors
     ///
-    /// Only what is about the command itself (no right to run it, say): refuse the attempt. A failure or a lock counts here all the same.
+    /// Only what is about the command itself (no right to run it, say): refuse the attempt. A
+    /// failure or a lock counts here all the same.
     pub async fn attempt(&self, subject: &Subject) -> Result<Served<LoginVerdict>, Error> {
         let subject = subject.redis_form();
         let nonce = rand::random();
@@ -172,8 +177,8 @@ impl Lockout {
         Ok(self.inner.change(&attempt.subject, change).await?.map(LockoutStatus::of))
     }
 
-    /// Counts a failure for which no place was taken: for subjects that many share, an address say, whose right attempts must
-    /// not wait for each other. Ask [`status`](Self::status) first.
+    /// Counts a failure for which no place was taken: for subjects that many share, an address say,
+    /// whose right attempts must not wait for each other. Ask [`status`](Self::status) first.
     ///
     /// # Errors
     ///
@@ -184,7 +189,8 @@ impl Lockout {
         Ok(self.inner.change(&subject.redis_form(), change).await?.map(LockoutStatus::of))
     }
 
-    /// The attempt succeeded: the failed ones are forgotten. A lock that has fallen meanwhile stays.
+    /// The attempt succeeded: the failed ones are forgotten. A lock that has fallen meanwhile
+    /// stays.
     ///
     /// # Errors
     ///
@@ -195,7 +201,8 @@ impl Lockout {
         Ok(self.inner.change(&attempt.subject, change).await?.map(LockoutStatus::of))
     }
 
-    /// The attempt was not made after all (another lockout has refused it): its place is free again.
+    /// The attempt was not made after all (another lockout has refused it): its place is free
+    /// again.
     ///
     /// # Errors
     ///
@@ -227,7 +234,8 @@ impl Lockout {
     ///
     /// # When Redis is down
     ///
-    /// It holds on this instance until Redis is back ([`Served::source`] says so): what Redis has locked stays locked there.
+    /// It holds on this instance until Redis is back ([`Served::source`] says so): what Redis has
+    /// locked stays locked there.
     pub async fn unlock(&self, subject: &Subject) -> Result<Served<LockoutStatus>, Error> {
         self.inner.metrics.unlocked.add(1);
         let subject = subject.redis_form();

@@ -1,6 +1,6 @@
-//! What is told.
+//! What callers are told: who knows of a revocation, and what a check decided.
 
-use super::{RevocationStatus, UnknownPolicy};
+use super::law::{RevocationStatus, UnknownPolicy};
 use crate::Source;
 
 /// Who knows of a revocation.
@@ -9,7 +9,8 @@ use crate::Source;
 pub enum Propagation {
     /// Redis, and so every instance.
     Propagated,
-    /// This instance, and its [`Journal`](crate::store::Journal) if it has one. It is pushed to Redis before Redis counts as available again.
+    /// This instance, and its [`Journal`](crate::store::Journal) if it has one. It is pushed to
+    /// Redis as soon as that serves, after an outage before it counts as available again.
     Pending,
 }
 
@@ -20,7 +21,8 @@ impl Propagation {
     }
 }
 
-/// What became of one check, with the policy applied. The layer puts it into the request's extensions.
+/// The outcome of one check, with the policy applied. The layer puts it into the request's
+/// extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RevocationDecision {
     /// What is known of the token.
@@ -31,7 +33,8 @@ pub struct RevocationDecision {
 }
 
 impl RevocationDecision {
-    /// The token may be used: it is clear, or nobody can tell and the policy is [`UnknownPolicy::Open`].
+    /// The token may be used: it is clear, or nobody can tell and the policy is
+    /// [`UnknownPolicy::Open`].
     pub fn is_admitted(self) -> bool {
         match self.status {
             RevocationStatus::Revoked => false,

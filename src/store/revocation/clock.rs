@@ -6,6 +6,8 @@ use tokio::time::Instant;
 
 /// Expiries in memory count seconds from here: 32 bits reach to 2156.
 const BASE: u64 = 1_577_836_800;
+/// The longest life of a revocation.
+pub(super) const CENTURY: Duration = Duration::from_secs(36_525 * 24 * 60 * 60);
 /// Kept for longer than asked: the clocks of those who judge the token's own expiry may disagree.
 const GRACE: u64 = 120;
 
@@ -39,7 +41,8 @@ impl Until {
     }
 }
 
-/// Knows the time in two ways: from the wall, and from the wall at the start plus what has passed since.
+/// Knows the time in two ways: from the wall, and from the wall at the start plus what has passed
+/// since.
 #[derive(Debug)]
 pub(super) struct Clock {
     wall: u64,
@@ -51,8 +54,9 @@ impl Clock {
         Self { wall: millis(SystemTime::now()), start: Instant::now() }
     }
 
-    /// The earlier of the two, in milliseconds since 1970: a wall clock that steps forward makes nothing expire early, and one
-    /// that was ahead at the start and has been put right does not either.
+    /// The earlier of the two, in milliseconds since 1970: a wall clock that steps forward makes
+    /// nothing expire early, and one that was ahead at the start and has been put right does not
+    /// either.
     pub(super) fn now(&self) -> u64 {
         let passed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         millis(SystemTime::now()).min(self.wall.saturating_add(passed))

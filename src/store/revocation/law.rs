@@ -1,8 +1,9 @@
 //! The law of revocation: pure, without clock or store.
 //!
-//! Instants are milliseconds since 1970. A *cut-off* at `c` revokes what was issued before `c`; 0 is none.
+//! Instants are milliseconds since 1970. A *cut-off* at `c` revokes what was issued before `c`; 0
+//! is none.
 
-/// What became of a check.
+/// What is known of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RevocationStatus {
@@ -14,7 +15,7 @@ pub enum RevocationStatus {
     Unknown,
 }
 
-/// What an unknown status becomes.
+/// What becomes of a token whose status is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum UnknownPolicy {
@@ -25,7 +26,7 @@ pub enum UnknownPolicy {
     Open,
 }
 
-/// What is known of one token in one place.
+/// What one place (the local table, or Redis) holds about one token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Lookup {
     /// Its id is listed.
@@ -50,8 +51,8 @@ pub(crate) const fn is_revoked(known: Lookup, issued_at: Option<u64>) -> bool {
         || predates(issued_at, known.global_cut_off)
 }
 
-/// What can be said of a token that is not known to be revoked, without Redis. `horizon`: of what was issued before it, this
-/// memory does not hold all revocations.
+/// The status, without Redis, of a token that the local table does not list. `horizon`: the table
+/// does not hold all revocations of what was issued before it.
 pub(crate) const fn without_redis(
     in_step: bool,
     horizon: u64,
@@ -89,12 +90,14 @@ mod tests {
         /// An older token is never better off.
         #[test]
         fn an_older_token_is_never_better_off(
-            subject_cut_off in 0u64..50, global_cut_off in 0u64..50, at in 0u64..50, age in 0u64..50, horizon in 0u64..50,
+            subject_cut_off in 0u64..50, global_cut_off in 0u64..50,
+            at in 0u64..50, age in 0u64..50, horizon in 0u64..50,
         ) {
             let known = Lookup { listed: false, subject_cut_off, global_cut_off };
             for older in [Some(at.saturating_sub(age)), None] {
                 prop_assert!(!is_revoked(known, Some(at)) || is_revoked(known, older));
-                let (new, old) = (without_redis(true, horizon, Some(at)), without_redis(true, horizon, older));
+                let new = without_redis(true, horizon, Some(at));
+                let old = without_redis(true, horizon, older);
                 prop_assert!(new == RevocationStatus::Clear || old == RevocationStatus::Unknown);
             }
         }

@@ -1,9 +1,8 @@
 //! What this instance knows: an exact table, which forgets nothing before it has expired.
 
-use std::sync::{
-    PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{
     law::Lookup,
@@ -28,7 +27,8 @@ pub(super) struct Table {
     shards: Box<[RwLock<Shard>]>,
     len: AtomicUsize,
     bound: usize,
-    /// Not all revocations of what was issued before are held here: milliseconds since 1970, 0 for none.
+    /// Not all revocations of what was issued before are held here: milliseconds since 1970, 0 for
+    /// none.
     horizon: AtomicU64,
     newest_evicted: AtomicU32,
     /// What was issued before is revoked, whoever has it: milliseconds since 1970, 0 for none.
@@ -67,8 +67,8 @@ impl Table {
 
     /// Takes in an entry that is pending, or that Redis held at `tick`.
     ///
-    /// At the bound what has expired goes first, then what Redis holds as well makes room for what is
-    /// pending: the horizon, here `now`, says that something is missing.
+    /// At the bound what has expired goes first, then what Redis holds as well makes room for what
+    /// is pending: the horizon, here `now`, says that something is missing.
     pub(super) fn insert(&self, entry: Entry, tick: Tick, now: u64) -> Kept {
         let mut shard = self.write(entry.digest);
         let before = shard.len();
@@ -98,7 +98,7 @@ impl Table {
     /// Forgets one entry that Redis holds, of any shard.
     fn make_room(&self, now: u64) -> bool {
         self.shards.iter().any(|shard| {
-            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            let mut shard = shard.write();
             let Some(tick) = shard.evict_soonest() else { return false };
             self.len.fetch_sub(1, Ordering::Relaxed);
             self.raise_horizon(now, tick);
@@ -122,10 +122,9 @@ impl Table {
         }
     }
 
-    /// Entries of one shard that Redis does not hold yet; `None` after the last shard.
-    pub(super) fn pending(&self, shard: usize) -> Option<Vec<Entry>> {
-        let shard = self.shards.get(shard)?.read().unwrap_or_else(PoisonError::into_inner);
-        Some(shard.pending())
+    /// Entries of one shard that Redis does not hold yet.
+    pub(super) fn pending(&self, shard: usize) -> Vec<Entry> {
+        self.shards.get(shard).map(|shard| shard.read().pending()).unwrap_or_default()
     }
 
     /// Redis holds these.
@@ -138,11 +137,11 @@ impl Table {
         }
     }
 
-    /// Redis may have lost what it was told at `since` or later: that is pending again. What was dropped at the bound
-    /// nobody can tell any more: the horizon becomes a cut-off of everybody.
+    /// Redis may have lost what it was told at `since` or later: that is pending again. What was
+    /// dropped at the bound nobody can tell any more: the horizon becomes a cut-off of everybody.
     pub(super) fn mark_pending(&self, since: Tick) {
         for shard in &self.shards {
-            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            let mut shard = shard.write();
             shard.mark_pending(since);
         }
         self.global_cut_off_in_redis.store(0, Ordering::Relaxed);
@@ -154,7 +153,7 @@ impl Table {
     /// Forgets what has expired.
     pub(super) fn purge(&self, now: u64) {
         for shard in &self.shards {
-            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            let mut shard = shard.write();
             let before = shard.len();
             shard.purge(now);
             self.count(before, shard.len());
@@ -202,11 +201,11 @@ impl Table {
 
     fn read(&self, digest: Digest) -> RwLockReadGuard<'_, Shard> {
         // One byte: always in range.
-        self.shards[digest.shard()].read().unwrap_or_else(PoisonError::into_inner)
+        self.shards[digest.shard()].read()
     }
 
     fn write(&self, digest: Digest) -> RwLockWriteGuard<'_, Shard> {
-        self.shards[digest.shard()].write().unwrap_or_else(PoisonError::into_inner)
+        self.shards[digest.shard()].write()
     }
 }
 

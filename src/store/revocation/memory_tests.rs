@@ -21,7 +21,7 @@ fn token(n: u32) -> Token {
 }
 
 fn pending(table: &Table) -> Vec<Entry> {
-    (0..SHARDS).filter_map(|shard| table.pending(shard)).flatten().collect()
+    (0..SHARDS).flat_map(|shard| table.pending(shard)).collect()
 }
 
 #[test]
@@ -118,8 +118,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// Whatever happens, at any bound: what was noted is known, or older tokens are not judged by this table, or
-    /// the one who noted it was told to revoke everything.
+    /// Whatever happens, at any bound: what was noted is known, or older tokens are not judged by
+    /// this table, or the one who noted it was told to revoke everything.
     #[test]
     fn nothing_is_silently_forgotten(steps in steps(), bound in 1usize..10) {
         let table = Table::new(bound);

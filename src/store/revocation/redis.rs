@@ -1,5 +1,7 @@
 //! The table of revocations as it stands in Redis.
 
+use std::time::Duration;
+
 use crate::redis::client::{Cmd, FromRedisValue, Value, cmd};
 
 use super::{
@@ -35,7 +37,7 @@ pub(super) struct Cursor {
 }
 
 /// A page of the log.
-pub(super) struct Page {
+pub(super) struct LogPage {
     pub(super) entries: Vec<Entry>,
     /// Where the next one begins; `None` when something is missing in between.
     pub(super) next: Option<Cursor>,
@@ -46,8 +48,8 @@ pub(super) struct Page {
 /// A field of the table and its value, as they stand there.
 type Raw = (Vec<u8>, Vec<u8>);
 
-/// A part of the table.
-pub(super) struct Part {
+/// A page of the whole table.
+pub(super) struct TablePage {
     pub(super) next: u64,
     pub(super) entries: Vec<Entry>,
     pub(super) expired: Vec<Raw>,
@@ -121,7 +123,8 @@ impl Remote {
         read_head(&head).ok_or_else(unreadable)
     }
 
-    /// Puts revocations in, and a cut-off of everybody (or 0). The head, if there is a table, and how many were new to it.
+    /// Puts revocations in, and a cut-off of everybody (or 0). The head, if there is a table, and
+    /// how many were new to it.
     pub(super) async fn add(
         &self,
         connection: &mut Connection,
@@ -149,17 +152,17 @@ impl Remote {
         }))
     }
 
-    /// What follows in the log; `block`: waits so many milliseconds for it.
+    /// What follows in the log; `block`: waits for so long for it.
     pub(super) async fn read_log(
         &self,
         connection: &mut Connection,
         from: &Cursor,
-        block: Option<u64>,
-    ) -> Result<Page, Error> {
+        block: Option<Duration>,
+    ) -> Result<LogPage, Error> {
         let mut read = cmd("XREAD");
         read.arg("COUNT").arg(PAGE);
         if let Some(block) = block {
-            read.arg("BLOCK").arg(block);
+            read.arg("BLOCK").arg(block.as_millis() as u64);
         }
         read.arg("STREAMS").arg(&self.log).arg(&from.id);
         let answer: Value = connection.query(&read).await?;
@@ -172,16 +175,16 @@ impl Remote {
             next = (follows && entry.is_some()).then_some(Cursor { id, number });
             entries.extend(entry);
         }
-        Ok(Page { entries, next, is_last })
+        Ok(LogPage { entries, next, is_last })
     }
 
-    /// A part of the whole table, from 0 on; the last part says 0 again.
-    pub(super) async fn part(
+    /// A page of the whole table, from 0 on; the last page says 0 again.
+    pub(super) async fn table_page(
         &self,
         connection: &mut Connection,
         cursor: u64,
         now: u64,
-    ) -> Result<Part, Error> {
+    ) -> Result<TablePage, Error> {
         let mut scan = cmd("HSCAN");
         scan.arg(&self.table).arg(cursor).arg("COUNT").arg(PAGE);
         let (next, fields): (u64, Vec<Raw>) = connection.query(&scan).await?;
@@ -192,7 +195,7 @@ impl Remote {
                 entry => entries.extend(entry),
             }
         }
-        Ok(Part { next, entries, expired })
+        Ok(TablePage { next, entries, expired })
     }
 
     pub(super) async fn drop_expired(

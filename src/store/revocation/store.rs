@@ -1,139 +1,114 @@
-//! The handle.
+//! The handle: revokes and checks.
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use tokio::{sync::Notify, task::AbortHandle};
-
 use super::{
-    Propagation, RevocationConfig, RevocationDecision, RevocationStatus, Token,
-    clock::{Clock, millis},
-    inner::Inner,
-    journal, law,
-    memory::Table,
+    answer::{Propagation, RevocationDecision},
+    backlog::RevocationBacklog,
+    clock::{CENTURY, Until, millis, seconds_up},
+    journal,
+    law::{self, RevocationStatus, UnknownPolicy},
     metrics::RevocationMetrics,
-    redis::Remote,
     shard::Entry,
-    sync,
-    token::Digest,
+    shared::Shared,
+    sync::Sync,
+    token::{Digest, Token},
 };
 use crate::{
     Error, ErrorKind, Source,
-    health::{HealthMonitor, Registration, Stage},
-    redis::Redis,
+    health::HealthMonitor,
+    redis::{Following, Redis},
     store::{
-        Journal,
+        finish::finish,
         journal::DynJournal,
-        switch::{Needs, Switch},
+        replay::Replay,
+        switch::{Needs, Step, Switch},
     },
     telemetry::Feature,
 };
 
-/// The longest life of a revocation.
-pub(super) const CENTURY: Duration = Duration::from_secs(36_525 * 24 * 60 * 60);
-
-/// Revoked tokens, and subjects whose older tokens are revoked. Cheap to clone; one for a process and namespace.
+/// Revoked tokens, and subjects whose older tokens are revoked. Cheap to clone; one for a process
+/// and namespace.
 ///
 /// See the [module](super) for how it works.
 #[derive(Clone)]
 pub struct Revocations {
     inner: Arc<Inner>,
-    _alive: Arc<Alive>,
 }
 
-/// Ends with the last handle.
-struct Alive {
-    task: AbortHandle,
-    _step: Registration,
+struct Inner {
+    shared: Arc<Shared>,
+    _backlog: Arc<RevocationBacklog>,
+    replay: Arc<Replay<RevocationBacklog>>,
+    /// Ends with the last handle.
+    _following: Following,
+    switch: Switch,
+    metrics: RevocationMetrics,
+    journal: Option<Box<dyn DynJournal>>,
+    settings: Settings,
 }
 
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.task.abort();
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) unknown_policy: UnknownPolicy,
+    pub(super) token_life: Duration,
+    pub(super) capacity: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            unknown_policy: UnknownPolicy::Closed,
+            token_life: Duration::from_secs(30 * 24 * 60 * 60),
+            capacity: 1_000_000,
+        }
     }
 }
 
 impl Revocations {
-    /// Revocations in this Redis. Returns at once, Redis or no Redis.
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime. (A [`Redis`] cannot be had outside of one either.)
-    pub fn new(redis: &Redis, config: RevocationConfig) -> Self {
-        Self::start(redis, config, None, Vec::new())
-    }
-
-    /// The same, with a place on disk for what is revoked here. What it holds is read first, and counts from the beginning.
-    ///
-    /// # Errors
-    ///
-    /// The journal could not be read: without it, what was revoked before the start would be accepted.
-    ///
-    /// # Panics
-    ///
-    /// As [`new`](Self::new).
-    pub async fn with_journal(
+    pub(super) fn start(
         redis: &Redis,
-        config: RevocationConfig,
-        journal: impl Journal,
-    ) -> Result<Self, Error> {
-        let notes = journal.load(journal::FEATURE).await?;
-        Ok(Self::start(redis, config, Some(Box::new(journal)), journal::read(&notes)))
-    }
-
-    fn start(
-        redis: &Redis,
-        config: RevocationConfig,
+        settings: Settings,
         journal: Option<Box<dyn DynJournal>>,
         known: Vec<Entry>,
     ) -> Self {
-        let inner = Arc::new(Inner {
-            redis: redis.clone(),
-            table: Table::new(config.bound),
-            remote: Remote::new(redis.namespace()),
-            metrics: RevocationMetrics::new(redis.metrics()),
-            clock: Clock::start(),
-            wake: Notify::new(),
-            table_id: AtomicU64::new(0),
-            cursor: Mutex::default(),
-            in_step: AtomicBool::new(false),
-            switch: Switch::new(redis, Feature::Revocation, Needs::Reads),
-            journal,
-            policy: config.policy,
-            token_life: config.token_life,
-        });
+        let shared = Arc::new(Shared::new(redis, settings.capacity));
         for entry in known {
-            inner.insert(entry);
+            shared.insert_pending(entry);
         }
-        let weak = Arc::downgrade(&inner);
-        let step = redis.on_recovery(Stage::Guards, "revocations", move |connection, recovery| {
-            let weak = weak.clone();
-            async move {
-                match weak.upgrade() {
-                    Some(store) => store.recover(connection, recovery).await,
-                    None => Ok(()),
-                }
-            }
-        });
-        let task = tokio::spawn(sync::follow(Arc::clone(&inner))).abort_handle();
-        Self { inner, _alive: Arc::new(Alive { task, _step: step }) }
+        let backlog = Arc::new(RevocationBacklog::new(&shared));
+        let replay = Arc::new(Replay::new(redis, Arc::downgrade(&backlog)));
+        let sync = Sync { shared: Arc::clone(&shared), replay: Arc::clone(&replay) };
+        let inner = Inner {
+            _following: redis.follow(Arc::new(sync)),
+            switch: Switch::new(redis, Feature::Revocation, Needs::Reads),
+            metrics: RevocationMetrics::new(redis.metrics()),
+            shared,
+            _backlog: backlog,
+            replay,
+            journal,
+            settings,
+        };
+        Self { inner: Arc::new(inner) }
     }
 
-    /// Revokes the token with this id until `until`, its own expiry. Holds here from the first poll on, also when the
-    /// future is dropped.
+    /// Revokes the token with this id until `until`, its own expiry.
     ///
-    /// An expiry that has passed already is kept for two minutes all the same: clocks differ. Revoking again changes nothing, or raises the expiry.
+    /// It holds here from the first poll on. A future that is dropped after that is carried to its
+    /// end all the same, so a client that goes away takes back no revocation.
+    ///
+    /// An expiry that has passed already is kept for two minutes all the same: clocks differ.
+    /// Revoking again changes nothing, or raises the expiry.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for an id that is empty or over 64 KiB, and for an expiry beyond a century. Any error of the [`Journal`] while Redis
-    /// is away; the token is revoked here even then.
+    /// [`ErrorKind::Invalid`] for an id that is empty or over 64 KiB, and for an expiry beyond a
+    /// century. Any error of the [`Journal`](crate::store::Journal) while Redis is away; the token
+    /// is revoked here even then.
     ///
     /// # When Redis is down
     ///
@@ -148,17 +123,19 @@ impl Revocations {
         if until > SystemTime::now() + CENTURY {
             return Err(invalid("a revocation ends within a century"));
         }
-        self.inner.revoke(digest, until, 0).await
+        self.add(digest, until, 0).await
     }
 
-    /// Revokes everything that `subject` was issued before `issued_before`: "log out everywhere". Kept for as long as tokens
-    /// [live](RevocationConfig::with_token_life).
+    /// Revokes everything that `subject` was issued before `issued_before`: "log out everywhere".
+    /// Kept for as long as tokens [live](super::RevocationsBuilder::with_token_life).
     ///
-    /// A JWT's `iat` is in whole seconds, rounded down: a token issued in the second of `issued_before` counts as issued before it.
+    /// A JWT's `iat` is in whole seconds, rounded down: a token issued in the second of
+    /// `issued_before` counts as issued before it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for a subject that is empty or over 64 KiB, and for an instant beyond a century; else as [`revoke`](Self::revoke).
+    /// [`ErrorKind::Invalid`] for a subject that is empty or over 64 KiB, and for an instant beyond
+    /// a century; else as [`revoke`](Self::revoke).
     ///
     /// # When Redis is down
     ///
@@ -174,16 +151,32 @@ impl Revocations {
         if issued_before > now + CENTURY {
             return Err(invalid("a cut-off lies within a century"));
         }
-        let until = issued_before.max(now) + self.inner.token_life;
-        self.inner.revoke(digest, until, millis(issued_before).max(1)).await
+        let until = issued_before.max(now) + self.inner.settings.token_life;
+        self.add(digest, until, millis(issued_before).max(1)).await
     }
 
-    /// Is this token revoked? At most one round trip; none when it is known to be, or while Redis is away.
+    async fn add(
+        &self,
+        digest: Digest,
+        until: SystemTime,
+        cut_off: u64,
+    ) -> Result<Propagation, Error> {
+        let inner = Arc::clone(&self.inner);
+        // One that has passed counts from now: the grace is for those whose clock is behind.
+        let until = seconds_up(until).max(inner.shared.clock.now() / 1000);
+        let entry = Entry { digest, until: Until::from_unix(until), cut_off };
+        inner.shared.insert_pending(entry);
+        let redis = inner.shared.redis.clone();
+        finish(&redis, async move { inner.tell(entry).await }).await
+    }
+
+    /// Is this token revoked? At most one round trip; none when it is known to be, or while Redis
+    /// is away.
     ///
     /// # When Redis is down
     ///
-    /// A token that is known to be revoked is; another one is clear when this instance was in step with Redis as the
-    /// outage began, else [unknown](RevocationStatus::Unknown).
+    /// A token that is known to be revoked is; another one is clear when this instance was in step
+    /// with Redis as the outage began, else [unknown](RevocationStatus::Unknown).
     pub async fn check(&self, token: &Token) -> RevocationDecision {
         match self.check_local(token) {
             Some(decision) => decision,
@@ -195,45 +188,30 @@ impl Revocations {
     #[inline]
     pub fn check_local(&self, token: &Token) -> Option<RevocationDecision> {
         let inner = &*self.inner;
-        if law::is_revoked(inner.table.lookup(token), token.issued_at) {
+        if law::is_revoked(inner.shared.table.lookup(token), token.issued_at) {
             return Some(inner.decide(RevocationStatus::Revoked, Source::Memory));
         }
-        if inner.redis.monitor().can_read() { None } else { Some(inner.without_redis(token)) }
+        match inner.switch.step(|| (), || inner.without_redis(token)) {
+            Step::Decided(served) => Some(inner.decide(served.value, served.source)),
+            Step::Ask(()) => None,
+        }
     }
 
     /// Asks Redis about a token that [`check_local`](Self::check_local) knows nothing of.
     pub async fn check_redis(&self, token: &Token) -> RevocationDecision {
         let inner = &*self.inner;
-        match inner.remote.ask(&mut inner.redis.connection(), token).await {
-            Ok(Some((head, known))) if head.table_id == inner.table_id.load(Ordering::Acquire) => {
-                let revoked = law::is_revoked(known, token.issued_at);
-                let status =
-                    if revoked { RevocationStatus::Revoked } else { RevocationStatus::Clear };
-                inner.decide(status, Source::Redis)
-            }
-            // Emptied, or another table than the one that knows what we know: as good as no answer.
-            Ok(_) => {
-                inner.wake.notify_one();
-                inner.without_redis(token)
-            }
-            Err(error) => {
-                if !error.is_unavailable() {
-                    tracing::debug!(%error, "Redis cannot say whether a token is revoked");
-                    inner.wake.notify_one();
-                }
-                inner.without_redis(token)
-            }
-        }
+        let served = inner.switch.ask(inner.ask(token), || inner.without_redis(token)).await;
+        inner.decide(served.value, served.source)
     }
 
     /// Everything that Redis knows is known here, or was when the running outage began.
     pub fn is_in_step(&self) -> bool {
-        self.inner.is_in_step()
+        self.inner.shared.is_in_step()
     }
 
     /// How many revocations are held here.
     pub fn len(&self) -> usize {
-        self.inner.table.len()
+        self.inner.shared.table.len()
     }
 
     /// Whether none is held here.
@@ -243,7 +221,75 @@ impl Revocations {
 
     /// What says whether Redis is there.
     pub fn monitor(&self) -> &HealthMonitor {
-        self.inner.redis.monitor()
+        self.inner.shared.redis.monitor()
+    }
+}
+
+impl Inner {
+    /// Tells Redis and the journal of a revocation that the table holds.
+    async fn tell(&self, entry: Entry) -> Result<Propagation, Error> {
+        let (told, saved) = tokio::join!(self.propagate(entry), self.save(entry));
+        match (told, saved) {
+            (Propagation::Propagated, Err(error)) => {
+                tracing::warn!(%error, "a revocation was not saved; Redis has it");
+                Ok(told)
+            }
+            (told, saved) => saved.map(|()| told),
+        }
+    }
+
+    async fn propagate(&self, entry: Entry) -> Propagation {
+        let unless_told = self.replay.guard();
+        let Shared { redis, remote, table, clock, .. } = &*self.shared;
+        let tick = clock.tick();
+        match remote.add(&mut redis.connection(), &[entry], 0).await {
+            Ok((Some(head), _)) if head.table_id == self.shared.table_id() => {
+                table.confirm(&[entry], tick);
+                unless_told.settled();
+                Propagation::Propagated
+            }
+            Ok(_) => Propagation::Pending,
+            Err(error) => {
+                if !error.is_unavailable() {
+                    tracing::warn!(%error, "Redis does not take a revocation");
+                }
+                redis.monitor().request_probe();
+                Propagation::Pending
+            }
+        }
+    }
+
+    async fn save(&self, entry: Entry) -> Result<(), Error> {
+        match &self.journal {
+            Some(journal) => journal.save(journal::write(entry)).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn ask(&self, token: &Token) -> Result<RevocationStatus, Error> {
+        let Shared { redis, remote, .. } = &*self.shared;
+        match remote.ask(&mut redis.connection(), token).await? {
+            Some((head, known)) if head.table_id == self.shared.table_id() => {
+                Ok(match law::is_revoked(known, token.issued_at) {
+                    true => RevocationStatus::Revoked,
+                    false => RevocationStatus::Clear,
+                })
+            }
+            // Emptied, or another table than the one that knows what we know: as good as no answer.
+            _ => Err(Error::new(ErrorKind::Unavailable, "Redis has lost its revocations")),
+        }
+    }
+
+    fn without_redis(&self, token: &Token) -> RevocationStatus {
+        let Shared { table, .. } = &*self.shared;
+        law::without_redis(self.shared.is_in_step(), table.horizon(), token.issued_at)
+    }
+
+    #[inline]
+    fn decide(&self, status: RevocationStatus, source: Source) -> RevocationDecision {
+        let policy = self.settings.unknown_policy;
+        self.metrics.record(status, policy);
+        RevocationDecision { status, source, policy }
     }
 }
 
@@ -256,7 +302,7 @@ impl fmt::Debug for Revocations {
         f.debug_struct("Revocations")
             .field("held", &self.len())
             .field("in_step", &self.is_in_step())
-            .field("policy", &self.inner.policy)
+            .field("unknown_policy", &self.inner.settings.unknown_policy)
             .finish_non_exhaustive()
     }
 }

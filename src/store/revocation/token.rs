@@ -13,8 +13,8 @@ use super::clock;
 /// Longer ids are refused: no token has one.
 const LONGEST: usize = 64 * 1024;
 
-/// The first 128 bits of the SHA-256 of a token's id or of a subject: what stands in Redis and in memory, so that neither
-/// holds ids or names, and all are of one size.
+/// The first 128 bits of the SHA-256 of a token's id or of a subject: what stands in Redis and in
+/// memory, so that neither holds ids or names, and all are of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Digest([u8; 16]);
 
@@ -81,8 +81,8 @@ impl Hasher for IdentityHasher {
     }
 }
 
-/// What is known of a token that is to be judged: its id, and its subject and time of issue where cut-offs
-/// are to count for it.
+/// What is known of a token that is to be judged: its id, and its subject and time of issue where
+/// cut-offs are to count for it.
 ///
 /// It holds hashes only, so it is small, free of secrets, and [`Copy`].
 ///
@@ -93,8 +93,8 @@ impl Hasher for IdentityHasher {
 /// let token = Token::new("5f0c…").of("alice").issued_at(SystemTime::now());
 /// ```
 ///
-/// An empty id, or one over 64 KiB, belongs to no token that could ever be revoked: such a token is judged to be
-/// revoked. The same goes for an empty subject or one that is too long.
+/// An empty id, or one over 64 KiB, belongs to no token that could ever be revoked: such a token is
+/// judged to be revoked. The same goes for an empty subject or one that is too long.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Token {
     pub(super) id: Option<Digest>,
@@ -108,7 +108,8 @@ impl Token {
         Self { id: Digest::of_id(id.as_ref()), subject: None, issued_at: None }
     }
 
-    /// It belongs to this subject (a JWT's `sub`): [`Revocations::revoke_subject`](super::Revocations::revoke_subject) counts for it.
+    /// It belongs to this subject (a JWT's `sub`):
+    /// [`Revocations::revoke_subject`](super::Revocations::revoke_subject) counts for it.
     #[must_use]
     pub fn of(mut self, subject: impl AsRef<[u8]>) -> Self {
         self.subject = Digest::of_subject(subject.as_ref());
@@ -118,7 +119,8 @@ impl Token {
         self
     }
 
-    /// It was issued then (a JWT's `iat`). A token whose time of issue is not told counts as older than every cut-off.
+    /// It was issued then (a JWT's `iat`). A token whose time of issue is not told counts as older
+    /// than every cut-off.
     #[must_use]
     pub fn issued_at(mut self, at: SystemTime) -> Self {
         self.issued_at = Some(clock::millis(at));

@@ -119,7 +119,7 @@ async fn revoked_is_401_unknown_is_503_and_clear_passes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_the_open_policy_unknown_passes_and_says_so() {
-    let instance = Instance::with("redis://127.0.0.1:1/", open());
+    let instance = Instance::with("redis://127.0.0.1:1/", open);
     let (service, _) = service(&instance);
     let answer = send(&service, with_token("any")).await;
     assert_eq!((answer.status(), &answer.body()[..]), (StatusCode::OK, &b"Some(Unknown)"[..]));

@@ -7,6 +7,7 @@ mod lockout;
 mod lockout_contract;
 mod lockout_outage;
 mod revocation;
+mod revocation_follow;
 mod revocation_input;
 mod revocation_loss;
 mod revocation_restart;
@@ -23,7 +24,7 @@ use evenkeel::{
     redis::{Redis, RedisConfig},
     store::{
         Journal, JournalRecord,
-        revocation::{RevocationConfig, RevocationStatus, Revocations, Token, UnknownPolicy},
+        revocation::{RevocationStatus, Revocations, RevocationsBuilder, Token, UnknownPolicy},
     },
     telemetry::Metrics,
 };
@@ -66,21 +67,24 @@ pub(crate) struct Instance {
 
 impl Instance {
     pub(crate) fn at(url: &str) -> Self {
-        Self::with(url, RevocationConfig::default())
+        Self::with(url, |builder| builder)
     }
 
-    pub(crate) fn with(url: &str, config: RevocationConfig) -> Self {
+    pub(crate) fn with(
+        url: &str,
+        set: impl FnOnce(RevocationsBuilder) -> RevocationsBuilder,
+    ) -> Self {
         let metrics = Metrics::prometheus("test", "a");
         let redis = Redis::new(quick(url, &metrics)).unwrap();
-        let revocations = Revocations::new(&redis, config);
+        let revocations = set(Revocations::builder(&redis)).build();
         Self { redis, revocations, metrics }
     }
 
     pub(crate) async fn with_journal(url: &str, journal: &Disk) -> Self {
         let metrics = Metrics::prometheus("test", "a");
         let redis = Redis::new(quick(url, &metrics)).unwrap();
-        let config = RevocationConfig::default();
-        let revocations = Revocations::with_journal(&redis, config, journal.clone()).await.unwrap();
+        let builder = Revocations::builder(&redis).with_journal(journal.clone());
+        let revocations = builder.build().await.unwrap();
         Self { redis, revocations, metrics }
     }
 
@@ -179,6 +183,6 @@ impl Journal for Disk {
     }
 }
 
-pub(crate) fn open() -> RevocationConfig {
-    RevocationConfig::default().with_policy(UnknownPolicy::Open)
+pub(crate) fn open(builder: RevocationsBuilder) -> RevocationsBuilder {
+    builder.with_unknown_policy(UnknownPolicy::Open)
 }

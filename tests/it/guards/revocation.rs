@@ -131,7 +131,7 @@ async fn a_fresh_instance_in_the_outage_cannot_tell_and_its_policy_decides() {
     let server = RedisServer::start().await;
     server.kill();
     let closed = Instance::at(&server.url());
-    let open = Instance::with(&server.url(), open());
+    let open = Instance::with(&server.url(), open);
     let token = Token::new("any");
 
     let decision = closed.revocations.check(&token).await;
@@ -236,7 +236,7 @@ async fn over_a_pool_that_the_application_has_already() {
             Redis,
             deadpool_redis::{Config, Runtime},
         },
-        store::revocation::{RevocationConfig, Revocations},
+        store::revocation::Revocations,
         telemetry::Metrics,
     };
     let server = RedisServer::start().await;
@@ -244,7 +244,7 @@ async fn over_a_pool_that_the_application_has_already() {
     let pool = Config::from_url(server.url()).create_pool(Some(Runtime::Tokio1)).unwrap();
     let config = super::quick(&server.url(), &Metrics::new());
     let redis = Redis::with_pool(pool, config).unwrap();
-    let b = Revocations::new(&redis, RevocationConfig::default());
+    let b = Revocations::new(&redis);
     super::available(&redis).await;
     assert!(eventually(PATIENCE, || async { b.is_in_step() }).await);
     let _ = a.revocations.revoke("bad", in_an_hour()).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use evenkeel::store::revocation::{Propagation, RevocationConfig, RevocationStatus, Token};
+use evenkeel::store::revocation::{Propagation, RevocationStatus, RevocationsBuilder, Token};
 
 use super::{Disk, Instance, in_an_hour, support::RedisServer};
 
@@ -83,8 +83,8 @@ fn issued(id: &str, ago: i64) -> Token {
 async fn one_more_than_the_table_holds_is_not_silently_accepted() {
     let server = RedisServer::start().await;
     let a = Instance::at(&server.url()).ready().await;
-    let small = RevocationConfig::default().with_bound(100);
-    let b = Instance::with(&server.url(), small.clone()).ready().await;
+    let small = |builder: RevocationsBuilder| builder.with_capacity(100);
+    let b = Instance::with(&server.url(), small).ready().await;
     for n in 0..=100 {
         let _ = a.revocations.revoke(format!("bad {n}"), in_an_hour()).await.unwrap();
     }
