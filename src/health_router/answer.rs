@@ -1,4 +1,4 @@
-//! A request → its answer.
+//! Which path leads where, and what is answered there.
 
 use std::sync::Arc;
 
@@ -15,11 +15,12 @@ use http::{
 use serde::Serialize;
 
 use super::{
-    Details, HealthRouter, Settings,
     check::Outcome,
+    entry::Standing,
     format,
     health_json::{self, Document},
-    report::{Overall, Report},
+    report::Report,
+    router::{HealthRouter, Settings, Visibility},
 };
 use crate::{
     respond::prefers,
@@ -28,7 +29,15 @@ use crate::{
 
 const JSON: &str = "application/json";
 
-/// At once, or when the checks have been run.
+const ROUTES: [(&str, Route); 5] = [
+    ("/health/live", Route::Live),
+    ("/health", Route::Health),
+    ("/health/ready", Route::Health),
+    ("/health/dependencies", Route::Dependencies),
+    ("/metrics", Route::Metrics),
+];
+
+/// A response that is there at once, or when the checks have been run.
 pub(super) type Answer = Either<Ready<Response<Bytes>>, BoxFuture<'static, Response<Bytes>>>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,23 +49,15 @@ pub(super) enum Route {
 }
 
 impl HealthRouter {
-    /// Where a path leads; `None`: not to this router.
-    pub(super) fn route(&self, path: &str) -> Option<Route> {
-        match path {
-            "/health/live" => Some(Route::Live),
-            "/health" | "/health/ready" => Some(Route::Health),
-            "/health/dependencies" => Some(Route::Dependencies),
-            "/metrics" if self.settings.metrics.is_some() => Some(Route::Metrics),
-            _ => None,
-        }
+    /// The paths that lead somewhere.
+    pub(super) fn routes(&self) -> impl Iterator<Item = (&'static str, Route)> {
+        let has_metrics = self.settings.metrics.is_some();
+        ROUTES.into_iter().filter(move |(_, route)| has_metrics || *route != Route::Metrics)
     }
 
-    /// The paths that lead somewhere.
-    #[cfg(feature = "axum")]
-    pub(super) fn paths(&self) -> impl Iterator<Item = &'static str> + '_ {
-        ["/health/live", "/health", "/health/ready", "/health/dependencies", "/metrics"]
-            .into_iter()
-            .filter(|path| self.route(path).is_some())
+    /// Where a path leads; `None`: not to this router.
+    pub(super) fn route(&self, path: &str) -> Option<Route> {
+        self.routes().find_map(|(known, route)| (known == path).then_some(route))
     }
 
     pub(super) fn answer(&self, parts: &Parts) -> Answer {
@@ -105,13 +106,13 @@ impl Form {
 }
 
 #[derive(Serialize)]
-struct Alive {
+struct Liveness {
     status: &'static str,
     uptime: f64,
 }
 
 #[derive(Serialize)]
-struct Mistake {
+struct ErrorBody {
     error: &'static str,
     message: &'static str,
 }
@@ -119,16 +120,16 @@ struct Mistake {
 impl Settings {
     fn shows_details(&self, parts: &Parts) -> bool {
         match &self.details {
-            Details::Everybody => true,
-            Details::Nobody => false,
-            Details::If(shown) => shown(parts),
+            Visibility::Everybody => true,
+            Visibility::Nobody => false,
+            Visibility::If(shown) => shown(parts),
         }
     }
 
     fn alive(&self, form: Form) -> Response<Bytes> {
         let uptime = format::seconds(self.monitor.uptime());
         match form {
-            Form::Plain => json(StatusCode::OK, JSON, &Alive { status: "ok", uptime }),
+            Form::Plain => json(StatusCode::OK, JSON, &Liveness { status: "ok", uptime }),
             Form::HealthJson => json(StatusCode::OK, health_json::TYPE, &Document::alive(uptime)),
         }
     }
@@ -136,11 +137,11 @@ impl Settings {
     fn report(&self, outcomes: &[Outcome], form: Form, with_details: bool) -> Response<Bytes> {
         let report = Report::new(self, outcomes, with_details);
         let status = match report.overall {
-            Overall::Healthy | Overall::Degraded => StatusCode::OK,
-            Overall::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
+            Standing::Up | Standing::Degraded => StatusCode::OK,
+            Standing::Down => StatusCode::SERVICE_UNAVAILABLE,
         };
         match form {
-            Form::Plain => json(status, JSON, &report.plain()),
+            Form::Plain => json(status, JSON, &report),
             Form::HealthJson => json(status, health_json::TYPE, &Document::of(&report)),
         }
     }
@@ -153,7 +154,7 @@ impl Settings {
 
 fn error(status: StatusCode, message: &'static str) -> Response<Bytes> {
     let error = status.canonical_reason().unwrap_or_default();
-    json(status, JSON, &Mistake { error, message })
+    json(status, JSON, &ErrorBody { error, message })
 }
 
 fn json(status: StatusCode, content_type: &'static str, body: &impl Serialize) -> Response<Bytes> {

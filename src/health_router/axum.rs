@@ -2,7 +2,7 @@
 
 use axum::Router;
 
-use super::HealthRouter;
+use super::router::HealthRouter;
 
 /// For [`Router::merge`]. (`Router::nest_service` and `Router::fallback_service` take the [`HealthRouter`] itself.)
 impl<S> From<HealthRouter> for Router<S>
@@ -10,7 +10,7 @@ where
     S: Clone + Send + Sync + 'static,
 {
     fn from(health: HealthRouter) -> Self {
-        let mount = |router: Self, path| router.route_service(path, health.clone());
-        health.paths().fold(Self::new(), mount)
+        let mount = |router: Self, (path, _)| router.route_service(path, health.clone());
+        health.routes().fold(Self::new(), mount)
     }
 }

@@ -1,4 +1,4 @@
-//! The same as `application/health+json` ([draft-inadarei-api-health-check]).
+//! The report as `application/health+json` ([draft-inadarei-api-health-check]).
 //!
 //! [draft-inadarei-api-health-check]: https://datatracker.ietf.org/doc/html/draft-inadarei-api-health-check-06
 
@@ -7,8 +7,10 @@ use std::time::SystemTime;
 use serde::{Serialize, ser::SerializeMap};
 
 use super::{
-    format, redis,
-    report::{Entry, Kind, Overall, Report, Standing},
+    details::Details,
+    entry::{Entry, Kind, Standing},
+    format,
+    report::Report,
 };
 
 pub(super) const TYPE: &str = "application/health+json";
@@ -41,17 +43,13 @@ struct Observation<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<&'a redis::Details>,
+    details: Option<&'a Details>,
 }
 
 impl<'a> Document<'a> {
     pub(super) fn of(report: &'a Report) -> Self {
         Self {
-            status: match report.overall {
-                Overall::Healthy => "pass",
-                Overall::Degraded => "warn",
-                Overall::Unhealthy => "fail",
-            },
+            status: word(report.overall),
             release_id: report.version.as_deref(),
             checks: Checks {
                 entries: &report.entries,
@@ -82,11 +80,6 @@ impl Serialize for Checks<'_> {
 
 impl<'a> Observation<'a> {
     fn of(entry: &'a Entry) -> Self {
-        let status = match entry.standing {
-            Standing::Up => "pass",
-            Standing::Degraded => "warn",
-            Standing::Down => "fail",
-        };
         Self {
             component_type: match entry.kind {
                 Kind::Datastore => "datastore",
@@ -94,7 +87,7 @@ impl<'a> Observation<'a> {
             },
             observed_value: entry.response_time,
             observed_unit: entry.response_time.map(|_| "ms"),
-            status,
+            status: word(entry.standing),
             time: format::rfc3339(entry.at),
             // The draft: not for what passes.
             output: entry.message.as_deref().filter(|_| entry.standing != Standing::Up),
@@ -112,5 +105,13 @@ impl<'a> Observation<'a> {
             output: None,
             details: None,
         }
+    }
+}
+
+const fn word(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Up => "pass",
+        Standing::Degraded => "warn",
+        Standing::Down => "fail",
     }
 }

@@ -44,6 +44,13 @@ impl HealthLayer {
     }
 }
 
+impl HealthRouter {
+    /// A layer that answers the [paths](super) of this router and passes everything else on.
+    pub fn layer(self) -> HealthLayer {
+        HealthLayer::new(self)
+    }
+}
+
 impl<S> Layer<S> for HealthLayer {
     type Service = HealthService<S>;
 

@@ -1,13 +1,13 @@
-//! What the monitor knows, in the words of the health page.
+//! The entry of Redis: what the monitor knows, in the words of the health documents.
 
-use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{
+    details::Details,
+    entry::{Entry, Kind, Standing},
     format,
-    report::{Entry, Kind, Standing},
 };
-use crate::health::{FaultClass, HealthMonitor, State, Status, Usage};
+use crate::health::{FaultClass, HealthMonitor, State, Status};
 
 pub(super) fn entry(monitor: &HealthMonitor, critical: bool, with_details: bool) -> Entry {
     let status = monitor.status();
@@ -62,77 +62,5 @@ fn writes_gone(status: &Status) -> String {
             format!(": {}", fault.code())
         }
         _ => String::new(),
-    }
-}
-
-/// Everything that is known and may be shown.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Details {
-    connection_state: &'static str,
-    reads: bool,
-    writes: bool,
-    forced: bool,
-    retry_count: u32,
-    reconnect_attempts: u64,
-    last_error: Option<String>,
-    last_error_time: Option<String>,
-    /// Of the connection, as in the message.
-    uptime: f64,
-    url: Option<String>,
-    using_fallback: bool,
-    outages: u64,
-    degraded_seconds: f64,
-    server_version: Option<String>,
-    topology: Option<&'static str>,
-    metrics: Metrics,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Metrics {
-    hits: u64,
-    misses: u64,
-    sets: u64,
-    deletes: u64,
-    errors: u64,
-    hit_rate: f64,
-}
-
-impl Details {
-    fn new(monitor: &HealthMonitor, status: &Status) -> Self {
-        let known = monitor.details();
-        let connected = status.state == State::Connected;
-        Self {
-            connection_state: status.state.as_str(),
-            reads: status.reads,
-            writes: status.writes,
-            forced: status.forced,
-            retry_count: status.retry_count,
-            reconnect_attempts: status.reconnect_attempts,
-            last_error: status.last_fault.map(|(fault, _)| fault.to_string()),
-            last_error_time: status.last_fault.map(|(_, at)| format::rfc3339(format::at(at))),
-            uptime: if connected { format::seconds(status.since.elapsed()) } else { 0.0 },
-            url: known.url,
-            using_fallback: monitor.uses_fallback(),
-            outages: status.outages,
-            degraded_seconds: format::seconds(status.degraded_for(Instant::now())),
-            server_version: known.server_version,
-            topology: known.topology,
-            metrics: Metrics::new(known.usage),
-        }
-    }
-}
-
-impl Metrics {
-    fn new(usage: Usage) -> Self {
-        Self {
-            hits: usage.hits,
-            misses: usage.misses,
-            sets: usage.sets,
-            deletes: usage.deletes,
-            errors: usage.errors,
-            hit_rate: format::rounded(usage.hit_rate()),
-        }
     }
 }

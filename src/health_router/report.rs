@@ -1,54 +1,25 @@
-//! What is said, before it is put into words: one entry a dependency, and the sum of them.
+//! All dependencies and the sum of them; serialized, it is the `application/json` document.
 
 use std::{borrow::Cow, time::SystemTime};
 
 use serde::{Serialize, Serializer};
 
-use super::{Settings, check::Outcome, check::Verdict, format, redis};
+use super::{
+    check::{Outcome, Verdict},
+    entry::{Entry, Kind, Standing},
+    format, redis,
+    router::Settings,
+};
 
-/// How a dependency is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Standing {
-    Up,
-    Degraded,
-    Down,
-}
-
-/// How the whole is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Overall {
-    Healthy,
-    Degraded,
-    Unhealthy,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Datastore,
-    Component,
-}
-
-/// One dependency.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) kind: Kind,
-    pub(super) critical: bool,
-    pub(super) standing: Standing,
-    pub(super) message: Option<String>,
-    /// Milliseconds.
-    pub(super) response_time: Option<f64>,
-    pub(super) at: SystemTime,
-    pub(super) details: Option<redis::Details>,
-}
-
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Report {
-    pub(super) overall: Overall,
+    #[serde(rename = "status", serialize_with = "status")]
+    pub(super) overall: Standing,
+    #[serde(rename = "timestamp", serialize_with = "timestamp")]
     pub(super) at: SystemTime,
     pub(super) uptime: f64,
     pub(super) version: Option<Cow<'static, str>>,
+    #[serde(rename = "checks", serialize_with = "by_name")]
     pub(super) entries: Vec<(String, Entry)>,
 }
 
@@ -71,17 +42,6 @@ impl Report {
             entries,
         }
     }
-
-    /// As `application/json`.
-    pub(super) fn plain(&self) -> impl Serialize + '_ {
-        Plain {
-            status: self.overall,
-            timestamp: format::rfc3339(self.at),
-            uptime: self.uptime,
-            version: self.version.as_deref(),
-            checks: &self.entries,
-        }
-    }
 }
 
 fn entry(outcome: &Outcome, critical: bool) -> Entry {
@@ -97,53 +57,33 @@ fn entry(outcome: &Outcome, critical: bool) -> Entry {
     }
 }
 
-/// Unhealthy when a critical one is down, degraded when anything else is not up.
-fn overall(standings: impl Iterator<Item = (Standing, bool)>) -> Overall {
-    let mut overall = Overall::Healthy;
+/// Down when a critical one is down, degraded when anything else is not up.
+fn overall(standings: impl Iterator<Item = (Standing, bool)>) -> Standing {
+    let mut overall = Standing::Up;
     for (standing, critical) in standings {
         match standing {
-            Standing::Down if critical => return Overall::Unhealthy,
-            Standing::Down | Standing::Degraded => overall = Overall::Degraded,
+            Standing::Down if critical => return Standing::Down,
+            Standing::Down | Standing::Degraded => overall = Standing::Degraded,
             Standing::Up => {}
         }
     }
     overall
 }
 
-#[derive(Serialize)]
-struct Plain<'a> {
-    status: Overall,
-    timestamp: String,
-    uptime: f64,
-    version: Option<&'a str>,
-    #[serde(serialize_with = "by_name")]
-    checks: &'a [(String, Entry)],
+fn status<S: Serializer>(overall: &Standing, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(match overall {
+        Standing::Up => "healthy",
+        Standing::Degraded => "degraded",
+        Standing::Down => "unhealthy",
+    })
+}
+
+fn timestamp<S: Serializer>(at: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&format::rfc3339(*at))
 }
 
 fn by_name<S: Serializer>(entries: &[(String, Entry)], to: S) -> Result<S::Ok, S::Error> {
-    to.collect_map(entries.iter().map(|(name, entry)| (name, PlainEntry::from(entry))))
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PlainEntry<'a> {
-    status: Standing,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'a str>,
-    response_time: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<&'a redis::Details>,
-}
-
-impl<'a> From<&'a Entry> for PlainEntry<'a> {
-    fn from(entry: &'a Entry) -> Self {
-        Self {
-            status: entry.standing,
-            message: entry.message.as_deref(),
-            response_time: entry.response_time,
-            details: entry.details.as_ref(),
-        }
-    }
+    to.collect_map(entries.iter().map(|(name, entry)| (name, entry)))
 }
 
 #[cfg(test)]
@@ -154,11 +94,11 @@ mod tests {
     fn only_a_critical_one_that_is_down_makes_it_unhealthy() {
         use Standing::{Degraded, Down, Up};
         for (standings, expected) in [
-            (vec![], Overall::Healthy),
-            (vec![(Up, true), (Up, false)], Overall::Healthy),
-            (vec![(Up, true), (Down, false)], Overall::Degraded),
-            (vec![(Degraded, true), (Up, false)], Overall::Degraded),
-            (vec![(Down, false), (Down, true)], Overall::Unhealthy),
+            (vec![], Up),
+            (vec![(Up, true), (Up, false)], Up),
+            (vec![(Up, true), (Down, false)], Degraded),
+            (vec![(Degraded, true), (Up, false)], Degraded),
+            (vec![(Down, false), (Down, true)], Down),
         ] {
             assert_eq!(overall(standings.clone().into_iter()), expected, "{standings:?}");
         }

@@ -1,6 +1,6 @@
-//! The two JSON forms. Everything in them is a fixed word or a number, so nothing needs escaping.
+//! The two JSON forms of a refusal: the plain one, and RFC 9457's problem details.
 
-use std::fmt::{Display, Write};
+use serde::Serialize;
 
 use super::{Refusal, RefusalKind};
 use crate::health::State;
@@ -11,30 +11,78 @@ const REDUCED_CAPACITY: &str =
     "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
-/// One of the four words for a Redis that is not there. Where reads go on and only the writes that
-/// a request needs are gone, that request has met a Redis that is not there, too.
-const fn word(state: State) -> &'static str {
-    match state {
-        State::Connected => State::Disconnected.as_str(),
-        state => state.as_str(),
+/// Both forms: the fields stand in the order in which they are written.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body {
+    #[serde(flatten)]
+    problem: Option<Problem>,
+    error: &'static str,
+    message: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status>,
+    /// `Some(None)` is written as `null`: no wait will do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<Option<u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details>,
+}
+
+#[derive(Serialize)]
+struct Problem {
+    r#type: &'static str,
+    title: &'static str,
+    detail: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Status {
+    State(&'static str),
+    /// [RFC 9457] wants a number, so the state stands in `details` only.
+    ///
+    /// [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457#section-3.1
+    Code(u16),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Details {
+    connection_state: &'static str,
+    retrying: bool,
+}
+
+impl Body {
+    fn new(refusal: Refusal) -> Self {
+        let state = state(refusal);
+        Self {
+            problem: None,
+            error: error(refusal),
+            message: refusal.message(),
+            status: state.map(Status::State),
+            retry_after: match refusal.kind() {
+                // Another token is needed: when to come back is no question.
+                RefusalKind::Revoked => None,
+                _ => Some(refusal.retry_after()),
+            },
+            details: state.map(|connection_state| Details { connection_state, retrying: true }),
+        }
+    }
+
+    fn write(&self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(512);
+        // Of words and numbers there is nothing that cannot be written, and a vector takes all.
+        let _ = serde_json::to_writer(&mut body, self);
+        body
     }
 }
 
-pub(super) fn plain(refusal: Refusal) -> String {
-    let mut body = Object::new();
-    body.name(refusal);
-    if let RefusalKind::Unavailable { state } = refusal.kind() {
-        body.text("status", word(state));
-    }
-    body.wait(refusal);
-    body.end()
+pub(super) fn plain(refusal: Refusal) -> Vec<u8> {
+    Body::new(refusal).write()
 }
 
-/// [RFC 9457] wants a number in `status`, so the state stands in `details` only.
-///
-/// [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457#section-3.1
-pub(super) fn problem(refusal: Refusal) -> String {
-    let (kind, title) = match refusal.kind() {
+pub(super) fn problem(refusal: Refusal) -> Vec<u8> {
+    let (r#type, title) = match refusal.kind() {
         RefusalKind::Unavailable { .. } => (
             REDUCED_CAPACITY,
             "Request cannot be satisfied due to temporary server capacity constraints",
@@ -43,74 +91,30 @@ pub(super) fn problem(refusal: Refusal) -> String {
             (QUOTA_EXCEEDED, "Request cannot be satisfied as assigned quota has been exceeded")
         }
         // RFC 9457: a problem that says no more than its status.
-        RefusalKind::NoKey => ("about:blank", "Bad Request"),
-        RefusalKind::Revoked => ("about:blank", "Unauthorized"),
+        RefusalKind::NoKey | RefusalKind::Revoked => ("about:blank", error(refusal)),
     };
-    let mut body = Object::new();
-    body.text("type", kind);
-    body.text("title", title);
-    body.text("detail", refusal.message());
-    body.name(refusal);
-    body.raw("status", refusal.status().as_u16());
-    body.wait(refusal);
-    body.end()
+    let body = Body {
+        problem: Some(Problem { r#type, title, detail: refusal.message() }),
+        status: Some(Status::Code(refusal.status().as_u16())),
+        ..Body::new(refusal)
+    };
+    body.write()
 }
 
-/// An object that is being written into one string: thousands a second are when many are refused.
-struct Object(String);
-
-impl Object {
-    fn new() -> Self {
-        Self(String::with_capacity(256))
+/// What is wrong.
+fn error(refusal: Refusal) -> &'static str {
+    match refusal.kind() {
+        RefusalKind::Unavailable { .. } => "Service Temporarily Unavailable",
+        _ => refusal.status().canonical_reason().unwrap_or_default(),
     }
+}
 
-    fn text(&mut self, name: &str, value: &str) {
-        for part in [self.separator(), "\"", name, "\":\"", value, "\""] {
-            self.0.push_str(part);
-        }
-    }
-
-    fn raw(&mut self, name: &str, value: impl Display) {
-        for part in [self.separator(), "\"", name, "\":"] {
-            self.0.push_str(part);
-        }
-        // Writing to a string does not fail.
-        let _ = write!(self.0, "{value}");
-    }
-
-    fn separator(&self) -> &'static str {
-        if self.0.is_empty() { "{" } else { "," }
-    }
-
-    /// What is wrong.
-    fn name(&mut self, refusal: Refusal) {
-        self.text(
-            "error",
-            match refusal.kind() {
-                RefusalKind::Unavailable { .. } => "Service Temporarily Unavailable",
-                RefusalKind::RateLimited => "Too Many Requests",
-                RefusalKind::NoKey => "Bad Request",
-                RefusalKind::Revoked => "Unauthorized",
-            },
-        );
-        self.text("message", refusal.message());
-    }
-
-    /// When to come back, and why not before.
-    fn wait(&mut self, refusal: Refusal) {
-        match (refusal.retry_after(), refusal.kind()) {
-            (Some(seconds), _) => self.raw("retryAfter", seconds),
-            (None, RefusalKind::Revoked) => {}
-            (None, _) => self.raw("retryAfter", "null"),
-        }
-        if let RefusalKind::Unavailable { state } = refusal.kind() {
-            let state = word(state);
-            self.raw("details", format_args!(r#"{{"connectionState":"{state}","retrying":true}}"#));
-        }
-    }
-
-    fn end(mut self) -> String {
-        self.0.push('}');
-        self.0
+/// One of the four words for a Redis that is not there. Where reads go on and only the writes that
+/// a request needs are gone, that request has met a Redis that is not there, too.
+fn state(refusal: Refusal) -> Option<&'static str> {
+    match refusal.kind() {
+        RefusalKind::Unavailable { state: State::Connected } => Some(State::Disconnected.as_str()),
+        RefusalKind::Unavailable { state } => Some(state.as_str()),
+        _ => None,
     }
 }

@@ -37,10 +37,10 @@ mod grpc;
 mod json;
 mod refusal;
 mod replace;
+mod response;
 
 pub use body::ResponseBody;
 pub use refusal::{Refusal, RefusalKind};
 pub use replace::{RefusalResponse, StandardRefusal};
 
-#[cfg_attr(not(test), allow(unused_imports))]
 pub(crate) use accept::prefers;
