@@ -21,7 +21,8 @@ use criterion::Criterion;
 use evenkeel::{
     layer::{Session, SessionLayer},
     redis::{Redis, RedisConfig},
-    store::session::{SealedSnapshot, SessionKeys},
+    store::session::SessionKeys,
+    testing::SealedSnapshot,
 };
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, header};

@@ -39,8 +39,6 @@ use crate::{
 /// handler's: nothing is lost without a word.
 #[derive(Clone)]
 pub struct SessionLayer {
-    redis: Redis,
-    keys: SessionKeys,
     store: SessionStore,
     rules: Rules,
     cookies: Cookies,
@@ -49,14 +47,14 @@ pub struct SessionLayer {
 impl SessionLayer {
     /// Sessions in this Redis, their snapshots sealed with these keys.
     pub fn new(redis: &Redis, keys: SessionKeys) -> Self {
+        Self::from_store(&SessionStore::new(redis, keys))
+    }
+
+    /// Sessions of this store: one that has other settings than the defaults, or that several layers
+    /// share.
+    pub fn from_store(store: &SessionStore) -> Self {
         let cookies = Cookies::SECURE;
-        Self {
-            redis: redis.clone(),
-            store: SessionStore::new(redis, keys.clone()),
-            keys,
-            rules: Rules::new(cookies.snapshot),
-            cookies,
-        }
+        Self { store: store.clone(), rules: Rules::new(cookies.snapshot), cookies }
     }
 
     /// How long sessions live. Default: a day unused, a week in all.
@@ -92,14 +90,6 @@ impl SessionLayer {
     #[must_use]
     pub fn with_snapshot_refresh(mut self, age: Duration) -> Self {
         self.rules.refresh = age;
-        self
-    }
-
-    /// Of how many sessions this instance remembers that they ended, and what their newest version is. Default: 100 000 of each. See
-    /// [`SessionStore`] for what happens beyond.
-    #[must_use]
-    pub fn with_capacity(mut self, sessions: usize) -> Self {
-        self.store = SessionStore::with_bound(&self.redis, self.keys.clone(), sessions);
         self
     }
 

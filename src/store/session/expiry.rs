@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// How long a session lives: `idle` after its last use, and `absolute` after its beginning, whichever ends first.
+/// How long a session lives: `idle` after its last use, and `absolute` after its beginning,
+/// whichever ends first.
 ///
 /// The default is a day unused and a week in all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +20,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 impl Expiry {
-    /// Both at least a second and at most ten years; an idle time longer than the absolute one is that one.
+    /// Both are at least a second and at most ten years. An idle time longer than the absolute one
+    /// is cut to it.
     pub fn new(idle: Duration, absolute: Duration) -> Self {
         let absolute = absolute.clamp(SHORTEST, LONGEST);
         Self { idle: idle.clamp(SHORTEST, absolute), absolute }
@@ -33,6 +35,11 @@ impl Expiry {
     /// After its beginning.
     pub const fn absolute(self) -> Duration {
         self.absolute
+    }
+
+    /// Idle and absolute.
+    pub(crate) fn in_millis(self) -> (u64, u64) {
+        (millis(self.idle), millis(self.absolute))
     }
 }
 
@@ -57,13 +64,19 @@ pub(crate) struct Times {
 impl Times {
     pub(crate) fn beginning(now: u64, expiry: Expiry) -> Self {
         let mut times = Self { created: now, touched: now, idle: 0, ends: 0 };
-        times.set(expiry);
+        times.set(expiry.in_millis());
         times
     }
 
-    pub(crate) fn set(&mut self, expiry: Expiry) {
-        self.idle = millis(expiry.idle);
-        self.ends = self.created.saturating_add(millis(expiry.absolute));
+    /// Idle and absolute lifetime, in ms.
+    pub(crate) fn set(&mut self, (idle, absolute): (u64, u64)) {
+        self.idle = idle;
+        self.ends = self.created.saturating_add(absolute);
+    }
+
+    /// For how long it may live from its beginning.
+    pub(crate) fn lifetime(&self) -> u64 {
+        self.ends.saturating_sub(self.created)
     }
 
     /// When it ends if nobody uses it any more.

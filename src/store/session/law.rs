@@ -1,11 +1,38 @@
-//! When a snapshot is believed, as pure functions.
+//! When a record or a snapshot is believed, as pure functions.
 
 use std::time::Duration;
 
-use super::{expiry::millis, snapshot::Snapshot};
+use super::{
+    expiry::millis,
+    record::{Changes, Record},
+    snapshot::Snapshot,
+};
 
-/// Clocks of instances may differ by so much.
+/// Clocks of instances may differ by so much, in ms.
 const SKEW: u64 = 60_000;
+
+/// What is to be done about a session that Redis has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    Served,
+    /// It was ended here, or Redis came back older than what was seen here.
+    Refused,
+    /// Its end may be among those that were forgotten here before Redis was told.
+    EndedAgain,
+    /// Redis came back older than what it had verified for the client.
+    Restored,
+}
+
+/// What this instance knows of a session that Redis has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    /// All sessions of its subject were ended here after it began.
+    pub(super) is_revoked: bool,
+    /// What was last used until then may have been ended here without Redis knowing.
+    pub(super) pending_cutoff: u64,
+    /// The highest version that was seen here.
+    pub(super) newest: Option<u64>,
+}
 
 /// What a snapshot is worth while Redis cannot be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +55,40 @@ pub(super) enum Missing {
     DependsOnEpoch,
 }
 
-/// Data that was written in this time (both ends included, ms of the wall clock) may have been lost, though most was kept.
+/// A time (both ends included, ms of the wall clock) from which written data may have been lost,
+/// though most was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LossWindow {
     pub(super) from: u64,
     pub(super) to: u64,
+}
+
+/// Redis has this record, and the client shows this snapshot of it.
+pub(super) fn found(record: &Record, snapshot: Option<&Snapshot>, seen: Seen) -> Found {
+    if seen.is_revoked {
+        return Found::Refused;
+    }
+    if record.times.touched <= seen.pending_cutoff {
+        return Found::EndedAgain;
+    }
+    // Before what was seen here: the client's copy may be just that. If it is older, it is not restored.
+    if snapshot.is_some_and(|snapshot| snapshot.version > record.version) {
+        return Found::Restored;
+    }
+    if seen.newest.is_some_and(|newest| newest > record.version) {
+        return Found::Refused;
+    }
+    Found::Served
+}
+
+/// A copy that Redis verified then, when it held the data of this epoch, needs no re-issue.
+pub(super) fn is_recent(
+    (verified, epoch): (u64, u64),
+    now: u64,
+    current_epoch: Option<u64>,
+    refresh: Duration,
+) -> bool {
+    Some(epoch) == current_epoch && verified.saturating_add(millis(refresh)) > now
 }
 
 /// Without Redis. `cutoff`: what was verified until then is not believed.
@@ -67,16 +123,35 @@ pub(super) fn missing(
     }
     let never_stored = snapshot.version == 0;
     let other_data = epoch != Some(snapshot.epoch);
-    let may_be_lost = loss_windows
-        .iter()
-        .any(|loss_window| (loss_window.from..=loss_window.to).contains(&snapshot.verified));
-    // It was used on without Redis, where it ran out meanwhile. Had it been deleted, a tombstone would say so.
+    let may_be_lost =
+        loss_windows.iter().any(|window| (window.from..=window.to).contains(&snapshot.verified));
+    // It was used on without Redis, where it ran out meanwhile. Had it been deleted, a tombstone
+    // would say so.
     let ran_out = snapshot.times.touched > snapshot.verified && snapshot.stored_until <= now;
     if never_stored || other_data || may_be_lost || ran_out {
         Missing::Restored
     } else {
         Missing::DependsOnEpoch
     }
+}
+
+/// What was changed without Redis and is to be written on top of this record, and how many changes
+/// are dropped because somebody else has changed the same key in Redis since.
+pub(super) fn rebase(record: &Record, snapshot: Snapshot) -> (Changes, u64) {
+    let Snapshot { version, mut changes, .. } = snapshot;
+    let mut conflicts = 0;
+    changes.values.retain(|key, json| {
+        // A key that Redis does not have needs no removal.
+        let Some(field) = record.fields.get(key) else { return json.is_some() };
+        let differs = field.json != *json;
+        let is_newer = field.version > version;
+        conflicts += u64::from(is_newer && differs);
+        !is_newer && differs
+    });
+    if record.version > version {
+        changes.expiry = None;
+    }
+    (changes, conflicts)
 }
 
 #[cfg(test)]
@@ -125,8 +200,8 @@ mod tests {
     #[test]
     fn a_missing_record_was_deleted_unless_its_data_was_lost() {
         let now = 2_000 * SECOND;
-        let missing = |snapshot: &Snapshot, loss_windows: &[LossWindow], cutoff| {
-            missing(snapshot, now, Some(7), loss_windows, cutoff)
+        let missing = |snapshot: &Snapshot, windows: &[LossWindow], cutoff| {
+            missing(snapshot, now, Some(7), windows, cutoff)
         };
         let stored = snapshot();
         assert_eq!(missing(&stored, &[], 0), Missing::DependsOnEpoch);
@@ -136,9 +211,9 @@ mod tests {
         let mut lost = stored.clone();
         lost.epoch = 6;
         assert_eq!(missing(&lost, &[], 0), Missing::Restored);
-        let loss_window = |from, to| [LossWindow { from: from * SECOND, to: to * SECOND }];
-        assert_eq!(missing(&stored, &loss_window(990, 1_000), 0), Missing::Restored);
-        assert_eq!(missing(&stored, &loss_window(1_001, 1_010), 0), Missing::DependsOnEpoch);
+        let window = |from, to| [LossWindow { from: from * SECOND, to: to * SECOND }];
+        assert_eq!(missing(&stored, &window(990, 1_000), 0), Missing::Restored);
+        assert_eq!(missing(&stored, &window(1_001, 1_010), 0), Missing::DependsOnEpoch);
         assert_eq!(missing(&lost, &[], 1_000 * SECOND), Missing::Refused);
     }
 
@@ -153,5 +228,67 @@ mod tests {
         assert_eq!(at(&snapshot, 1_499), Missing::DependsOnEpoch);
         assert_eq!(at(&snapshot, 1_500), Missing::Restored);
         assert_eq!(at(&snapshot, 100_000), Missing::Refused);
+    }
+
+    fn record(version: u64, fields: &[(&str, u64, &str)]) -> Record {
+        let field = |(key, version, json): &(&str, u64, &str)| {
+            let json = Some(json.to_string());
+            (key.to_string(), crate::store::session::record::Field { version: *version, json })
+        };
+        Record {
+            version,
+            times: snapshot().times,
+            subject: None,
+            fields: fields.iter().map(field).collect(),
+        }
+    }
+
+    #[test]
+    fn a_record_is_served_unless_it_was_ended_or_is_older_than_what_was_seen() {
+        let seen = Seen { is_revoked: false, pending_cutoff: 0, newest: None };
+        let record = record(1, &[]);
+        let older = snapshot();
+        let mut newer = snapshot();
+        newer.version = 2;
+        assert_eq!(found(&record, None, seen), Found::Served);
+        assert_eq!(found(&record, Some(&older), seen), Found::Served);
+        assert_eq!(found(&record, Some(&newer), seen), Found::Restored);
+        let seen_newer = Seen { newest: Some(2), ..seen };
+        assert_eq!(found(&record, Some(&older), seen_newer), Found::Refused);
+        assert_eq!(found(&record, Some(&newer), seen_newer), Found::Restored);
+        assert_eq!(found(&record, None, Seen { newest: Some(1), ..seen }), Found::Served);
+        let cutoff = |pending_cutoff| Seen { pending_cutoff, ..seen };
+        let touched = record.times.touched;
+        assert_eq!(found(&record, Some(&newer), cutoff(touched)), Found::EndedAgain);
+        assert_eq!(found(&record, None, cutoff(touched - 1)), Found::Served);
+        let revoked = Seen { is_revoked: true, ..cutoff(touched) };
+        assert_eq!(found(&record, Some(&newer), revoked), Found::Refused);
+    }
+
+    #[test]
+    fn a_copy_is_recent_for_a_while_in_the_same_epoch() {
+        let at = |now, epoch| is_recent((1_000, 7), now, epoch, Duration::from_secs(1));
+        assert!(at(1_999, Some(7)));
+        assert!(!at(2_000, Some(7)));
+        assert!(!at(1_999, Some(8)) && !at(1_999, None));
+    }
+
+    #[test]
+    fn changes_go_on_top_of_what_nobody_has_changed_since() {
+        let mut snapshot = snapshot();
+        snapshot.version = 3;
+        let changes =
+            [("old", "1"), ("same", "2"), ("newer", "3"), ("newer same", "4"), ("new", "5")];
+        let json = |json: &str| Some(json.to_owned());
+        let mut values: std::collections::BTreeMap<_, _> =
+            changes.iter().map(|(key, value)| (key.to_string(), json(value))).collect();
+        values.insert("not there".into(), None);
+        snapshot.changes = Changes { values, expiry: Some((1, 2)) };
+        let fields = [("old", 3, "0"), ("same", 1, "2"), ("newer", 4, "0"), ("newer same", 4, "4")];
+        let (changes, conflicts) = rebase(&record(4, &fields), snapshot.clone());
+        let keys: Vec<_> = changes.values.keys().map(String::as_str).collect();
+        assert_eq!((keys, conflicts), (vec!["new", "old"], 1));
+        assert_eq!(changes.expiry, None);
+        assert_eq!(rebase(&record(3, &[]), snapshot).0.expiry, Some((1, 2)));
     }
 }

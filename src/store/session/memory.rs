@@ -11,7 +11,7 @@ use super::{
     tombstones::{Tombstone, Tombstones},
 };
 
-/// Ids that nobody vouched for and that were logged out all the same: a stranger can name as many as it likes.
+/// Unverified ids that were logged out: a stranger can name as many as it likes.
 const UNVERIFIED: usize = 10_000;
 /// Restarts that are remembered.
 const LOSS_WINDOWS: usize = 16;
@@ -27,29 +27,30 @@ pub(super) struct Memory {
 /// What was ended here.
 pub(super) struct Ended {
     pub(super) sessions: Tombstones,
-    /// By an id that nobody vouched for.
+    /// Sessions whose id nobody vouches for: no snapshot proves that there was one.
     pub(super) unverified: Tombstones,
+    /// All sessions of a subject.
     pub(super) subjects: Tombstones,
 }
 
 impl Ended {
     /// Redis may have lost what was ended at `since` or later.
-    pub(super) fn lost(&mut self, since: u64) {
+    pub(super) fn mark_lost(&mut self, since: u64) {
         for tombstones in [&mut self.sessions, &mut self.unverified, &mut self.subjects] {
-            tombstones.lost(since);
+            tombstones.mark_lost(since);
         }
     }
 }
 
 impl Memory {
-    pub(super) fn new(bound: usize) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         let ended = Ended {
-            sessions: Tombstones::new(bound),
-            unverified: Tombstones::new(UNVERIFIED.min(bound)),
-            subjects: Tombstones::new(bound),
+            sessions: Tombstones::new(capacity),
+            unverified: Tombstones::new(UNVERIFIED.min(capacity)),
+            subjects: Tombstones::new(capacity),
         };
         Self {
-            marks: HighWaterMarks::new(bound),
+            marks: HighWaterMarks::new(capacity),
             ended: Mutex::new(ended),
             loss_windows: Mutex::default(),
             longest_lifetime: AtomicU64::new(0),
@@ -84,29 +85,31 @@ impl Memory {
     }
 
     /// What was last used until then may have been ended here without Redis knowing.
-    pub(super) fn unknown(&self) -> u64 {
-        self.ended().sessions.unknown()
+    pub(super) fn pending_cutoff(&self) -> u64 {
+        self.ended().sessions.pending_cutoff()
     }
 
     pub(super) fn insert_tombstone(&self, name: SessionName, tombstone: Tombstone) {
         self.ended().sessions.insert(name, tombstone);
     }
 
-    /// Something was ended that Redis does not know of.
-    pub(super) fn has_pending(&self) -> bool {
-        let ended = self.ended();
-        [&ended.sessions, &ended.unverified, &ended.subjects]
-            .iter()
-            .any(|tombstones| tombstones.has_pending())
+    /// Remembers the end of an unverified id. `false`: there is no room for it.
+    pub(super) fn insert_unverified(&self, name: SessionName, tombstone: Tombstone) -> bool {
+        let mut ended = self.ended();
+        let has_room = !ended.unverified.is_full() || ended.unverified.get(name).is_some();
+        if has_room {
+            ended.unverified.insert(name, tombstone);
+        }
+        has_room
     }
 
-    /// Remembers what may have been lost from then until now.
-    pub(super) fn loss_window(&self, loss_window: LossWindow) {
-        let mut loss_windows = self.loss_windows.lock();
-        if loss_windows.len() == LOSS_WINDOWS {
-            loss_windows.remove(0);
+    /// Remembers what may have been lost.
+    pub(super) fn push_loss_window(&self, window: LossWindow) {
+        let mut windows = self.loss_windows.lock();
+        if windows.len() == LOSS_WINDOWS {
+            windows.remove(0);
         }
-        loss_windows.push(loss_window);
+        windows.push(window);
     }
 
     pub(super) fn loss_windows(&self) -> Vec<LossWindow> {

@@ -1,11 +1,11 @@
-//! What is counted.
+//! The counters of the session store.
 
 use std::sync::OnceLock;
 
-use crate::telemetry::{Counter, Metrics, names};
+use crate::telemetry::{Counter, Feature, Metrics, Replayed, names};
 
 /// `operation` of `session_operations_total`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operation {
     Load,
     Create,
@@ -18,7 +18,7 @@ pub(super) enum Operation {
 }
 
 /// `outcome` of `session_operations_total`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Ok,
     /// Without Redis.
@@ -36,30 +36,18 @@ const OPERATIONS: [&str; 8] =
     ["load", "create", "change", "touch", "new_id", "delete", "restore", "write_back"];
 const OUTCOMES: [&str; 6] = ["ok", "stateless", "absent", "unavailable", "refused", "conflict"];
 
-/// The counters. Those of an operation that goes well and of what is replayed are there from the start, others when they
-/// are first used: most operations cannot have most outcomes.
+/// The counters. Those of an operation that goes well and of what is replayed are there from the
+/// start, others when they are first used: most operations cannot have most outcomes.
 pub(super) struct SessionMetrics {
     metrics: Metrics,
     counters: [[OnceLock<Counter>; OUTCOMES.len()]; OPERATIONS.len()],
-    replayed: [Counter; REPLAYED.len()],
+    /// What clients bring from an outage; what the backlog pushes is counted there.
+    pub(super) replayed: Replayed,
 }
-
-/// `outcome` of `redis_recovery_replayed_total`.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Replayed {
-    Applied,
-    Discarded,
-    Failed,
-}
-
-const REPLAYED: [&str; 3] = ["applied", "discarded", "failed"];
 
 impl SessionMetrics {
     pub(super) fn new(metrics: &Metrics) -> Self {
-        let replayed = REPLAYED.map(|outcome| {
-            let labels = [("feature", "session"), ("outcome", outcome)];
-            metrics.counter(names::RECOVERY_REPLAYED, &labels)
-        });
+        let replayed = Feature::Session.replayed(metrics);
         let metrics = Self { metrics: metrics.clone(), counters: Default::default(), replayed };
         for operation in 0..OPERATIONS.len() {
             let _ = metrics.counter(operation, Outcome::Ok as usize);
@@ -76,9 +64,5 @@ impl SessionMetrics {
 
     pub(super) fn count(&self, operation: Operation, outcome: Outcome) {
         self.counter(operation as usize, outcome as usize).add(1);
-    }
-
-    pub(super) fn replayed(&self, outcome: Replayed, more: u64) {
-        self.replayed[outcome as usize].add(more);
     }
 }

@@ -1,11 +1,12 @@
 //! Sessions that outlive their store.
 //!
-//! Redis holds the record: a hash with a version, changed by one script for each change, a compare-and-set of
-//! each key. The client holds its id, and a sealed copy of what was declared fit for it, the *snapshot*, issued while
-//! Redis is there. This instance remembers what it saw: the newest version of each session, and which have ended.
+//! Redis holds the record: a hash with a version, changed by one script for each change, a
+//! compare-and-set of each key. The client holds its id, and a sealed copy of what was declared fit
+//! for it, the *snapshot*, issued while Redis is there. This instance remembers what it saw: the
+//! newest version of each session, and which have ended.
 //!
-//! [`SessionLayer`](crate::layer::SessionLayer) puts this into HTTP; [`SessionStore`] lists and ends sessions.
-//! The guide `docs/sessions.md` says what a session without Redis can and cannot promise.
+//! [`SessionLayer`](crate::layer::SessionLayer) puts this into HTTP; [`SessionStore`] lists and ends
+//! sessions. The guide `docs/sessions.md` says what a session without Redis can and cannot promise.
 //!
 //! # When Redis is down
 //!
@@ -16,11 +17,16 @@
 //! | an id and a snapshot of it, verified by Redis within the hour, and not older than what was seen here | the session, *stateless* |
 //! | anything else | [`Error::is_unavailable`](crate::Error::is_unavailable): nobody can say |
 //!
-//! What is changed meanwhile travels with the client and is brought to Redis by its first request afterwards; what was ended is
-//! brought to Redis before that is announced as available again. A key that somebody else has changed in Redis stays as it is there.
+//! What is changed meanwhile travels with the client and is brought to Redis by its first request
+//! afterwards. A key that somebody else has changed in Redis stays as it is there. What was ended is
+//! brought to Redis before that is announced as available again.
 
+mod backlog;
 #[cfg(feature = "testing")]
-mod bench;
+pub(crate) mod bench;
+mod builder;
+mod complete_state;
+mod cookies;
 mod create;
 mod end;
 mod expiry;
@@ -28,11 +34,14 @@ mod high_water_marks;
 mod id;
 mod keys;
 mod law;
+mod list;
 mod load;
+mod loaded;
 mod memory;
 mod metrics;
+mod offline;
+mod presented;
 mod record;
-mod recovery;
 mod redis;
 mod renew;
 mod restore;
@@ -48,18 +57,16 @@ mod tombstones;
 #[cfg(feature = "tower-sessions")]
 mod tower_sessions;
 
-#[cfg(feature = "testing")]
-#[doc(hidden)]
-pub use bench::SealedSnapshot;
-pub use end::SessionInfo;
+pub use builder::SessionStoreBuilder;
 pub use expiry::Expiry;
 pub use id::{SessionId, SessionName};
 pub use keys::SessionKeys;
+pub use list::SessionInfo;
 pub use store::SessionStore;
 #[cfg(feature = "tower-sessions")]
-pub use tower_sessions::TowerSessionStore;
+pub use tower_sessions::{TowerSessionStore, TowerSessionStoreBuilder};
 
+pub(crate) use cookies::ResponseCookies;
 pub(crate) use rules::Rules;
-pub(crate) use save::ResponseCookies;
 pub(crate) use snapshot::Known;
 pub(crate) use state::{Origin, SessionState};

@@ -55,8 +55,7 @@ impl Changes {
     }
 
     pub(crate) fn set_expiry(&mut self, expiry: Expiry) {
-        self.expiry =
-            Some((super::expiry::millis(expiry.idle()), super::expiry::millis(expiry.absolute())));
+        self.expiry = Some(expiry.in_millis());
     }
 }
 
@@ -96,9 +95,8 @@ impl Record {
         for (key, json) in &changes.values {
             self.fields.insert(key.clone(), Field { version, json: json.clone() });
         }
-        if let Some((idle, absolute)) = changes.expiry {
-            self.times.idle = idle;
-            self.times.ends = self.times.created.saturating_add(absolute);
+        if let Some(expiry) = changes.expiry {
+            self.times.set(expiry);
         }
         self.version = version;
     }

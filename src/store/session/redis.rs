@@ -38,7 +38,8 @@ pub(super) struct NewRecord<'a> {
     /// It began earlier than now, under another id or without Redis.
     pub(super) is_older: bool,
     pub(super) subject: Option<&'a str>,
-    pub(super) values: Vec<(&'a str, &'a str)>,
+    /// Its values; what was removed is not written.
+    pub(super) changes: &'a Changes,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -101,13 +102,15 @@ impl Records {
         name: SessionName,
         new: &NewRecord<'_>,
     ) -> Result<Created, Error> {
-        let Times { created, idle, ends, .. } = new.times;
+        let Times { created, idle, .. } = new.times;
         let created_at = if new.is_older { created.to_string() } else { String::new() };
         let mut call = self.scripts.create.prepare(&self.keys(name));
-        call = call.arg(idle).arg(ends.saturating_sub(created)).arg(created_at);
+        call = call.arg(idle).arg(new.times.lifetime()).arg(created_at);
         call = call.arg(new.subject.unwrap_or_default());
-        for (key, json) in &new.values {
-            call = call.arg(key).arg(json);
+        for (key, json) in &new.changes.values {
+            if let Some(json) = json {
+                call = call.arg(key).arg(json);
+            }
         }
         let answer: Vec<Value> = call.run(&mut self.redis.connection()).await?;
         match word(&answer)?.as_str() {

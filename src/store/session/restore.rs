@@ -5,15 +5,16 @@ use super::{
     high_water_marks::Reconciled,
     id::{IdWithHash, SessionName},
     law::{self, Missing},
+    loaded::Loaded,
     metrics::{
         Operation::{Load, Restore},
-        Outcome, Replayed,
+        Outcome,
     },
-    record::Record,
+    record::{Changes, Record},
     redis::{Created, NewRecord},
     rules::Rules,
     snapshot::Snapshot,
-    state::SessionState,
+    state::{Origin, SessionState},
     store::Inner,
 };
 use crate::Error;
@@ -25,24 +26,17 @@ impl Inner {
         rules: &Rules,
         who: IdWithHash,
         snapshot: Option<Snapshot>,
-    ) -> Result<SessionState, Error> {
-        let refuse = || {
-            self.metrics.count(Load, Outcome::Absent);
-            Ok(SessionState::none())
-        };
-        let Some(snapshot) = snapshot else { return refuse() };
-        let epoch = self.redis.epoch();
-        let loss_windows = self.memory.loss_windows();
-        match law::missing(&snapshot, wall(), epoch, &loss_windows, self.memory.cutoff()) {
-            Missing::Refused => refuse(),
+    ) -> Result<Loaded, Error> {
+        let absent = || Ok(Loaded::none(Load, Outcome::Absent));
+        let Some(snapshot) = snapshot else { return absent() };
+        let (epoch, windows) = (self.redis.epoch(), self.memory.loss_windows());
+        match law::missing(&snapshot, wall(), epoch, &windows, self.memory.cutoff()) {
+            Missing::Refused => absent(),
             Missing::Restored => self.restore(rules, who, &snapshot).await,
             Missing::DependsOnEpoch => match self.redis.keeps_its_data().await {
-                Ok(true) => refuse(),
-                Ok(false) => {
-                    let error = self.unavailable();
-                    self.offline(rules, who, Some(snapshot), error)
-                }
-                Err(error) => self.offline(rules, who, Some(snapshot), error),
+                Ok(true) => absent(),
+                Ok(false) => self.load_offline(rules, who, Some(snapshot), self.unavailable()),
+                Err(error) => self.load_offline(rules, who, Some(snapshot), error),
             },
         }
     }
@@ -53,30 +47,26 @@ impl Inner {
         rules: &Rules,
         who: IdWithHash,
         snapshot: &Snapshot,
-    ) -> Result<SessionState, Error> {
-        let name = who.name;
+    ) -> Result<Loaded, Error> {
+        let refused = || Ok(Loaded::none(Restore, Outcome::Refused));
         let mut newest = snapshot.clone();
         if self.memory.is_revoked(snapshot.subject.as_deref(), snapshot.times.created)
-            || self.memory.marks.reconcile(name, &mut newest) == Reconciled::Stale
+            || self.memory.marks.reconcile(who.name, &mut newest) == Reconciled::Stale
         {
-            self.metrics.count(Restore, Outcome::Refused);
-            return Ok(SessionState::none());
+            return refused();
         }
-        match self.put_back(name, &newest).await {
+        match self.put_back(who.name, &newest).await {
             Ok(Some(record)) => {
-                self.metrics.count(Restore, Outcome::Ok);
-                self.metrics.replayed(Replayed::Applied, 1);
-                let offline = self.rebase(&record, newest);
-                Ok(self.loaded(who, record, wall(), offline, true))
+                let (changes, conflicts) = law::rebase(&record, newest);
+                let loaded = self.loaded(who, record, changes, true);
+                Ok(Loaded { operation: Restore, conflicts, ..loaded })
             }
-            Ok(None) => {
-                self.metrics.count(Restore, Outcome::Refused);
-                Ok(SessionState::none())
-            }
-            Err(error) => self.offline(rules, who, Some(newest), error),
+            Ok(None) => refused(),
+            Err(error) => self.load_offline(rules, who, Some(newest), error),
         }
     }
 
+    /// `None`: it was logged out, or has ended.
     async fn put_back(
         &self,
         name: SessionName,
@@ -94,18 +84,36 @@ impl Inner {
         if snapshot.version > 0 {
             return self.records.restore(name, snapshot).await;
         }
-        let values = snapshot.changes.values.iter();
         let new = NewRecord {
             times: snapshot.times,
             is_older: true,
             subject: snapshot.subject.as_deref(),
-            values: values
-                .filter_map(|(key, json)| Some((key.as_str(), json.as_deref()?)))
-                .collect(),
+            changes: &snapshot.changes,
         };
         match self.records.create(name, &new).await? {
             Created::Gone => Ok(None),
             Created::At(_) | Created::Taken => self.records.load(name).await,
         }
+    }
+
+    /// A session that Redis has just shown.
+    pub(super) fn loaded(
+        &self,
+        who: IdWithHash,
+        record: Record,
+        offline_changes: Changes,
+        is_outdated: bool,
+    ) -> Loaded {
+        let mut state = self.stored(who, record);
+        state.offline_changes = offline_changes;
+        state.outdated.snapshot = is_outdated;
+        Loaded { state, operation: Load, outcome: Outcome::Ok, conflicts: 0 }
+    }
+
+    /// A session as Redis has it.
+    pub(super) fn stored(&self, who: IdWithHash, record: Record) -> SessionState {
+        self.memory.marks.raise(who.name, record.version);
+        self.memory.note_lifetime(record.times.lifetime());
+        SessionState::from_origin(who.id, Origin::Redis(Box::new(record)), wall())
     }
 }

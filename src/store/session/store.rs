@@ -1,9 +1,6 @@
-//! The store: Redis, what the client carries, and what this instance knows by itself.
+//! The handle of the session store, and what its operations share.
 
-use std::{
-    fmt,
-    sync::{Arc, OnceLock, atomic::AtomicBool},
-};
+use std::{fmt, sync::Arc};
 
 use super::{
     expiry::{millis, wall},
@@ -17,15 +14,18 @@ use super::{
     tombstones::Tombstone,
 };
 use crate::{
-    Error,
-    health::{HealthMonitor, Registration, Stage},
+    Error, ErrorKind,
+    health::HealthMonitor,
     redis::Redis,
-    store::switch::{Needs, Switch},
+    store::{
+        replay::Replay,
+        switch::{Needs, Switch},
+    },
     telemetry::Feature,
 };
 
-/// Sessions that are remembered here when they ended, and as many whose newest version is.
-const BOUND: usize = 100_000;
+/// Ended sessions that are remembered here unless set, and newest versions.
+pub(super) const CAPACITY: usize = 100_000;
 
 /// Sessions in Redis, and what is needed to go on without it. Cheap to clone; clones are one store.
 ///
@@ -34,16 +34,21 @@ const BOUND: usize = 100_000;
 ///
 /// # When Redis is down
 ///
-/// What is ended here is remembered until it could not live any longer, refused at once, and brought to Redis before it is announced as
-/// available again. Listing needs Redis.
+/// A session that is ended here is refused at once, and is remembered until it could not live any
+/// longer. Redis is told before it is announced as available again. Listing needs Redis.
 ///
 /// # At the bound
 ///
-/// Of 100 000 sessions each (see [`SessionLayer::with_capacity`](crate::layer::SessionLayer::with_capacity)) it is remembered
-/// that they ended, and what their newest version is. When more end, the oldest is forgotten and a cut-off is raised in its
-/// place: sessions that Redis has not verified since are not believed without it; and when what was forgotten is an end that Redis does not know of
-/// (100 000 logouts in one outage), sessions that were not used since are refused on this instance after it, too. Of versions, those of the sessions
-/// that were not used for the longest time are forgotten.
+/// The store remembers of 100 000 sessions that they ended, and of as many what their newest
+/// version is (see [`with_capacity`](super::SessionStoreBuilder::with_capacity)).
+///
+/// When more sessions end, the oldest is forgotten and a cut-off is raised in its place: sessions
+/// that Redis has not verified since are not believed without it. If Redis had not been told of the
+/// forgotten end (100 000 logouts in one outage), sessions that were not used since are refused
+/// on this instance after the outage, too.
+///
+/// Of the newest versions, those of the sessions that were not used for the longest time are
+/// forgotten.
 #[derive(Clone)]
 pub struct SessionStore {
     pub(super) inner: Arc<Inner>,
@@ -57,38 +62,29 @@ pub(super) struct Inner {
     pub(super) snapshots: SnapshotCache,
     pub(super) switch: Switch,
     pub(super) metrics: SessionMetrics,
-    /// A task brings to Redis what it does not know yet.
-    pub(super) is_pushing: AtomicBool,
-    step: OnceLock<Registration>,
+    /// Tells Redis which sessions ended.
+    pub(super) replay: Replay<Self>,
 }
 
 impl SessionStore {
     /// A store in this Redis, whose snapshots are sealed with these keys.
+    /// [`builder`](Self::builder) has the settings.
     pub fn new(redis: &Redis, keys: SessionKeys) -> Self {
-        Self::with_bound(redis, keys, BOUND)
+        Self::with_capacity(redis, keys, CAPACITY)
     }
 
-    pub(crate) fn with_bound(redis: &Redis, keys: SessionKeys, bound: usize) -> Self {
-        let inner = Arc::new(Inner {
+    pub(super) fn with_capacity(redis: &Redis, keys: SessionKeys, capacity: usize) -> Self {
+        let inner = Arc::new_cyclic(|inner| Inner {
             redis: redis.clone(),
             records: Records::new(redis),
             keys,
-            memory: Memory::new(bound),
+            memory: Memory::new(capacity),
             snapshots: SnapshotCache::new(),
+            // A read that Redis answers is worth more than a snapshot, also while it takes no writes.
             switch: Switch::new(redis, Feature::Session, Needs::Reads),
             metrics: SessionMetrics::new(redis.metrics()),
-            is_pushing: AtomicBool::new(false),
-            step: OnceLock::new(),
+            replay: Replay::new(redis, inner.clone()),
         });
-        let weak = Arc::downgrade(&inner);
-        let step = redis.on_recovery(Stage::Guards, "sessions", move |connection, recovery| {
-            let store = weak.upgrade();
-            async move {
-                let Some(store) = store else { return Ok(()) };
-                store.bring_up_to_date(connection, &recovery).await
-            }
-        });
-        let _ = inner.step.set(step);
         Self { inner }
     }
 
@@ -96,12 +92,7 @@ impl SessionStore {
         self.inner.redis.monitor()
     }
 
-    /// Stands for the data that Redis holds.
-    pub(super) fn epoch(&self) -> u64 {
-        self.inner.redis.epoch().unwrap_or_default()
-    }
-
-    /// Sessions live by these rules: what is ended is remembered for as long.
+    /// Sessions live by these rules: their ends are remembered for as long.
     pub(crate) fn note_lifetime(&self, rules: &Rules) {
         self.inner.memory.note_lifetime(millis(rules.expiry.absolute()));
     }
@@ -113,7 +104,12 @@ impl SessionStore {
 }
 
 impl Inner {
-    /// Remembers that a session has ended, before Redis knows.
+    /// Stands for the data that Redis holds.
+    pub(super) fn epoch(&self) -> u64 {
+        self.redis.epoch().unwrap_or_default()
+    }
+
+    /// Remembers that a session has ended, before Redis is told.
     pub(super) fn insert_tombstone(&self, name: SessionName, ends: u64) {
         self.memory.insert_tombstone(name, Tombstone { at: wall(), until: ends });
         self.snapshots.forget(name);
@@ -122,7 +118,7 @@ impl Inner {
     /// The error of an answer that only Redis could give.
     pub(super) fn unavailable(&self) -> Error {
         self.redis.monitor().request_probe();
-        Error::new(crate::ErrorKind::Unavailable, "the session cannot be judged without Redis")
+        Error::new(ErrorKind::Unavailable, "the session cannot be judged without Redis")
     }
 }
 

@@ -13,33 +13,36 @@ pub(super) struct Tombstone {
     pub(super) until: u64,
 }
 
-/// Ended sessions (or subjects) by name: at most `bound` of them.
+/// Ended sessions (or subjects) by name: at most `capacity` of them.
 ///
 /// # At the bound
 ///
-/// The oldest makes room, and [`cutoff`](Self::cutoff) is raised to when it was ended: whatever nobody has verified since is not
-/// to be believed without Redis. So none is ever forgotten in favour of a stranger.
+/// The oldest makes room, and [`cutoff`](Self::cutoff) is raised to when it was ended: whatever
+/// nobody has verified since is not to be believed without Redis. So none is ever forgotten in
+/// favour of a stranger.
 #[derive(Debug)]
 pub(super) struct Tombstones {
     all: HashMap<SessionName, Tombstone>,
     /// In the order in which they were first ended.
     order: VecDeque<SessionName>,
-    /// Not in Redis yet.
+    /// Redis has not been told.
     pending: HashSet<SessionName>,
+    /// When the last one was ended that made room.
     cutoff: u64,
-    unknown: u64,
-    bound: usize,
+    /// The same of those that Redis had not been told of.
+    pending_cutoff: u64,
+    capacity: usize,
 }
 
 impl Tombstones {
-    pub(super) fn new(bound: usize) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         Self {
             all: HashMap::new(),
             order: VecDeque::new(),
             pending: HashSet::new(),
             cutoff: 0,
-            unknown: 0,
-            bound: bound.max(1),
+            pending_cutoff: 0,
+            capacity: capacity.max(1),
         }
     }
 
@@ -53,8 +56,8 @@ impl Tombstones {
     }
 
     /// What was last used until then may have been ended without Redis knowing.
-    pub(super) fn unknown(&self) -> u64 {
-        self.unknown
+    pub(super) fn pending_cutoff(&self) -> u64 {
+        self.pending_cutoff
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -62,15 +65,16 @@ impl Tombstones {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.all.len() >= self.bound
+        self.all.len() >= self.capacity
     }
 
-    /// Remembers that it was ended, and that Redis does not know yet.
+    /// Remembers that it was ended, and that Redis has not been told.
     pub(super) fn insert(&mut self, name: SessionName, tombstone: Tombstone) {
         let tombstone = match self.get(name) {
-            Some(held) => {
-                Tombstone { at: held.at.max(tombstone.at), until: held.until.max(tombstone.until) }
-            }
+            Some(known) => Tombstone {
+                at: known.at.max(tombstone.at),
+                until: known.until.max(tombstone.until),
+            },
             None => {
                 self.make_room(tombstone.at);
                 self.order.push_back(name);
@@ -81,33 +85,29 @@ impl Tombstones {
         self.pending.insert(name);
     }
 
-    /// Redis knows of what was ended at `at`.
-    pub(super) fn pushed(&mut self, name: SessionName, at: u64) {
+    /// Redis was told of what was ended at `at`; of what was ended later it was not.
+    pub(super) fn mark_pushed(&mut self, name: SessionName, at: u64) {
         if self.get(name).is_none_or(|tombstone| tombstone.at <= at) {
             self.pending.remove(&name);
         }
     }
 
-    pub(super) fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
-    }
-
     /// Redis may have lost what was ended at `since` or later.
-    pub(super) fn lost(&mut self, since: u64) {
+    pub(super) fn mark_lost(&mut self, since: u64) {
         let lost = self.all.iter().filter(|(_, tombstone)| tombstone.at >= since);
         self.pending.extend(lost.map(|(name, _)| *name));
     }
 
-    /// Those that Redis does not know of. What has ended anyway needs no pushing any more.
+    /// Those that Redis has not been told of. What could not live any longer is left out for good.
     pub(super) fn due(&mut self, now: u64) -> Vec<(SessionName, Tombstone)> {
         let all = &self.all;
         self.pending.retain(|name| all.get(name).is_some_and(|tombstone| tombstone.until > now));
         self.pending.iter().filter_map(|name| Some((*name, *all.get(name)?))).collect()
     }
 
-    /// By the clock of Redis it was ended then.
-    pub(super) fn correct(&mut self, name: SessionName, at: u64) {
-        if let Some(tombstone) = self.all.get_mut(&name) {
+    /// What was ended at `was` by this clock was ended at `at` by the clock of Redis.
+    pub(super) fn set_ended_at(&mut self, name: SessionName, was: u64, at: u64) {
+        if let Some(tombstone) = self.all.get_mut(&name).filter(|known| known.at == was) {
             tombstone.at = at;
         }
     }
@@ -121,7 +121,7 @@ impl Tombstones {
             {
                 self.cutoff = self.cutoff.max(tombstone.at);
                 if is_pending {
-                    self.unknown = self.unknown.max(tombstone.at);
+                    self.pending_cutoff = self.pending_cutoff.max(tombstone.at);
                 }
             }
         }
@@ -147,7 +147,7 @@ mod tests {
         for n in 0..25 {
             assert!(tombstones.get(name(n)).is_some() || tombstones.cutoff() >= n, "{n}");
         }
-        assert_eq!((tombstones.cutoff(), tombstones.unknown()), (14, 14));
+        assert_eq!((tombstones.cutoff(), tombstones.pending_cutoff()), (14, 14));
         assert_eq!(tombstones.due(0).len(), 10);
     }
 
@@ -156,9 +156,9 @@ mod tests {
         let mut tombstones = Tombstones::new(10);
         for n in 0..25 {
             tombstones.insert(name(n), Tombstone { at: n, until: 1_000 });
-            tombstones.pushed(name(n), n);
+            tombstones.mark_pushed(name(n), n);
         }
-        assert_eq!((tombstones.cutoff(), tombstones.unknown()), (14, 0));
+        assert_eq!((tombstones.cutoff(), tombstones.pending_cutoff()), (14, 0));
     }
 
     #[test]
@@ -176,11 +176,11 @@ mod tests {
         for n in 0..4 {
             tombstones.insert(name(n), Tombstone { at: n, until: 100 });
         }
-        tombstones.pushed(name(0), 0);
-        tombstones.pushed(name(2), 2);
+        tombstones.mark_pushed(name(0), 0);
+        tombstones.mark_pushed(name(2), 2);
         // Ended again meanwhile: that one is still to be pushed.
         tombstones.insert(name(3), Tombstone { at: 9, until: 100 });
-        tombstones.pushed(name(3), 3);
+        tombstones.mark_pushed(name(3), 3);
         let names = |tombstones: &mut Tombstones| {
             let mut names: Vec<_> = tombstones.due(50).iter().map(|(name, _)| *name).collect();
             names.sort();
@@ -192,11 +192,11 @@ mod tests {
             names
         };
         assert_eq!(names(&mut tombstones), sorted(&[1, 3]));
-        tombstones.lost(2);
+        tombstones.mark_lost(2);
         assert_eq!(names(&mut tombstones), sorted(&[1, 2, 3]));
-        tombstones.lost(0);
+        tombstones.mark_lost(0);
         assert_eq!(names(&mut tombstones), sorted(&[0, 1, 2, 3]));
-        assert!(tombstones.due(100).is_empty() && !tombstones.has_pending());
+        assert!(tombstones.due(100).is_empty() && tombstones.pending.is_empty());
     }
 
     proptest! {

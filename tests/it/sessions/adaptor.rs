@@ -29,7 +29,7 @@ fn record(value: &str, lives: i64) -> Record {
 /// An instance whose handlers know tower-sessions only.
 async fn instance(server: &RedisServer, capacity: usize) -> (Instance, TowerSessionStore) {
     let instance = Instance::start(server).await;
-    let store = TowerSessionStore::with_capacity(&instance.redis, capacity);
+    let store = TowerSessionStore::builder(&instance.redis).with_capacity(capacity).build();
     let layer = SessionManagerLayer::new(store.clone())
         .with_secure(false)
         .with_expiry(Expiry::OnInactivity(Span::hours(1)));
@@ -150,7 +150,7 @@ async fn unknown_is_an_error_at_once_and_never_absent() {
     b.proxy.set(Fault::Pass).await;
     b.recovers().await;
     assert_eq!(client.get(&b, "/count").await.body, "2");
-    let store = store.with_max_offline_age(Duration::ZERO);
+    let store = TowerSessionStore::builder(&b.redis).with_max_offline_age(Duration::ZERO).build();
     let mut one = record("one", 60);
     store.create(&mut one).await.unwrap();
     b.proxy.set(Fault::Refuse).await;

@@ -6,7 +6,7 @@ use evenkeel::{
     health::{Stage, State},
     layer::SessionLayer,
     redis::deadpool_redis::redis,
-    store::session::Expiry,
+    store::session::{Expiry, SessionStore},
 };
 use futures_util::StreamExt;
 use http::StatusCode;
@@ -141,7 +141,8 @@ async fn logged_out_by_id_alone_in_an_outage() {
 async fn a_stranger_who_logs_out_what_he_made_up_pushes_out_nobody() {
     let server = RedisServer::start().await;
     let a = Instance::with(&server, |redis| {
-        SessionLayer::new(redis, keys()).with_stateless_keys(["visits"]).with_capacity(50)
+        let store = SessionStore::builder(redis, keys()).with_capacity(50).build();
+        SessionLayer::from_store(&store).with_stateless_keys(["visits"])
     })
     .await;
     let client = Client::logged_in(&a, "alice").await;
@@ -170,7 +171,8 @@ async fn a_stranger_who_logs_out_what_he_made_up_pushes_out_nobody() {
 async fn at_the_bound_a_cutoff_is_raised_instead_of_a_logout_being_dropped() {
     let server = RedisServer::start().await;
     let a = Instance::with(&server, |redis| {
-        SessionLayer::new(redis, keys()).with_stateless_keys(["visits"]).with_capacity(5)
+        let store = SessionStore::builder(redis, keys()).with_capacity(5).build();
+        SessionLayer::from_store(&store).with_stateless_keys(["visits"])
     })
     .await;
     let mut clients = Vec::new();

@@ -9,6 +9,7 @@ mod client;
 mod database;
 mod degraded;
 mod gateway;
+mod gone_clients;
 #[path = "../../../examples/gateway/guards_table.rs"]
 mod guards_table;
 mod healthy;

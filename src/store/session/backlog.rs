@@ -1,0 +1,135 @@
+//! What was ended here and Redis has not been told: pushed before Redis is announced as available.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{
+    expiry::{millis, wall},
+    id::SessionName,
+    law::LossWindow,
+    store::Inner,
+    tombstones::Tombstone,
+};
+use crate::{
+    Error,
+    health::{Continuity, Stage},
+    redis::Connection,
+    store::replay::{Backlog, Pushed},
+    telemetry::Feature,
+};
+
+/// Commands that are under way at once when many sessions are looked at or ended.
+pub(super) const IN_FLIGHT: usize = 64;
+/// What Redis wrote to disk last may be older than its last heartbeat by this, in ms.
+const UNWRITTEN: u64 = 1_000;
+
+/// One that was ended.
+pub(super) enum Ended {
+    Session(SessionName),
+    Unverified(SessionName, Tombstone),
+    Subject(SessionName, Tombstone),
+}
+
+impl Backlog for Inner {
+    const STAGE: Option<Stage> = Some(Stage::Guards);
+    const NAME: &'static str = "sessions";
+    const FEATURE: Feature = Feature::Session;
+    const IN_FLIGHT: usize = IN_FLIGHT;
+
+    type Item = Ended;
+
+    fn mark_lost(&self, continuity: Continuity) {
+        self.snapshots.forget_all();
+        let now = wall();
+        match continuity {
+            Continuity::Kept => {}
+            Continuity::KeptUntil(at) => {
+                let from = now.saturating_sub(millis(at.elapsed())).saturating_sub(UNWRITTEN);
+                self.memory.push_loss_window(LossWindow { from, to: now });
+                self.memory.ended().mark_lost(from);
+            }
+            Continuity::Lost => self.memory.ended().mark_lost(0),
+        }
+    }
+
+    /// A page for each table: what is ended meanwhile would shift any smaller one.
+    fn due(&self, cursor: &mut usize) -> Option<Vec<Ended>> {
+        let (page, now) = (*cursor, wall());
+        *cursor += 1;
+        let mut ended = self.memory.ended();
+        let subject = |(name, tombstone)| Ended::Subject(name, tombstone);
+        let unverified = |(name, tombstone)| Ended::Unverified(name, tombstone);
+        let session = |(name, _)| Ended::Session(name);
+        Some(match page {
+            0 => ended.subjects.due(now).into_iter().map(subject).collect(),
+            1 => ended.unverified.due(now).into_iter().map(unverified).collect(),
+            2 => ended.sessions.due(now).into_iter().map(session).collect(),
+            _ => return None,
+        })
+    }
+
+    async fn push(&self, connection: &mut Connection, ended: Ended) -> Result<Pushed, Error> {
+        match ended {
+            Ended::Session(name) => {
+                self.push_session(connection, name).await?;
+            }
+            Ended::Unverified(name, tombstone) => {
+                let stands = tombstone.until.saturating_sub(wall());
+                self.records.delete(connection, name, stands, true, None).await?;
+                self.memory.ended().unverified.mark_pushed(name, tombstone.at);
+            }
+            Ended::Subject(name, tombstone) => {
+                let earlier = Some(tombstone.at);
+                self.push_subject(connection, name, tombstone, earlier).await?;
+            }
+        }
+        Ok(Pushed::APPLIED)
+    }
+}
+
+impl Inner {
+    /// Deletes in Redis a session that was ended here. Whether it was there.
+    pub(super) async fn push_session(
+        &self,
+        connection: &mut Connection,
+        name: SessionName,
+    ) -> Result<bool, Error> {
+        let Some(tombstone) = self.memory.ended().sessions.get(name) else { return Ok(false) };
+        let stands = tombstone.until.saturating_sub(wall());
+        let was_there = self.records.delete(connection, name, stands, true, None).await?;
+        self.memory.ended().sessions.mark_pushed(name, tombstone.at);
+        Ok(was_there)
+    }
+
+    /// Deletes in Redis all sessions of a subject that had begun at `earlier`, or now. How many
+    /// there were.
+    ///
+    /// Now is what the clock of Redis says: it also stamps the sessions that begin in the next
+    /// moment, and those are spared.
+    pub(super) async fn push_subject(
+        &self,
+        connection: &mut Connection,
+        subject: SessionName,
+        tombstone: Tombstone,
+        earlier: Option<u64>,
+    ) -> Result<usize, Error> {
+        let stands = tombstone.until.saturating_sub(wall()).max(1);
+        let (at, names) = self.records.revoke(connection, subject, earlier, stands).await?;
+        let ended =
+            stream::iter(names)
+                .map(|name| {
+                    let mut connection = connection.clone();
+                    async move {
+                        self.records.delete(&mut connection, name, stands, false, Some(at)).await
+                    }
+                })
+                .buffer_unordered(IN_FLIGHT)
+                .try_fold(0, |sum, ended| async move { Ok(sum + usize::from(ended)) })
+                .await?;
+        let mut all = self.memory.ended();
+        all.subjects.mark_pushed(subject, tombstone.at);
+        if earlier.is_none() {
+            all.subjects.set_ended_at(subject, tombstone.at, at);
+        }
+        Ok(ended)
+    }
+}

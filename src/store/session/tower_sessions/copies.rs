@@ -1,0 +1,138 @@
+//! Copies of sessions on this instance, in place of those that a client would carry.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+
+use crate::{
+    Error,
+    memory::Recent,
+    redis::Redis,
+    store::{
+        replay::Replay,
+        session::{
+            id::{SessionId, SessionName},
+            keys::SessionKeys,
+            presented::Presented,
+            rules::Rules,
+            seal,
+            snapshot::{Declared, Snapshot},
+            state::{Origin, SessionState},
+            store::SessionStore,
+        },
+    },
+};
+
+/// The largest copy that is kept, in bytes.
+const LARGEST: usize = 64 * 1024;
+
+/// Sessions with their copies here.
+pub(super) struct Copies {
+    pub(super) store: SessionStore,
+    pub(super) rules: Rules,
+    capacity: usize,
+    tables: Mutex<Tables>,
+    /// Writes to Redis what was written without it.
+    replay: Replay<Self>,
+}
+
+struct Tables {
+    /// As Redis has them.
+    stored: Recent<SessionName, Snapshot>,
+    /// Changed without Redis.
+    unwritten: HashMap<SessionName, Snapshot>,
+}
+
+/// The rules of sessions whose copies stay on this instance.
+pub(super) fn rules() -> Rules {
+    let mut rules = Rules::new("");
+    rules.declared = Declared::everything();
+    rules.room = LARGEST;
+    rules
+}
+
+impl Copies {
+    /// Without the reference to itself that the replay needs: see `Arc::new_cyclic`.
+    pub(super) fn new(redis: &Redis, rules: Rules, capacity: usize, replay: Replay<Self>) -> Self {
+        let capacity = capacity.max(2);
+        let tables = Tables { stored: Recent::new(capacity), unwritten: HashMap::new() };
+        Self {
+            // No snapshot leaves this process, so none is ever sealed.
+            store: SessionStore::new(redis, SessionKeys::random()),
+            rules,
+            capacity,
+            tables: Mutex::new(tables),
+            replay,
+        }
+    }
+
+    /// The session, from Redis or from its copy.
+    pub(super) async fn load(&self, id: SessionId) -> Result<SessionState, Error> {
+        let copy = self.get(id.name());
+        let presented = copy.map_or(Presented::Nothing, |copy| Presented::Open(copy.into()));
+        let state = self.store.load_with(&self.rules, id, presented).await?;
+        self.keep(id, &state);
+        Ok(state)
+    }
+
+    /// Writes what was changed, to Redis or to the copy.
+    pub(super) async fn save(
+        &self,
+        id: SessionId,
+        state: SessionState,
+    ) -> Result<SessionState, Error> {
+        self.has_room(id)?;
+        let saved = self.store.save(&self.rules, state).await?;
+        self.keep(id, &saved);
+        Ok(saved)
+    }
+
+    pub(super) fn get(&self, name: SessionName) -> Option<Snapshot> {
+        let tables = self.tables.lock();
+        tables.unwritten.get(&name).or_else(|| tables.stored.get(&name)).cloned()
+    }
+
+    /// Keeps what there is now of this session.
+    pub(super) fn keep(&self, id: SessionId, state: &SessionState) {
+        let (name, mut tables) = (id.name(), self.tables.lock());
+        match &state.origin {
+            Origin::None => {
+                tables.stored.remove(&name);
+                tables.unwritten.remove(&name);
+            }
+            Origin::Redis(record) => {
+                let epoch = self.store.inner.epoch();
+                let copy = Snapshot::of(id, record, &self.rules.declared, epoch, state.verified);
+                if state.offline_changes.is_empty() {
+                    tables.unwritten.remove(&name);
+                }
+                if seal::fits_whole(LARGEST, &copy) {
+                    drop(tables.stored.put(name, copy));
+                } else {
+                    tables.stored.remove(&name);
+                }
+            }
+            Origin::Snapshot(snapshot) if snapshot.stamp > 0 => {
+                tables.unwritten.insert(name, (**snapshot).clone());
+                drop(tables);
+                self.replay.arm();
+            }
+            Origin::Snapshot(_) => {}
+        }
+    }
+
+    /// What is written without Redis must find a place here.
+    pub(super) fn has_room(&self, id: SessionId) -> Result<(), Error> {
+        let tables = self.tables.lock();
+        let is_full = tables.unwritten.len() >= self.capacity;
+        match is_full && !tables.unwritten.contains_key(&id.name()) {
+            true => Err(self.store.unavailable()),
+            false => Ok(()),
+        }
+    }
+
+    /// Those that are to be written to Redis.
+    pub(super) fn unwritten(&self) -> Vec<SessionId> {
+        self.tables.lock().unwritten.values().map(Snapshot::id).collect()
+    }
+}

@@ -1,0 +1,149 @@
+//! The store that tower-sessions asks.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use tower_sessions_core::{
+    SessionStore as Store,
+    session::{Id, Record},
+    session_store::Result as StoreResult,
+};
+
+use super::{
+    convert::{backend, expiry, millis, session_id, to_record, to_values},
+    copies::Copies,
+};
+use crate::{
+    redis::Redis,
+    store::{
+        replay::Replay,
+        session::{
+            complete_state::CompleteState,
+            expiry::{Times, wall},
+            record::Changes,
+            rules::Rules,
+            state::SessionState,
+        },
+    },
+};
+
+/// How far a date of expiry may be from what is stored before it is written anew, in ms.
+const EXPIRY_SLACK: u64 = 1_000;
+
+/// A store for [tower-sessions] 0.15, in Redis, which goes on without it: handlers stay as they are.
+///
+/// The layer of tower-sessions gives the client only an id. What
+/// [`SessionLayer`](crate::layer::SessionLayer) lets the client carry is therefore kept here: a copy
+/// of each session that this instance served not long ago.
+///
+/// ```no_run
+/// use evenkeel::{redis::Redis, store::session::TowerSessionStore};
+/// use tower_sessions::SessionManagerLayer;
+///
+/// # fn demo() -> Result<(), evenkeel::Error> {
+/// let redis = Redis::from_env()?;
+/// let sessions = SessionManagerLayer::new(TowerSessionStore::new(&redis));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # When Redis is down
+///
+/// A session that this instance has served within the hour (see
+/// [`with_max_offline_age`](super::TowerSessionStoreBuilder::with_max_offline_age)) goes on from
+/// its copy. What is written is noted, and brought to Redis as soon as that is back, key by key; what
+/// another instance has changed there meanwhile stays.
+///
+/// A deletion holds at once here and in Redis afterwards, also when that comes back empty or older.
+///
+/// Any other session is an error of the store, at once, which tower-sessions answers with 500; it
+/// is never taken for absent. A session that begins in an outage is known to this instance alone
+/// until Redis is back.
+///
+/// # At the bound
+///
+/// Of the sessions that are in Redis, copies of the 10 000 used last are kept, none larger than
+/// 64 KiB. What was written without Redis is never dropped: when there are as many of those, the
+/// next write is an error.
+///
+/// [tower-sessions]: https://docs.rs/tower-sessions
+#[derive(Clone)]
+pub struct TowerSessionStore {
+    copies: Arc<Copies>,
+}
+
+impl TowerSessionStore {
+    pub(super) fn with(redis: &Redis, rules: Rules, capacity: usize) -> Self {
+        let copies = Arc::new_cyclic(|copies| {
+            Copies::new(redis, rules, capacity, Replay::new(redis, copies.clone()))
+        });
+        Self { copies }
+    }
+}
+
+#[async_trait]
+impl Store for TowerSessionStore {
+    async fn create(&self, record: &mut Record) -> StoreResult<()> {
+        let Copies { store, rules, .. } = &*self.copies;
+        let changes = Changes { values: to_values(record)?, expiry: None };
+        loop {
+            let id = session_id(record.id);
+            let now = wall();
+            let times = Times::beginning(now, expiry(now, record));
+            self.copies.has_room(id).map_err(backend)?;
+            let created = store.inner.create_with_id(rules, id, times, None, changes.clone());
+            if let Some(state) = created.await.map_err(backend)? {
+                self.copies.keep(id, &state);
+                return Ok(());
+            }
+            // Taken, or logged out.
+            record.id = Id::default();
+        }
+    }
+
+    async fn save(&self, record: &Record) -> StoreResult<()> {
+        let id = session_id(record.id);
+        let mut state = self.copies.load(id).await.map_err(backend)?;
+        // Deleted meanwhile: a request that is slower does not bring it back.
+        let Some(known) = CompleteState::of(&state) else { return Ok(()) };
+        let values = to_values(record)?;
+        for key in known.changes.values.keys().filter(|key| !values.contains_key(*key)) {
+            state.set(key, None);
+        }
+        for (key, json) in values {
+            if known.changes.values.get(&key) != Some(&json) {
+                state.set(&key, json);
+            }
+        }
+        let until = millis(record.expiry_date);
+        if until.abs_diff(known.times.until()) > EXPIRY_SLACK {
+            let absolute = until.saturating_sub(known.times.created);
+            state.changes.expiry = Some((until.saturating_sub(wall()), absolute));
+        }
+        self.copies.save(id, state).await.map_err(backend)?;
+        Ok(())
+    }
+
+    async fn load(&self, id: &Id) -> StoreResult<Option<Record>> {
+        let state = self.copies.load(session_id(*id)).await.map_err(backend)?;
+        let complete = CompleteState::of(&state);
+        complete.map(|known| to_record(*id, known.times, known.changes)).transpose()
+    }
+
+    async fn delete(&self, id: &Id) -> StoreResult<()> {
+        let Copies { store, rules, .. } = &*self.copies;
+        let id = session_id(*id);
+        let ends = self.copies.get(id.name()).map(|copy| copy.times.ends);
+        // Before the await, in which the client may go away.
+        self.copies.keep(id, &SessionState::none());
+        store.end(rules, id, None, ends).await.map_err(backend)
+    }
+}
+
+impl fmt::Debug for TowerSessionStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TowerSessionStore")
+            .field("store", &self.copies.store)
+            .finish_non_exhaustive()
+    }
+}
