@@ -1,7 +1,8 @@
 //! The law of what is taken ahead and settled afterwards: leases, and the debts of an outage. Pure, in the
 //! units of `law`; `gcra.lua` and `charge.lua` say the same and are held to it.
 
-use super::law::{Debts, MAX_WINDOWS, Window};
+use super::law::{Debts, MAX_WINDOWS};
+use super::window::Window;
 
 /// Takes as many of `wanted` cells as every window has room for (a lease); maybe none.
 #[cfg_attr(
@@ -96,7 +97,7 @@ pub(crate) fn charge(windows: &[Window], tats: &[u64], now: u64, charge: &Charge
 
 #[cfg(test)]
 mod tests {
-    use super::super::law::{Window, decide};
+    use super::super::law::decide;
     use super::*;
     use proptest::prelude::*;
 

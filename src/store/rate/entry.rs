@@ -175,9 +175,9 @@ impl Entry {
 
     /// Whether one more would be refused on the share of one of `instances`.
     pub(super) fn held(&self, now: u64, instances: u32) -> bool {
-        let windows = self.rest.policy.whole().iter().map(|window| window.share(instances));
         let debts = self.tats().map(|tats| tats.here.saturating_sub(now));
-        windows.zip(debts).any(|(window, debt)| debt + window.emission > window.tolerance)
+        let mut each = self.rest.policy.whole().iter().zip(debts);
+        each.any(|(window, debt)| window.is_spent(debt, instances))
     }
 }
 

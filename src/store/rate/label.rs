@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::law::Window;
 use super::quota::Quota;
+use super::window::Window;
 
 /// What is shown of a policy, written out once.
 pub(crate) struct Labels {

@@ -1,92 +1,20 @@
-//! The law of the rate limit: GCRA in whole microseconds, a pure function.
+//! The law of the rate limit over one window or several at once: a pure function.
 //!
-//! The Generic Cell Rate Algorithm (ITU-T I.371, in the virtual-scheduling form that `governor` and
-//! `redis-cell` use) keeps one number for each subject and window: the *theoretical arrival time* (TAT),
-//! the instant at which the subject owes nothing any more. Each admitted cell moves it one emission
-//! interval (period ÷ count) further; it may lie at most the tolerance (burst × emission) ahead of now.
+//! Each [`Window`] is GCRA. This file puts windows together and says what comes of it; `gcra.lua` is
+//! the same law inside Redis, held to this one by a differential test, and what Redis answers becomes
+//! a [`Decision`] through [`Decision::from_redis`]. It knows no clock and no store: `now` is handed in,
+//! in microseconds since any origin, as long as it is the origin of the stored times too.
 //!
-//! This file is the only place where the law is written in Rust: memory calls [`decide`], and what
-//! Redis answers (`gcra.lua` is the same law, held to this one by a differential test) becomes a
-//! [`Decision`] through [`Decision::from_redis`]. It knows no clock and no store: `now` is handed in, in
-//! microseconds since any origin, as long as it is the origin of the stored times too.
-//!
-//! A caller keeps the state by storing `now + debt` for each window of the answer, whatever the verdict:
-//! that adds what was admitted, and writes back what was clamped.
+//! A caller keeps the state by storing `now + debt` for each window of the answer, whatever the
+//! verdict: that adds what was admitted, and writes back what was clamped.
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use super::window::{NEVER, Window};
+
 /// The most windows one policy can have: a second's, a minute's, an hour's and a day's, say.
 pub const MAX_WINDOWS: usize = 4;
-
-/// One window in the units of the law. Made by [`Quota`](super::Quota); never zero anywhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Window {
-    /// Microseconds that one cell takes to come back; rounded up, so the rate is never above the quota.
-    pub(crate) emission: u64,
-    /// Cells that a rested subject can spend at once.
-    pub(crate) burst: u32,
-    /// `burst * emission`: how far ahead of now a TAT can lie, in microseconds.
-    pub(crate) tolerance: u64,
-}
-
-impl Window {
-    pub(crate) const fn new(emission: u64, burst: u32) -> Self {
-        let tolerance = emission.saturating_mul(burst as u64);
-        Self { emission, burst, tolerance }
-    }
-
-    /// What one instance of `share` enforces by itself: cells come back `share` times as slowly, and the
-    /// burst is divided, rounded down, at least 1. The tolerance in time stays (nearly) the same, so a TAT
-    /// means the same fraction of the budget before and after.
-    pub(crate) const fn share(self, share: u32) -> Self {
-        let burst = match self.burst / share {
-            0 => 1,
-            some => some,
-        };
-        Self::new(self.emission.saturating_mul(share as u64), burst)
-    }
-
-    /// What is owed at `now`: what is past counts as nothing, what is impossibly far ahead is clamped.
-    #[inline]
-    const fn debt(self, tat: u64, now: u64) -> u64 {
-        let debt = tat.saturating_sub(now);
-        if debt > self.tolerance { self.tolerance } else { debt }
-    }
-
-    /// Microseconds until `cost` cells fit: 0 when they do, [`NEVER`] when they never will.
-    #[inline]
-    const fn wait(self, debt: u64, cost: u32) -> u64 {
-        if cost == 0 {
-            return 0;
-        }
-        if cost > self.burst {
-            return NEVER;
-        }
-        (debt + self.price(cost)).saturating_sub(self.tolerance)
-    }
-
-    /// What `cost` cells add to a debt; they fit into the burst.
-    #[inline]
-    const fn price(self, cost: u32) -> u64 {
-        cost as u64 * self.emission
-    }
-
-    /// Whole cells left at this debt.
-    pub(crate) const fn remaining(self, debt: u64) -> u32 {
-        // At most `burst`, which is a u32.
-        (self.tolerance.saturating_sub(debt) / self.emission) as u32
-    }
-
-    /// Microseconds until [`remaining`](Self::remaining) grows by one; 0 when nothing is owed.
-    pub(crate) const fn next_after(self, debt: u64) -> u64 {
-        if debt == 0 {
-            return 0;
-        }
-        let one_more = self.tolerance - self.remaining(debt) as u64 * self.emission;
-        (debt + self.emission).saturating_sub(one_more)
-    }
-}
 
 /// When a refused request would be admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +24,6 @@ pub enum Retry {
     /// Never: the request costs more than the whole burst of a window.
     Never,
 }
-
-const NEVER: u64 = u64::MAX;
 
 impl Retry {
     #[inline]
@@ -136,11 +62,20 @@ impl Debts {
         self.micros.iter_mut().take(self.len)
     }
 
-    /// How long until `cost` cells fit into every window.
-    fn wait(&self, windows: &[Window], cost: u32) -> u64 {
-        let waits =
-            self.as_slice().iter().zip(windows).map(|(debt, window)| window.wait(*debt, cost));
-        waits.max().unwrap_or(0)
+    /// Adds `cost` cells to every window, or to none: then says how long until they fit.
+    fn admit(&mut self, windows: &[Window], cost: u32) -> Result<(), u64> {
+        let (mut after, mut wait) = (*self, 0);
+        for (debt, window) in after.iter_mut().zip(windows) {
+            match window.admit(*debt, cost) {
+                Ok(more) => *debt = more,
+                Err(longer) => wait = longer.max(wait),
+            }
+        }
+        if wait > 0 {
+            return Err(wait);
+        }
+        *self = after;
+        Ok(())
     }
 
     /// Adds `cells` to every window; the caller knows that they fit.
@@ -156,21 +91,18 @@ impl Debts {
 /// All windows or none: what is refused consumes nothing. A cost of 0 is a peek, always allowed.
 pub(crate) fn decide(windows: &[Window], tats: &[u64], now: u64, cost: u32) -> Decision {
     let mut debts = Debts::read(windows, tats, now);
-    let wait = debts.wait(windows, cost);
-    if wait == 0 {
-        debts.add(windows, cost);
-    }
+    let wait = debts.admit(windows, cost).err().unwrap_or(0);
     Decision::new(windows, wait, debts)
 }
 
 /// [`decide`] for a single window: the same steps on plain numbers, for the hot path.
 #[inline]
 pub(crate) fn decide_one(window: &Window, tat: u64, now: u64, cost: u32) -> Decision {
-    let mut debt = window.debt(tat, now);
-    let wait = window.wait(debt, cost);
-    if wait == 0 {
-        debt += window.price(cost);
-    }
+    let owed = window.debt(tat, now);
+    let (wait, debt) = match window.admit(owed, cost) {
+        Ok(debt) => (0, debt),
+        Err(wait) => (wait, owed),
+    };
     let mut micros = [0; MAX_WINDOWS];
     micros[0] = debt;
     let (free, emission) = (window.tolerance - debt, window.emission);
@@ -224,7 +156,8 @@ impl Decision {
     pub(crate) fn from_redis(windows: &[Window], allowed: bool, debts: &[u64], cost: u32) -> Self {
         let debts = Debts::read(windows, debts, 0);
         // A refusal that the numbers do not explain (another policy's windows) still gets a wait.
-        let wait = if allowed { 0 } else { debts.wait(windows, cost.max(1)).max(1) };
+        let wait = || debts.clone().admit(windows, cost.max(1)).err().unwrap_or(1);
+        let wait = if allowed { 0 } else { wait() };
         Self::new(windows, wait, debts)
     }
 

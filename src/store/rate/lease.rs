@@ -1,6 +1,7 @@
 //! Cells taken ahead for one subject: how many of them are still good.
 
-use super::law::{Debts, Decision, MAX_WINDOWS, Window};
+use super::law::{Debts, Decision, MAX_WINDOWS};
+use super::window::Window;
 
 /// A lease: cells that Redis has handed out and that are not spent yet. Pure.
 ///
@@ -30,13 +31,12 @@ impl Lease {
     /// Spends `cost` cells, when there are that many.
     pub(super) fn spend(&mut self, windows: &[Window], now: u64, cost: u32) -> Option<Decision> {
         self.wear(now);
-        let price = |window: &Window| u64::from(cost) * window.emission;
-        if windows.iter().zip(self.credit).any(|(window, credit)| credit < price(window)) {
+        if windows.iter().zip(self.credit).any(|(window, credit)| credit < window.price(cost)) {
             return None;
         }
         let mut tats = self.tats;
         for ((credit, tat), window) in self.credit.iter_mut().zip(&mut tats).zip(windows) {
-            *credit -= price(window);
+            *credit -= window.price(cost);
             // What is held is not owed by the client.
             *tat = tat.saturating_sub(*credit);
         }
@@ -48,7 +48,7 @@ impl Lease {
         self.wear(asked);
         let each = self.credit.iter_mut().zip(&mut self.tats).zip(windows).zip(debts);
         for (((credit, tat), window), debt) in each {
-            *credit += u64::from(cells) * window.emission;
+            *credit += window.price(cells);
             *tat = asked + debt;
         }
         self.filled = asked;

@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `law` | GCRA, the one law, as a pure function |
+//! | `law`, `window` | GCRA, the one law, as a pure function |
 //! | `debt` | the law of shares, leases and settling up, pure too |
 //! | `quota`, `policy` | how much, in one window or several at once |
 //! | `subject` | for whom |
@@ -40,6 +40,7 @@ mod settlement;
 mod subject;
 mod tally;
 mod verdict;
+mod window;
 
 pub use builder::RateLimiterBuilder;
 pub use law::{Decision, MAX_WINDOWS, Retry};

@@ -10,8 +10,9 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 
 use super::label::{self, Labels};
-use super::law::{Decision, MAX_WINDOWS, Window};
+use super::law::{Decision, MAX_WINDOWS};
 use super::quota::{Quota, QuotaError, clean, shorten};
+use super::window::Window;
 
 /// The share of an instance never gets smaller than this part of the limit.
 const MOST_INSTANCES: u32 = 10_000;
@@ -290,7 +291,8 @@ mod tests {
         assert_eq!((quarter.version(), quarter.whole()), (whole.version(), whole.windows()));
         assert_eq!(quarter.windows()[0].tolerance, whole.windows()[0].tolerance);
         assert_eq!(labels(&quarter.share(of(1))), labels(&whole));
-        let tiny = whole.share(of(u32::MAX)).windows()[0];
+        let tiny = whole.share(of(u32::MAX));
+        let tiny = &tiny.windows()[0];
         assert_eq!((tiny.burst, tiny.emission), (1, 6_000_000_000));
     }
 

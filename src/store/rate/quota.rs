@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::law::Window;
+use super::window::Window;
 
 const SECOND: u64 = 1_000_000;
 /// The longest time that a spent burst may take to come back: ten years. Keeps every instant that the
@@ -168,7 +168,7 @@ impl Quota {
         Duration::from_micros(Self::emission(self.count, self.period))
     }
 
-    pub(crate) const fn window(&self) -> Window {
+    pub(crate) fn window(&self) -> Window {
         Window::new(Self::emission(self.count, self.period), self.burst)
     }
 
@@ -233,6 +233,31 @@ impl FromStr for Quota {
         let period =
             micros(period.trim()).ok_or_else(|| fault("no period with one of ms, s, m, h, d"))?;
         Quota::new(count, Duration::from_micros(period)).map_err(|error| fault(&error.0))
+    }
+}
+
+/// For those who come from `governor` or `tower_governor`: as many at once as its burst, and as much
+/// time for all of them as it takes, rounded up to a whole microsecond. The rate is the same, but for
+/// the nanoseconds that governor rounds away; it is never above governor's by more than these.
+///
+/// Fails for more than one request per microsecond, and where a spent burst takes more than ten years
+/// to come back.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use evenkeel::store::rate::Quota;
+///
+/// let count = NonZeroU32::new(30).unwrap();
+/// assert_eq!(Quota::try_from(governor::Quota::per_minute(count)), Ok(Quota::per_minute(30)));
+/// ```
+impl TryFrom<governor::Quota> for Quota {
+    type Error = QuotaError;
+
+    fn try_from(quota: governor::Quota) -> Result<Self, QuotaError> {
+        let count = quota.burst_size().get();
+        let nanos = quota.replenish_interval().as_nanos() * u128::from(count);
+        let micros = u64::try_from(nanos.div_ceil(1_000)).unwrap_or(u64::MAX);
+        Self::new(count, Duration::from_micros(micros))
     }
 }
 
@@ -337,6 +362,25 @@ mod tests {
             let window = Quota::per_second(count).window();
             assert!(window.emission * u64::from(count) >= SECOND);
         }
+    }
+
+    #[test]
+    fn governors_quotas_are_read() {
+        use governor::Quota as Theirs;
+        let of = |count| std::num::NonZeroU32::new(count).expect("not zero");
+        let read = |theirs| Quota::try_from(theirs);
+        assert_eq!(read(Theirs::per_second(of(50))), Ok(Quota::per_second(50)));
+        assert_eq!(
+            read(Theirs::per_second(of(3))),
+            Ok(Quota::per_second(3)),
+            "333 333 333 ns each"
+        );
+        let slow = Theirs::with_period(Duration::from_secs(2)).expect("a period");
+        let slow = read(slow.allow_burst(of(5))).expect("a quota");
+        assert_eq!((slow.burst(), slow.emission_interval()), (5, Duration::from_secs(2)));
+        assert!(read(Theirs::per_second(of(u32::MAX))).is_err());
+        let years = Theirs::with_period(Duration::from_secs(3 << 30)).expect("a period");
+        assert!(read(years.allow_burst(of(u32::MAX))).is_err());
     }
 
     #[test]

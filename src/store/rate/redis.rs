@@ -1,9 +1,10 @@
 //! The limit inside Redis: one script, one key, one round trip.
 
 use super::debt::Charge;
-use super::law::{Decision, MAX_WINDOWS, Window};
+use super::law::{Decision, MAX_WINDOWS};
 use super::policy::Policy;
 use super::subject::Subject;
+use super::window::Window;
 use crate::Error;
 use crate::redis::client::{FromRedisValue, ParsingError, Value, cmd};
 use crate::redis::{Connection, Redis, Script};

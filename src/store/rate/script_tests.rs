@@ -11,7 +11,8 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tempfile::TempDir;
 
 use super::debt::{self, Charge};
-use super::law::{self, Decision, MAX_WINDOWS, Window};
+use super::law::{self, Decision, MAX_WINDOWS};
+use super::window::Window;
 
 const GCRA: &str = include_str!("gcra.lua");
 const CHARGE: &str = include_str!("charge.lua");
@@ -278,14 +279,19 @@ fn the_scripts_are_the_law() {
     }
 }
 
-const FIVE: [Window; 1] = [Window::new(1_000_000, 5)];
-const BOTH: [Window; 2] = [Window::new(1_000_000, 5), Window::new(60_000_000, 100)];
+fn five() -> Vec<Window> {
+    vec![Window::new(1_000_000, 5)]
+}
+
+fn both() -> Vec<Window> {
+    vec![Window::new(1_000_000, 5), Window::new(60_000_000, 100)]
+}
 
 #[test]
 fn expiry_is_rounded_up_and_one_key_is_enough() {
     let mut server = Server::start();
     let sha = server.load(GCRA);
-    for windows in [&FIVE[..], &BOTH[..]] {
+    for windows in [&five()[..], &both()[..]] {
         server.call(["FLUSHALL"]);
         for _ in 0..3 {
             let (taken, debts) = server.eval(&sha, &["k"], &gcra(windows, 1, 0));
@@ -310,8 +316,8 @@ fn expiry_is_rounded_up_and_one_key_is_enough() {
 fn a_debt_below_a_millisecond_has_an_expiry() {
     let mut server = Server::start();
     let sha = server.load(GCRA);
-    let fast = Window::new(300, 5);
-    for windows in [&[fast][..], &[fast, fast]] {
+    let fast = || Window::new(300, 5);
+    for windows in [&[fast()][..], &[fast(), fast()]] {
         server.call(["DEL", "k"]);
         assert_eq!(server.eval(&sha, &["k"], &gcra(windows, 1, 0)), (1, vec![300; windows.len()]));
     }
@@ -322,7 +328,7 @@ fn the_key_takes_about_eighty_bytes() {
     let mut server = Server::start();
     let sha = server.load(GCRA);
     let key = "evenkeel:rate:default:4c7088f7ceae517e:{203.0.113.199}";
-    for (windows, most) in [(&FIVE[..], 120), (&BOTH[..], 150)] {
+    for (windows, most) in [(&five()[..], 120), (&both()[..], 150)] {
         server.call(["FLUSHALL"]);
         server.eval(&sha, &[key], &gcra(windows, 1, 0));
         let bytes = server.int(&["MEMORY", "USAGE", key]);
@@ -334,7 +340,7 @@ fn the_key_takes_about_eighty_bytes() {
 fn what_has_no_expiry_gets_one() {
     let mut server = Server::start();
     let sha = server.load(GCRA);
-    for windows in [&FIVE[..], &BOTH[..]] {
+    for windows in [&five()[..], &both()[..]] {
         server.eval(&sha, &["k"], &gcra(windows, 5, 0));
         for cost in [1, 0] {
             assert_eq!(server.int(&["PERSIST", "k"]), 1);
@@ -349,8 +355,8 @@ fn what_has_no_expiry_gets_one() {
 fn a_refusal_writes_nothing() {
     let mut server = Server::start();
     let sha = server.load(GCRA);
-    server.eval(&sha, &["k"], &gcra(&BOTH, 5, 0));
+    server.eval(&sha, &["k"], &gcra(&both(), 5, 0));
     let before = server.call(["GET", "k"]);
-    assert_eq!(server.eval(&sha, &["k"], &gcra(&BOTH, 1, 0)).0, -1);
+    assert_eq!(server.eval(&sha, &["k"], &gcra(&both(), 1, 0)).0, -1);
     assert_eq!(server.call(["GET", "k"]), before);
 }
