@@ -46,7 +46,7 @@ let app: Router = Router::new()
 //! | [`RevocationLayer`] | known: refused; else clear if in step when the outage began, otherwise 503, or passed and counted |
 //! | [`Lockout`] | counts on from what this instance saw; merged upwards afterwards |
 //! | [`HealthRouter`](health_router::HealthRouter) | answers from memory; ready while every critical check is up |
-//! | [`Redis`] | refuses commands in under a microsecond; `query_or` answers with a default |
+//! | [`Redis`] | refuses commands in under a microsecond; `query_or` answers with a default; a subscription says that it is not connected, and marks the gap afterwards |
 //!
 //! # Features
 //!

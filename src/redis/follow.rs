@@ -20,8 +20,9 @@ const ANSWER: Duration = Duration::from_millis(500);
 /// The pause after a connection was lost; doubled after each that was lost again soon.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A connection that lived for this long begins with the first pause again.
-const SETTLED: Duration = Duration::from_secs(1);
+/// After a connection that lived for this long the first pause is taken again: a server that does
+/// not want a connection ends it sooner.
+const SETTLED: Duration = Duration::from_millis(250);
 
 /// What is followed, and how. The supervisor calls `connect`, `resync` and then `next` for ever;
 /// after any error `lost`, and begins anew.
@@ -107,6 +108,8 @@ struct Supervisor<'a, F> {
     recoveries: watch::Receiver<u64>,
     /// The last sign of life.
     heard: Instant,
+    /// When the connection in use had caught up.
+    resynced: Option<Instant>,
     pause: Duration,
     /// The log says already that following fails.
     warned: bool,
@@ -119,6 +122,7 @@ impl<'a, F: Follower> Supervisor<'a, F> {
             follower,
             recoveries: redis.inner.recoveries.subscribe(),
             heard: Instant::now(),
+            resynced: None,
             pause: FIRST_PAUSE,
             warned: false,
         }
@@ -131,7 +135,11 @@ impl<'a, F: Follower> Supervisor<'a, F> {
             // An error is impossible: the handle keeps the sender alive.
             let _ = watch.wait_for(|_| monitor.can_read()).await;
             self.recoveries.mark_unchanged();
+            self.resynced = None;
             let Err(error) = self.listen().await;
+            if self.resynced.is_some_and(|at| at.elapsed() >= SETTLED) {
+                self.pause = FIRST_PAUSE;
+            }
             let is_outage = !monitor.can_read() || !self.commands_work().await;
             self.follower.lost(Loss { error: &error, is_outage, since: self.heard });
             self.log(&error);
@@ -145,8 +153,8 @@ impl<'a, F: Follower> Supervisor<'a, F> {
         let connecting = self.follower.connect(self.redis);
         let mut link = within(self.redis.inner.probe_timeout, connecting).await?;
         self.follower.resync(&mut link).await?;
-        let began = Instant::now();
-        self.heard = began;
+        self.heard = Instant::now();
+        self.resynced = Some(self.heard);
         self.warned = false;
         let cut_off = cut_off(self.redis);
         loop {
@@ -159,9 +167,6 @@ impl<'a, F: Follower> Supervisor<'a, F> {
                 next = within(cut_off, self.follower.next(&mut link, KEEPALIVE)) => next?,
             }
             self.heard = Instant::now();
-            if began.elapsed() >= SETTLED {
-                self.pause = FIRST_PAUSE;
-            }
         }
     }
 
@@ -180,7 +185,7 @@ impl<'a, F: Follower> Supervisor<'a, F> {
     }
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {

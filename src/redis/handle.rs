@@ -23,12 +23,14 @@ use super::{
     connections::{SharedConnection, SharedConnections},
     epoch::Epoch,
     hedge::hedged,
+    listen::Listeners,
     metrics::CommandMetrics,
+    pool::Pool,
     probe::RedisProbe,
     recovery::register,
     registry::Registry,
     shared::{Caller, Inner},
-    source::{Pool, Source},
+    source::Source,
 };
 use crate::{
     Error, ErrorKind, Served,
@@ -76,7 +78,8 @@ impl Redis {
     pub fn new(config: RedisConfig) -> Result<Self, Error> {
         let monitor = Arc::new(OnceLock::new());
         let source = Source::at(&config.url, config.health.probe_timeout(), &monitor)?;
-        Self::start(source, config, &monitor)
+        let listeners = Listeners::new(&config.url);
+        Self::start(source, Some(listeners), config, &monitor)
     }
 
     /// A handle with the settings of the environment, see [`RedisConfig::from_env`].
@@ -100,11 +103,12 @@ impl Redis {
     ///
     /// As [`new`](Self::new).
     pub fn with_pool(pool: impl Into<Pool>, config: RedisConfig) -> Result<Self, Error> {
-        Self::start(Source::Pool(pool.into()), config, &OnceLock::new())
+        Self::start(Source::Pool(pool.into()), None, config, &OnceLock::new())
     }
 
     fn start(
         source: Source,
+        listeners: Option<Listeners>,
         config: RedisConfig,
         watcher: &OnceLock<WeakMonitor>,
     ) -> Result<Self, Error> {
@@ -125,6 +129,7 @@ impl Redis {
             topology: source.topology(),
             db,
             source,
+            listeners,
             namespace: config.namespace,
             service: config.service,
             instance: config.instance,

@@ -8,7 +8,7 @@
 //! Redis (handle) ── Connection ── call ──► SharedConnections ──► Conn ──► coalesce ──► server
 //!   │                                            ▲
 //!   ├── RedisProbe: PING, write probe ───────────┘ replaces the dead ones
-//!   └── subscribe ── follow: a connection of its own that listens
+//!   └── subscribe ── follow: a supervised connection of its own that listens
 //! ```
 
 mod call;
@@ -22,18 +22,21 @@ mod connect;
 mod connection;
 mod connections;
 mod epoch;
-#[allow(dead_code)]
 mod follow;
 mod handle;
 mod heartbeats;
 mod hedge;
+mod listen;
+mod mailbox;
 mod metrics;
+mod pool;
 mod probe;
 mod recovery;
 mod registry;
 mod script;
 mod shared;
 mod source;
+mod subscribe;
 mod url;
 mod write_probe;
 
@@ -42,8 +45,10 @@ pub use connection::Connection;
 #[allow(unused_imports)]
 pub(crate) use follow::{Follower, Following, Loss, own_connection};
 pub use handle::Redis;
+pub use mailbox::{Message, SubscriptionEvent};
+pub use pool::Pool;
 pub use script::{Invocation, Script};
-pub use source::Pool;
+pub use subscribe::{Subscribe, Subscription};
 pub use url::{RedisUrl, Topology};
 
 /// The pools that a [`Redis`] can be made over, and with them the client

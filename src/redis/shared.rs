@@ -6,8 +6,8 @@ use deadpool_redis::redis::RedisError;
 use tokio::{runtime::Handle, sync::watch};
 
 use super::{
-    connections::SharedConnections, metrics::CommandMetrics, registry::Registry, source::Source,
-    url::Topology,
+    connections::SharedConnections, listen::Listeners, metrics::CommandMetrics, registry::Registry,
+    source::Source, url::Topology,
 };
 use crate::{Error, ErrorKind, health::HealthMonitor, telemetry::Metrics};
 
@@ -18,6 +18,8 @@ pub(super) struct Inner {
     pub(super) topology: Topology,
     pub(super) db: i64,
     pub(super) source: Arc<Source>,
+    /// `None` over an application's own pool.
+    pub(super) listeners: Option<Listeners>,
     pub(super) namespace: String,
     pub(super) service: String,
     pub(super) instance: String,

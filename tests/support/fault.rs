@@ -1,6 +1,6 @@
 //! What can be wrong with the wire.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::resp::Frame;
 
@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     HoldExisting,
     /// Connections on which this command is sent are black-holed, from then on; others pass.
     HoldThatSends(String),
+    /// Open connections on which this command was sent are black-holed; others and new ones pass.
+    HoldUsersOf(String),
     /// Nothing passes from the client to the server; answers pass.
     CutToServer,
     /// Requests reach the server; nothing passes back.
@@ -65,6 +67,16 @@ impl Fault {
     /// [`Fault::LoseNextAnswer`] for this command, which may have its first arguments after it.
     pub(crate) fn lose_answer_to(command: &str) -> Fault {
         Fault::LoseNextAnswer(Some(command.into()))
+    }
+
+    /// Whether a connection that is open already is black-holed. `sent` are the commands that went
+    /// through it.
+    pub(super) fn holds_existing(&self, sent: &BTreeSet<String>) -> bool {
+        match self {
+            Fault::HoldExisting => true,
+            Fault::HoldUsersOf(command) => sent.contains(command),
+            _ => false,
+        }
     }
 
     pub(super) fn listens(&self) -> bool {

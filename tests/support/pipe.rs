@@ -4,7 +4,7 @@
 //! gets them or the proxy answers. Answers wait in `answers`. What has left either queue is on the
 //! wire and cannot be held back any more.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::future::pending;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -41,6 +41,8 @@ pub(super) struct Pipe {
     held: bool,
     /// The lost answer's place was reached: close when `to_client` is written.
     cut: bool,
+    /// The commands that went through so far.
+    sent: BTreeSet<String>,
     /// `None` when the client has ended. The last field: dropped after the sockets are closed.
     open: Option<Open>,
 }
@@ -81,6 +83,7 @@ impl Pipe {
             next_drip: Instant::now(),
             held: false,
             cut: false,
+            sent: BTreeSet::new(),
             open: Some(open),
         }
     }
@@ -104,7 +107,8 @@ impl Pipe {
             }
             let fault = control.fault;
             self.held &= matches!(fault, Fault::HoldThatSends(_));
-            let held = self.id < control.held_before || self.held;
+            let existing = self.id < control.existing_before && fault.holds_existing(&self.sent);
+            let held = existing || self.held;
             if self.server.is_none() && !held && fault.reaches_server() {
                 let connect = timeout(Duration::from_secs(5), TcpStream::connect(control.upstream));
                 tokio::select! {
@@ -183,6 +187,7 @@ impl Pipe {
     fn decide(&mut self, frame: Frame, fault: &Fault) {
         let command = frame.command().unwrap_or_default();
         self.held |= fault.holds(&frame);
+        self.sent.insert(command.to_uppercase());
         if let Some(answer) = fault.answer_to(&command) {
             self.expected.push_back(Expected::FromProxy(answer.into()));
             return;

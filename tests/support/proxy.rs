@@ -56,7 +56,7 @@ impl FaultProxy {
             if resets {
                 control.reset_before = next;
             }
-            control.held_before = if fault == Fault::HoldExisting { next } else { 0 };
+            control.existing_before = next;
             control.fault = fault;
         });
         let mut applied = self.shared.applied.subscribe();
@@ -156,7 +156,8 @@ impl Drop for Open {
 pub(super) struct Control {
     pub(super) fault: Fault,
     pub(super) upstream: SocketAddr,
-    pub(super) held_before: u64,
+    /// Connections before this one were open when the fault was set.
+    pub(super) existing_before: u64,
     pub(super) reset_before: u64,
     pub(super) closed_before: u64,
     changes: u64,
@@ -167,7 +168,7 @@ impl Shared {
         let control = Control {
             fault: Fault::Pass,
             upstream,
-            held_before: 0,
+            existing_before: 0,
             reset_before: 0,
             closed_before: 0,
             changes: 0,

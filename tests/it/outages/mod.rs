@@ -19,6 +19,7 @@ mod not_serving;
 mod silent;
 mod slow;
 mod starts;
+mod subscribe;
 mod topologies;
 mod writes;
 
