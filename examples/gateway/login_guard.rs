@@ -34,7 +34,8 @@ impl LoginGuard {
     /// Locks outlive the process: the database keeps them.
     pub(crate) async fn new(redis: &Redis, database: &Database) -> Result<Self, Error> {
         let policy = LockoutPolicy::new(WRONG_ONES, WINDOW)?;
-        let users = Lockout::with_journal(redis, "login", policy, database.clone()).await?;
+        let builder = Lockout::builder(redis, "login", policy).with_journal(database.clone());
+        let users = builder.build().await?;
         Ok(Self { users, redis: redis.clone() })
     }
 

@@ -1,10 +1,8 @@
-//! What this instance has seen: the states that hold while Redis is away.
+//! What this instance has seen of each subject: what is gone on with while Redis is away.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
@@ -18,8 +16,8 @@ use crate::memory::{Full, Id, IdHasher, Keyed, Owing};
 const LONG_AGO: u64 = 1 << 42;
 
 struct Entry {
-    /// In microseconds, as the table counts.
-    clear: AtomicU64,
+    /// When it may be forgotten: in microseconds, as the table counts.
+    expires_at: AtomicU64,
     known: Box<Mutex<Known>>,
 }
 
@@ -28,38 +26,34 @@ struct Known {
     state: State,
     /// Redis has not been told all of it.
     pending: bool,
-    /// The newest answer of Redis that is in it.
+    /// Redis's time at the newest of its answers that is in it.
     as_of: u64,
 }
 
 impl Owing for Entry {
     fn clear_at(&self) -> u64 {
-        self.clear.load(Ordering::Relaxed)
+        self.expires_at.load(Ordering::Relaxed)
     }
 }
 
 impl Entry {
     fn new(subject: &str) -> Self {
-        let known = Known {
-            subject: subject.to_owned(),
-            state: State::default(),
-            pending: false,
-            as_of: 0,
-        };
-        Self { clear: AtomicU64::new(0), known: Box::new(Mutex::new(known)) }
+        let state = State::default();
+        let known = Known { subject: subject.to_owned(), state, pending: false, as_of: 0 };
+        Self { expires_at: AtomicU64::new(0), known: Box::new(Mutex::new(known)) }
     }
 
     fn with<R>(&self, policy: &LockoutPolicy, change: impl FnOnce(&mut Known) -> R) -> R {
-        let mut known = lock(&self.known);
+        let mut known = self.known.lock();
         let answer = change(&mut known);
-        let clear = known.state.expires_at(policy).saturating_mul(1_000);
-        self.clear.store(clear, Ordering::Relaxed);
+        let expires_at = known.state.expires_at(policy).saturating_mul(1_000);
+        self.expires_at.store(expires_at, Ordering::Relaxed);
         answer
     }
 }
 
-/// A bounded table. What is known of a subject is forgotten when it does not matter any more, and
-/// never to make room: at the bound all newcomers share one place, and are locked together.
+/// A bounded table. What is known of a subject is forgotten when it does not matter any more, and never
+/// to make room: at the bound all newcomers share one place, and are locked together.
 pub(super) struct LocalStates {
     table: Keyed<Entry>,
     hasher: IdHasher,
@@ -69,9 +63,9 @@ pub(super) struct LocalStates {
 }
 
 impl LocalStates {
-    pub(super) fn new(policy: LockoutPolicy, bound: usize) -> Self {
+    pub(super) fn new(policy: LockoutPolicy, capacity: usize) -> Self {
         Self {
-            table: Keyed::new(bound),
+            table: Keyed::new(capacity),
             hasher: IdHasher::random(),
             overflow: Mutex::default(),
             policy,
@@ -85,25 +79,24 @@ impl LocalStates {
         LONG_AGO.saturating_add(passed)
     }
 
-    /// Judges without Redis, which is to be told later.
+    /// Applies a change without Redis, which is to be told later.
     pub(super) fn apply(&self, subject: &str, change: &Change) -> Outcome {
         let now = self.now();
-        let is_new = *change != Change::Read;
-        let judge = |entry: &Entry| {
+        let apply = |entry: &Entry| {
             entry.with(&self.policy, |known| {
-                known.pending |= is_new;
+                known.pending |= *change != Change::Read;
                 known.state.apply(&self.policy, now, change.clone())
             })
         };
-        let kept = self.keep(subject, now, judge);
-        kept.unwrap_or_else(|Full| lock(&self.overflow).apply(&self.policy, now, change.clone()))
+        let kept = self.keep(subject, now, apply);
+        kept.unwrap_or_else(|Full| self.overflow.lock().apply(&self.policy, now, change.clone()))
     }
 
-    /// Takes note of what Redis says: it is the truth, but for what it has not been told.
+    /// Takes over what Redis says: it is the truth, but for what it has not been told.
     pub(super) fn adopt(&self, subject: &str, answer: Answer) -> Outcome {
         let Answer { outcome, state, as_of } = answer;
         let now = self.now();
-        let take = |entry: &Entry| {
+        let adopt = |entry: &Entry| {
             entry.with(&self.policy, |known| {
                 if known.pending || as_of < known.as_of {
                     known.state.apply(&self.policy, now, Change::Merge(state.clone()));
@@ -114,9 +107,9 @@ impl LocalStates {
         };
         if state.locked_until > 0 || state.slots.iter().any(|slot| slot.failed) {
             // A full table does without: Redis knows.
-            let _: Result<(), Full> = self.keep(subject, now, take);
+            let _: Result<(), Full> = self.keep(subject, now, adopt);
         } else {
-            self.table.with(self.id(subject), take);
+            self.table.with(self.id(subject), adopt);
         }
         outcome
     }
@@ -124,18 +117,18 @@ impl LocalStates {
     /// What Redis is to be told of this subject.
     pub(super) fn pending_of(&self, subject: &str) -> Option<State> {
         let pending = |entry: &Entry| {
-            let known = lock(&entry.known);
+            let known = entry.known.lock();
             known.pending.then(|| known.state.clone())
         };
         self.table.with(self.id(subject), pending).flatten()
     }
 
-    /// Redis was told this, and answered that.
-    pub(super) fn settle(&self, subject: &str, outcome: &State, answer: Answer) {
+    /// Redis was told this state, and answered that.
+    pub(super) fn confirm(&self, subject: &str, pushed: &State, answer: Answer) {
         let now = self.now();
         self.table.with(self.id(subject), |entry| {
             entry.with(&self.policy, |known| {
-                if known.state == *outcome {
+                if known.state == *pushed {
                     (known.state, known.as_of, known.pending) = (answer.state, answer.as_of, false);
                 } else {
                     known.state.apply(&self.policy, now, Change::Merge(answer.state));
@@ -144,17 +137,29 @@ impl LocalStates {
         });
     }
 
-    /// What one part of the table has to tell Redis; of `all` when it has lost what it knew. `None`
-    /// after the last part.
-    pub(super) fn pending(&self, part: usize, all: bool) -> Option<Vec<(String, State)>> {
+    /// What one part of the table has to tell Redis; `None` after the last part.
+    pub(super) fn pending(&self, part: usize) -> Option<Vec<(String, State)>> {
+        self.visit(part, |known| {
+            known.pending.then(|| (known.subject.clone(), known.state.clone()))
+        })
+    }
+
+    /// Redis has lost what it knew: all of it is to be told again.
+    pub(super) fn mark_pending(&self) {
+        let mark = |known: &mut Known| {
+            known.pending = true;
+            None::<()>
+        };
+        let mut parts = 0..;
+        while parts.next().and_then(|part| self.visit(part, mark)).is_some() {}
+    }
+
+    /// Goes through what still counts in one part of the table; `None` after the last part.
+    fn visit<R>(&self, part: usize, visit: impl Fn(&mut Known) -> Option<R>) -> Option<Vec<R>> {
         let now = self.now().saturating_mul(1_000);
         self.table.visit(part, |entries| {
-            let owing = entries.filter(|entry| entry.clear_at() > now);
-            let pending = owing.filter_map(|entry| {
-                let known = lock(&entry.known);
-                (all || known.pending).then(|| (known.subject.clone(), known.state.clone()))
-            });
-            pending.collect()
+            let counting = entries.filter(|entry| entry.clear_at() > now);
+            counting.filter_map(|entry| visit(&mut entry.known.lock())).collect()
         })
     }
 
@@ -178,8 +183,4 @@ impl LocalStates {
     pub(super) fn len(&self) -> usize {
         self.table.len()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

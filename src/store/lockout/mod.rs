@@ -5,18 +5,19 @@
 //! use evenkeel::store::{lockout::{Lockout, LockoutPolicy, LoginVerdict}, rate::Subject};
 //!
 //! # fn is_right(password: &str) -> bool { password == "correct-horse" }
-//! # async fn run(redis: evenkeel::redis::Redis, user: &str, password: &str) -> Result<(), evenkeel::Error> {
+//! # use evenkeel::{Error, redis::Redis};
+//! # async fn run(redis: Redis, user: &str, password: &str) -> Result<(), Error> {
 //! let policy = LockoutPolicy::new(5, Duration::from_secs(15 * 60))?;
 //! let lockout = Lockout::new(&redis, "login", policy)?;
 //!
 //! match lockout.attempt(&Subject::secret(user)).await?.value {
-//!     LoginVerdict::Refused(standing) => println!("423, again in {:?}", standing.retry_after()),
+//!     LoginVerdict::Refused(status) => println!("423, again in {:?}", status.retry_after()),
 //!     LoginVerdict::Admitted(attempt) if is_right(password) => {
 //!         lockout.succeed(attempt).await?;
 //!     }
 //!     LoginVerdict::Admitted(attempt) => {
-//!         let standing = lockout.fail(attempt).await?;
-//!         println!("401, {} attempts left", standing.attempts_left());
+//!         let status = lockout.fail(attempt).await?;
+//!         println!("401, {} attempts left", status.attempts_left());
 //!     }
 //! }
 //! # Ok(())
@@ -42,15 +43,17 @@
 //! instances an attacker has n times the threshold at most.
 
 mod answer;
+mod backlog;
+mod builder;
 mod journal;
 mod law;
 mod memory;
 mod metrics;
 mod policy;
-mod recovery;
 mod redis;
 mod store;
 
 pub use answer::{Attempt, LockoutStatus, LoginVerdict};
+pub use builder::LockoutBuilder;
 pub use policy::LockoutPolicy;
 pub use store::Lockout;

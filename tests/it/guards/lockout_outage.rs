@@ -105,6 +105,11 @@ async fn a_failure_whose_answer_was_lost_counts_once() {
     assert!(told.await, "{:?}", a.standing().await);
 }
 
+async fn with_journal(guard: &Guard, name: &str, disk: &Disk) -> Lockout {
+    let builder = Lockout::builder(&guard.redis, name, policy()).with_capacity(1_000);
+    builder.with_journal(disk.clone()).build().await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_in_the_outage_with_the_sink_keeps_the_lock() {
     let server = RedisServer::start().await;
@@ -112,7 +117,7 @@ async fn a_restart_in_the_outage_with_the_sink_keeps_the_lock() {
     let a = Guard::at(&server.url()).ready().await;
     server.kill();
     a.away().await;
-    let lockout = Lockout::with_journal(&a.redis, "login", policy(), disk.clone()).await.unwrap();
+    let lockout = with_journal(&a, "login", &disk).await;
     for _ in 0..5 {
         wrong(&lockout).await;
     }
@@ -120,12 +125,12 @@ async fn a_restart_in_the_outage_with_the_sink_keeps_the_lock() {
     lockout.unlock(&Subject::secret("lifted")).await.unwrap();
     drop(lockout);
 
-    let lockout = Lockout::with_journal(&a.redis, "login", policy(), disk.clone()).await.unwrap();
+    let lockout = with_journal(&a, "login", &disk).await;
     let refused = begin(&lockout, &alice()).await.unwrap_err();
     assert!(refused.is_locked());
     assert!(refused.retry_after() > WINDOW - Duration::from_secs(60));
     assert!(begin(&lockout, &Subject::secret("lifted")).await.is_ok());
-    let other = Lockout::with_journal(&a.redis, "other", policy(), disk.clone()).await.unwrap();
+    let other = with_journal(&a, "other", &disk).await;
     assert!(begin(&other, &alice()).await.is_ok(), "another lockout's");
     server.restart_empty().await;
     available(&a.redis).await;
@@ -142,7 +147,8 @@ async fn a_restart_in_the_outage_with_the_sink_keeps_the_lock() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_strangers_pushes_nobody_out() {
     let guard = Guard::at("redis://127.0.0.1:1/");
-    let lockout = Lockout::with_bound(&guard.redis, "small", policy(), 50).unwrap();
+    let builder = Lockout::builder(&guard.redis, "small", policy()).with_capacity(50);
+    let lockout = builder.build().unwrap();
     for _ in 0..4 {
         wrong(&lockout).await;
     }

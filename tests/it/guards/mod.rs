@@ -4,6 +4,7 @@ mod gateway;
 mod gateway_input;
 mod layer;
 mod lockout;
+mod lockout_abandoned;
 mod lockout_contract;
 mod lockout_outage;
 mod revocation;
