@@ -11,8 +11,8 @@ use tokio::{
 /// Tests can pause tokio's time, but only on a runtime of one thread. So this is tokio's clock
 /// there, and outside of any runtime. Made on a runtime of several threads, it reads the
 /// processor's counter through `quanta`, as governor does: 13 ns instead of 35. `quanta` measures
-/// the counter's speed once a process, to within some 40 millionths, so this clock may part from the
-/// system's by three seconds a day. What it serves are differences of seconds to hours.
+/// the counter's speed once a process, to within some 40 millionths, so this clock may part from
+/// the system's by three seconds a day. What it serves are differences of seconds to hours.
 pub(crate) enum Clock {
     Tokio(Instant),
     Counter { quanta: quanta::Clock, origin: u64 },

@@ -16,8 +16,8 @@ pub enum ErrorKind {
     Connection,
     /// Redis answered that it cannot do this now (`LOADING`, `READONLY`, `OOM`, …).
     Refused,
-    /// Redis answered this command with an error of its own (`WRONGTYPE`, `ERR …`), or with something that is not
-    /// of the type asked for.
+    /// Redis answered this command with an error of its own (`WRONGTYPE`, `ERR …`), or with
+    /// something that is not of the type asked for.
     Command,
     /// A setting cannot be read or does not make sense.
     Config,
@@ -27,8 +27,8 @@ pub enum ErrorKind {
 
 /// The error of this crate.
 ///
-/// It says what happened in [`kind`](Self::kind) and in its message; where a library beneath has more
-/// to say, [`source`](StdError::source) has it. No message holds a password, a key or a value.
+/// It says what happened in [`kind`](Self::kind) and in its message; where a library beneath has
+/// more to say, [`source`](StdError::source) has it. No message holds a password, a key or a value.
 #[derive(Clone)]
 pub struct Error {
     kind: ErrorKind,
@@ -69,8 +69,8 @@ impl Error {
         self.fault
     }
 
-    /// Redis did not serve: another answer has to be found without it. `false` for an error that is about the
-    /// command, the settings or the input.
+    /// Redis did not serve: another answer has to be found without it. `false` for an error that is
+    /// about the command, the settings or the input.
     pub const fn is_unavailable(&self) -> bool {
         matches!(
             self.kind,

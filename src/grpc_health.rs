@@ -15,8 +15,9 @@
 //!
 //! # When Redis is down
 //!
-//! The services that are named read `NOT_SERVING`. The server as a whole (the service named "") goes on `SERVING`: it
-//! answers without Redis, and no balancer is to take it out. Do not name "" unless all of it needs Redis.
+//! The services that are named read `NOT_SERVING`. The server as a whole (the service named "")
+//! goes on `SERVING`: it answers without Redis, and no balancer is to take it out. Do not name ""
+//! unless all of it needs Redis.
 
 use std::future::Future;
 
@@ -24,8 +25,8 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::health::HealthMonitor;
 
-/// Sets each of these services to `SERVING` while reads and writes work and to `NOT_SERVING` while not, from the
-/// first poll until the monitor ends; then they stay `NOT_SERVING`. To be spawned.
+/// Sets each of these services to `SERVING` while reads and writes work and to `NOT_SERVING` while
+/// not, from the first poll until the monitor ends; then they stay `NOT_SERVING`. To be spawned.
 pub fn follow_redis(
     monitor: &HealthMonitor,
     reporter: HealthReporter,

@@ -1,9 +1,10 @@
 //! Keep an HTTP or gRPC service on an even keel while its Redis is slow, gone, wrong, or empty.
 //!
-//! evenkeel is a set of [tower](https://docs.rs/tower) layers and of the stores behind them, round one shared [`HealthMonitor`](health::HealthMonitor).
-//! It works with any `http`-based stack: axum, hyper, tonic, a bare `ServiceBuilder`. The promise: an outage makes a request wait
-//! at most one command's deadline in all, whatever the fault; the service starts and stays up without Redis; nothing that guards is lost;
-//! and every answer that was given without Redis says so.
+//! evenkeel is a set of [tower](https://docs.rs/tower) layers and of the stores behind them, round
+//! one shared [`HealthMonitor`](health::HealthMonitor). It works with any `http`-based stack: axum,
+//! hyper, tonic, a bare `ServiceBuilder`. The promise: an outage makes a request wait at most one
+//! command's deadline in all, whatever the fault; the service starts and stays up without Redis;
+//! nothing that guards is lost; and every answer that was given without Redis says so.
 //!
 #![cfg_attr(
     all(feature = "session", feature = "axum"),
@@ -62,8 +63,9 @@ let app: Router = Router::new()
 //! | `testing` | a monitor under manual control, a service that insists on readiness |
 //! | `full` | all but `testing` |
 //!
-//! Without features there is the monitor (it watches anything with a [`Probe`](health::Probe)), the two layers that stand on it
-//! alone, and the health router. A feature adds dependencies and items; none changes behaviour.
+//! Without features there is the monitor (it watches anything with a [`Probe`](health::Probe)), the
+//! two layers that stand on it alone, and the health router. A feature adds dependencies and items;
+//! none changes behaviour.
 //!
 #![cfg_attr(
     feature = "redis",

@@ -1,4 +1,5 @@
-//! Values that many threads write to, a copy for each of a few threads, so that they do not share a cache line.
+//! Values that many threads write to, a copy for each of a few threads, so that they do not share a
+//! cache line.
 
 use std::sync::{
     Arc, OnceLock,
@@ -7,9 +8,9 @@ use std::sync::{
 
 use crossbeam_utils::CachePadded;
 
-/// A few copies of one value. Each thread uses [its own](Self::local), as long as there are no more threads than copies;
-/// beyond that some share one, so a copy has to be something that several threads may use at once. Whoever reads goes
-/// over [all](Self::iter). Clones are the same copies.
+/// A few copies of one value. Each thread uses [its own](Self::local), as long as there are no more
+/// threads than copies; beyond that some share one, so a copy has to be something that several
+/// threads may use at once. Whoever reads goes over [all](Self::iter). Clones are the same copies.
 #[derive(Debug)]
 pub(crate) struct Striped<T>(Arc<[CachePadded<T>]>);
 
@@ -45,7 +46,8 @@ impl<T> Striped<T> {
     }
 }
 
-/// Twice the processors, so that a runtime's workers have one each beside whoever else counts now and then.
+/// Twice the processors, so that a runtime's workers have one each beside whoever else counts now
+/// and then.
 fn stripes() -> usize {
     static STRIPES: OnceLock<usize> = OnceLock::new();
     *STRIPES.get_or_init(|| {

@@ -1,7 +1,7 @@
 //! What is counted and measured, and the only place that knows whether OpenTelemetry is there.
 //!
-//! [`Metrics`] is handed to whatever counts (a monitor, a Redis handle, a layer). The hot path adds to plain
-//! atomics; they are read when somebody collects:
+//! [`Metrics`] is handed to whatever counts (a monitor, a Redis handle, a layer). The hot path adds
+//! to plain atomics; they are read when somebody collects:
 //!
 //! | | who reads | feature |
 //! | --- | --- | --- |

@@ -50,18 +50,20 @@ pub use crate::health::ManualControl;
 #[doc(hidden)]
 pub use crate::store::session::bench::SealedSnapshot;
 
-/// A monitor without a task and without Redis, and the control that sets its state. It begins as a real one does:
-/// [`Connecting`](crate::health::State::Connecting). Needs no runtime.
+/// A monitor without a task and without Redis, and the control that sets its state. It begins as a
+/// real one does: [`Connecting`](crate::health::State::Connecting). Needs no runtime.
 ///
 /// What needs the task does nothing here: [`HealthMonitor::release`] and the recovery steps.
 pub fn monitor() -> (HealthMonitor, ManualControl) {
     ManualControl::monitor()
 }
 
-/// A service that panics when it is called without having been polled ready before, and counts its calls.
+/// A service that panics when it is called without having been polled ready before, and counts its
+/// calls.
 ///
-/// The law of [`Service`] lets a service panic then, but most are lenient, so that a layer that calls a clone
-/// of the service that was polled goes unnoticed until it meets one that is not. A clone is not ready.
+/// The law of [`Service`] lets a service panic then, but most are lenient, so that a layer that
+/// calls a clone of the service that was polled goes unnoticed until it meets one that is not. A
+/// clone is not ready.
 #[derive(Debug)]
 pub struct Strict<S> {
     inner: S,

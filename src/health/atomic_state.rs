@@ -1,9 +1,9 @@
 //! The one word that every request reads, and the lock-free rules for changing it.
 //!
-//! Bits: state (0–2), reads (3), writes (4), forced (5), generation (8–63). Reads and writes are set only
-//! while they work, so that asking is one load and one mask. Every change raises the generation,
-//! and every change is a compare-and-set on the whole word: what was seen under an older word can
-//! never overwrite a newer verdict.
+//! Bits: state (0–2), reads (3), writes (4), forced (5), generation (8–63). Reads and writes are
+//! set only while they work, so that asking is one load and one mask. Every change raises the
+//! generation, and every change is a compare-and-set on the whole word: what was seen under an
+//! older word can never overwrite a newer verdict.
 //!
 //! Who writes: the monitor's task, and any caller that met a fault. A caller may only take away
 //! (`Connected` → `Suspect`, writes → no writes), and whoever took away tells the task.
@@ -107,7 +107,8 @@ impl AtomicState {
         self.swap(known, new)
     }
 
-    /// Whatever it was, it is this now. Only for verdicts that need no evidence: by hand, at the end.
+    /// Whatever it was, it is this now. Only for verdicts that need no evidence: by hand, at the
+    /// end.
     pub(crate) fn force(&self, state: State, forced: bool) -> StateWord {
         let mut seen = self.load();
         loop {

@@ -10,16 +10,17 @@ use std::{
 use pin_project::pin_project;
 
 thread_local! {
-    /// The budget of the request that is being polled on this thread: `None` outside of any, else whether it is
-    /// exhausted.
+    /// The budget of the request that is being polled on this thread: `None` outside of any, else
+    /// whether it is exhausted.
     static EXHAUSTED: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
 /// The wait of the request that is being served.
 ///
-/// A command that is not answered within its deadline spends the whole of it: whatever else the same request asks of
-/// Redis is refused at once. Every layer of this crate gives the request such a budget; where layers are nested, the
-/// outermost one's counts. Tasks that the request spawns are not covered.
+/// A command that is not answered within its deadline spends the whole of it: whatever else the
+/// same request asks of Redis is refused at once. Every layer of this crate gives the request such
+/// a budget; where layers are nested, the outermost one's counts. Tasks that the request spawns are
+/// not covered.
 #[derive(Debug)]
 pub struct RequestBudget;
 

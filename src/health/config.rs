@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{Backoff, policy::Rules};
 
-/// How a [`HealthMonitor`](crate::health::HealthMonitor) watches. The defaults are made for Redis in the same data centre.
+/// How a [`HealthMonitor`](crate::health::HealthMonitor) watches. The defaults are made for Redis
+/// in the same data centre.
 ///
 /// ```
 /// use std::time::Duration;
@@ -38,7 +39,8 @@ impl HealthConfig {
         }
     }
 
-    /// The longest wait for one command; answers later than this are late. Default 100 ms, at least 1 ms.
+    /// The longest wait for one command; answers later than this are late. Default 100 ms, at least
+    /// 1 ms.
     #[must_use]
     pub fn with_op_timeout(mut self, op_timeout: Duration) -> Self {
         self.op_timeout = at_least_a_millisecond(op_timeout);
@@ -66,7 +68,8 @@ impl HealthConfig {
         self
     }
 
-    /// Attempts before the state reads `failed`; attempts go on all the same. Default 20, at least 1.
+    /// Attempts before the state reads `failed`; attempts go on all the same. Default 20, at least
+    /// 1.
     #[must_use]
     pub fn with_startup_attempts(mut self, attempts: u32) -> Self {
         self.startup_attempts = attempts.max(1);

@@ -14,7 +14,8 @@ pub enum FaultClass {
     Hang,
     /// Answers come, but later than the deadline of a command.
     Slow,
-    /// The server answers that it cannot serve now (`LOADING`, `MASTERDOWN`, `CLUSTERDOWN`, `BUSY`).
+    /// The server answers that it cannot serve now (`LOADING`, `MASTERDOWN`, `CLUSTERDOWN`,
+    /// `BUSY`).
     NotServing,
     /// This is not the node to write to (`READONLY`, `MOVED`).
     WrongNode,

@@ -22,15 +22,17 @@ use crate::{Error, ErrorKind};
 
 /// Is it there? Cheap to clone and to ask; recovers by itself.
 ///
-/// One monitor watches one dependency (usually Redis: `Redis::monitor` has it) for the whole process. Every layer and
-/// store asks it before it does any I/O, and tells it what it met. Asking is one atomic load.
+/// One monitor watches one dependency (usually Redis: `Redis::monitor` has it) for the whole
+/// process. Every layer and store asks it before it does any I/O, and tells it what it met. Asking
+/// is one atomic load.
 ///
 /// The monitor's task ends when the last handle is dropped or at [`shutdown`](Self::shutdown).
 ///
 /// # When Redis is down
 ///
-/// That is what this is for: [`is_available`](Self::is_available) turns false with the first command that is not answered in time,
-/// and true again when Redis answers and every [recovery step](Self::on_recovery) is done.
+/// That is what this is for: [`is_available`](Self::is_available) turns false with the first
+/// command that is not answered in time, and true again when Redis answers and every
+/// [recovery step](Self::on_recovery) is done.
 #[derive(Clone)]
 pub struct HealthMonitor {
     pub(super) shared: Arc<Shared>,
@@ -112,8 +114,8 @@ impl HealthMonitor {
         self.shared.started.elapsed()
     }
 
-    /// Everything that is known, of one moment. A verdict that nobody has confirmed for two probe intervals reads
-    /// as not available, whatever it was.
+    /// Everything that is known, of one moment. A verdict that nobody has confirmed for two probe
+    /// intervals reads as not available, whatever it was.
     pub fn status(&self) -> Status {
         let mut status = *self.shared.status.borrow();
         let word = self.shared.state.load();
@@ -142,8 +144,9 @@ impl HealthMonitor {
         matches!(tokio::time::timeout(at_most, available).await, Ok(Ok(_)))
     }
 
-    /// How long a client is best told to wait: until the next attempt is due, spread by up to a second and a fifth
-    /// so that those who are told at once do not come back at once. Never under a second.
+    /// How long a client is best told to wait: until the next attempt is due, spread by up to a
+    /// second and a fifth so that those who are told at once do not come back at once. Never under
+    /// a second.
     pub fn retry_after(&self) -> Duration {
         let due = self.shared.status.borrow().next_attempt;
         let wait = due.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
@@ -151,9 +154,10 @@ impl HealthMonitor {
         wait + spread.mul_f64(rand::rng().random::<f64>())
     }
 
-    /// Runs `step` each time the dependency answers again, before it is announced as available. See [`Stage`] for the
-    /// order. A step that meets a fault of the dependency ends the attempt, and all steps run again at the next one; an error
-    /// of its own is logged and holds up nobody. Each step is cut off after
+    /// Runs `step` each time the dependency answers again, before it is announced as available. See
+    /// [`Stage`] for the order. A step that meets a fault of the dependency ends the attempt, and
+    /// all steps run again at the next one; an error of its own is logged and holds up nobody. Each
+    /// step is cut off after
     /// [`HealthConfig::with_step_timeout`](crate::health::HealthConfig::with_step_timeout).
     pub fn on_recovery<F, Fut>(&self, stage: Stage, name: &'static str, step: F) -> Registration
     where
@@ -163,8 +167,8 @@ impl HealthMonitor {
         self.shared.steps.add(stage, name, step)
     }
 
-    /// Takes the dependency away by hand, for a drill or while it is being worked on. It shows as `forced` everywhere and
-    /// ends by itself after `at_most`, or at [`release`](Self::release).
+    /// Takes the dependency away by hand, for a drill or while it is being worked on. It shows as
+    /// `forced` everywhere and ends by itself after `at_most`, or at [`release`](Self::release).
     pub fn force_down(&self, reason: &str, at_most: Duration) {
         let word = self.shared.state.force(State::Disconnected, true);
         tracing::warn!(dependency = self.shared.name, reason, ?at_most, "forced down");
@@ -197,8 +201,9 @@ impl HealthMonitor {
         Admission(self.shared.state.load())
     }
 
-    /// Something that began under `admission` at `since` met this fault. The first to report it turns the state at once; a
-    /// report that is older than the newest verdict changes nothing. Returns whether it turned the state.
+    /// Something that began under `admission` at `since` met this fault. The first to report it
+    /// turns the state at once; a report that is older than the newest verdict changes nothing.
+    /// Returns whether it turned the state.
     pub fn report(&self, admission: Admission, fault: Fault, since: Instant) -> bool {
         let word = match fault.class() {
             FaultClass::WrongNode | FaultClass::WritesGone => {
@@ -211,8 +216,8 @@ impl HealthMonitor {
         true
     }
 
-    /// A request had to do without: ask again soon. At most one probe every half second comes of it, however many
-    /// requests there are.
+    /// A request had to do without: ask again soon. At most one probe every half second comes of
+    /// it, however many requests there are.
     #[inline]
     pub fn request_probe(&self) {
         if !self.shared.probe_requested.load(Ordering::Relaxed)
@@ -248,8 +253,9 @@ impl HealthMonitor {
         Error::new(ErrorKind::Unavailable, message)
     }
 
-    /// Sends to the task. Nothing may be lost: each message goes with a word that was set. Nothing piles up either: of
-    /// evidence there is at most one report a generation, and the task makes the generations; the rest is by hand.
+    /// Sends to the task. Nothing may be lost: each message goes with a word that was set. Nothing
+    /// piles up either: of evidence there is at most one report a generation, and the task makes
+    /// the generations; the rest is by hand.
     fn send(&self, message: Message) {
         if self.messages.send(message).is_err() {
             tracing::debug!(dependency = self.shared.name, "the monitor has ended");

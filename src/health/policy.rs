@@ -16,9 +16,9 @@ use super::{
 
 /// Between attempts that only ask a server that is there.
 const PATIENT: Duration = Duration::from_secs(1);
-/// Between two probes that requests ask for: over half a second, so that thousands of requests make few probes; under
-/// one, so that they have Redis back within a second; and as near to that as can be: the longer the interval, the fewer of
-/// many instances ask in the same instant.
+/// Between two probes that requests ask for: over half a second, so that thousands of requests make
+/// few probes; under one, so that they have Redis back within a second; and as near to that as can
+/// be: the longer the interval, the fewer of many instances ask in the same instant.
 const REQUESTED_EVERY: Range<f64> = 0.85..0.95;
 
 /// The policy's numbers.
@@ -74,7 +74,8 @@ pub(crate) struct Policy {
     outage_since: Option<Duration>,
     degraded: Duration,
     next_probe: Duration,
-    /// When requests may next have a probe. Drawn once a probe: the least of many draws would be no spread at all.
+    /// When requests may next have a probe. Drawn once a probe: the least of many draws would be no
+    /// spread at all.
     next_requested: Duration,
     via: Via,
     probes: u64,
@@ -192,9 +193,10 @@ impl Policy {
         }
     }
 
-    /// A connection that is idle is given no longer than a command would have; with the verification that
-    /// follows it, that makes one probe timeout. While writes are gone, the one to try them on may have to be made. New
-    /// connections for all may take as long again to be made.
+    /// A connection that is idle is given no longer than a command would have; with the
+    /// verification that follows it, that makes one probe timeout. While writes are gone, the one
+    /// to try them on may have to be made. New connections for all may take as long again to be
+    /// made.
     fn deadline(&self) -> Duration {
         let Rules { op_timeout, probe_timeout, .. } = self.rules;
         match (self.state, self.via) {

@@ -52,7 +52,8 @@ pub struct ProbeAnswer {
     pub latency: Duration,
     /// What it says about writes.
     pub writes: Writes,
-    /// It is another process than the one that was recovered last: it went and came back unseen, and data may be missing.
+    /// It is another process than the one that was recovered last: it went and came back unseen,
+    /// and data may be missing.
     pub restarted: bool,
 }
 
@@ -118,8 +119,8 @@ impl Usage {
 /// Something that a [`HealthMonitor`](super::HealthMonitor) can watch.
 ///
 /// Redis is one; a database or another service can be another. A probe may take as long as it
-/// likes: the monitor gives up at [`ProbeOptions::deadline`] and takes that for a hang. A probe that panics
-/// counts as failed.
+/// likes: the monitor gives up at [`ProbeOptions::deadline`] and takes that for a hang. A probe
+/// that panics counts as failed.
 ///
 /// ```
 /// use evenkeel::health::{ProbeAnswer, ProbeOptions, Fault, FaultClass, Probe};

@@ -38,7 +38,8 @@ pub enum Stage {
 pub enum Continuity {
     /// All is there.
     Kept,
-    /// Another server process with the data up to at least this moment; what was written later may be missing.
+    /// Another server process with the data up to at least this moment; what was written later may
+    /// be missing.
     KeptUntil(Instant),
     /// Data was lost or rolled back: everything that guards is to be pushed again.
     Lost,
@@ -100,7 +101,8 @@ impl Recovery {
         self.continuity.get().copied().unwrap_or(Continuity::Lost)
     }
 
-    /// Says what became of the data; for a step of [`Stage::Epoch`]. The first to say so is believed.
+    /// Says what became of the data; for a step of [`Stage::Epoch`]. The first to say so is
+    /// believed.
     pub fn set_continuity(&self, continuity: Continuity) {
         let _ = self.continuity.set(continuity);
     }

@@ -15,8 +15,8 @@ impl Backoff {
     pub(crate) const DEFAULT: Self =
         Self { first: Duration::from_secs(1), last: Duration::from_secs(15) };
 
-    /// Doubling from `first` up to `last`. A `last` below `first` is taken as `first`, and nothing is
-    /// shorter than a millisecond.
+    /// Doubling from `first` up to `last`. A `last` below `first` is taken as `first`, and nothing
+    /// is shorter than a millisecond.
     pub fn new(first: Duration, last: Duration) -> Self {
         let first = first.max(Duration::from_millis(1));
         Self { first, last: last.max(first) }
@@ -37,9 +37,10 @@ impl Backoff {
         self.first.saturating_mul(2_u32.saturating_pow(nth)).min(self.last)
     }
 
-    /// The wait before the first attempt of an outage: anything up to two first delays, one in the mean, as `chance`
-    /// (0 to 1) has it. Instances that lose the same server in the same instant part here, so that the delays that
-    /// follow, of a tenth of jitter each, do not bring them back together.
+    /// The wait before the first attempt of an outage: anything up to two first delays, one in the
+    /// mean, as `chance` (0 to 1) has it. Instances that lose the same server in the same instant
+    /// part here, so that the delays that follow, of a tenth of jitter each, do not bring them back
+    /// together.
     pub(crate) fn initial_jitter(self, chance: f64) -> Duration {
         self.first.mul_f64(2.0 * chance)
     }

@@ -1,4 +1,5 @@
-//! The task: probes, evidence, requests for probes and recovery steps go into the policy; what it decides is published.
+//! The task: probes, evidence, requests for probes and recovery steps go into the policy; what it
+//! decides is published.
 
 use std::{
     future::{Future, pending},
@@ -108,8 +109,8 @@ impl Task {
                     return;
                 }
                 Event::Message(Some(message)) => self.hear(message, now),
-                // The request stands until a probe is under way: the next requests need not say it again, which would
-                // keep this task busy for as long as there are any.
+                // The request stands until a probe is under way: the next requests need not say it
+                // again, which would keep this task busy for as long as there are any.
                 Event::ProbeRequested => self.policy.probe_requested(now),
                 Event::Outcome(outcome) => {
                     work = None;

@@ -11,8 +11,8 @@ use tokio_stream::wrappers::BroadcastStream;
 
 use super::Transition;
 
-/// Every [`Transition`] since the subscription, in order. The last 256 are kept for a subscriber that is slow;
-/// what it missed beyond these shows as a gap in [`Transition::sequence`].
+/// Every [`Transition`] since the subscription, in order. The last 256 are kept for a subscriber
+/// that is slow; what it missed beyond these shows as a gap in [`Transition::sequence`].
 ///
 /// The stream ends with the monitor.
 #[derive(Debug)]

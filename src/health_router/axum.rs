@@ -4,7 +4,8 @@ use axum::Router;
 
 use super::router::HealthRouter;
 
-/// For [`Router::merge`]. (`Router::nest_service` and `Router::fallback_service` take the [`HealthRouter`] itself.)
+/// For [`Router::merge`]. (`Router::nest_service` and `Router::fallback_service` take the
+/// [`HealthRouter`] itself.)
 impl<S> From<HealthRouter> for Router<S>
 where
     S: Clone + Send + Sync + 'static,

@@ -1,4 +1,5 @@
-//! A check of another dependency: run when somebody asks, one run at a time, its result shared and kept for a while.
+//! A check of another dependency: run when somebody asks, one run at a time, its result shared and
+//! kept for a while.
 
 use std::{borrow::Cow, fmt, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -123,7 +124,8 @@ impl Check {
             };
         }
         let (sender, running) = watch::channel(None);
-        // On a task of its own: whoever asked may go away, and the others still wait for the answer.
+        // On a task of its own: whoever asked may go away, and the others still wait for the
+        // answer.
         if let Ok(runtime) = Handle::try_current() {
             let check = Arc::clone(self);
             drop(runtime.spawn(async move {

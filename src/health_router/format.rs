@@ -13,7 +13,8 @@ pub(super) fn at(moment: Instant) -> SystemTime {
     now.checked_sub(moment.elapsed()).unwrap_or(now)
 }
 
-/// `2026-11-20T12:00:00.000Z`. A clock that stands before 1970 reads as 1970, one past the year 9999 as nothing.
+/// `2026-11-20T12:00:00.000Z`. A clock that stands before 1970 reads as 1970, one past the year
+/// 9999 as nothing.
 pub(super) fn rfc3339(time: SystemTime) -> String {
     let mut text = String::new();
     let _ = write!(text, "{}", humantime::format_rfc3339_millis(time.max(UNIX_EPOCH)));

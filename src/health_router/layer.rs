@@ -15,8 +15,9 @@ use tower::{Layer, Service};
 use super::{HealthRouter, answer::Answer};
 use crate::respond::ResponseBody;
 
-/// Answers the [paths](super) of a [`HealthRouter`] and passes everything else on; for a server without a router, such as one
-/// of hyper or tonic. The error type of the inner service stays as it is.
+/// Answers the [paths](super) of a [`HealthRouter`] and passes everything else on; for a server
+/// without a router, such as one of hyper or tonic. The error type of the inner service stays as it
+/// is.
 ///
 /// ```
 /// use evenkeel::{health::HealthMonitor, health_router::HealthRouter};
@@ -88,8 +89,9 @@ where
         if self.router.route(request.uri().path()).is_none() {
             return HealthServiceFuture { answer: Whose::Inner(self.inner.call(request)) };
         }
-        // The inner service was polled ready and is not going to be called: what it has reserved (a slot of a
-        // concurrency limit) would be held until the next request on this connection. A clone holds nothing.
+        // The inner service was polled ready and is not going to be called: what it has reserved (a
+        // slot of a concurrency limit) would be held until the next request on this connection. A
+        // clone holds nothing.
         self.inner = self.inner.clone();
         let (parts, _) = request.into_parts();
         HealthServiceFuture { answer: Whose::Ours(self.router.answer(&parts)) }

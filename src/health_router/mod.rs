@@ -7,8 +7,8 @@
 //! | `/health/dependencies` | the same | the same and what is known about Redis |
 //! | `/metrics` | 200 | the text for Prometheus, see [`with_metrics`](HealthRouter::with_metrics) |
 //!
-//! The documents are `application/json`, or `application/health+json` for a client that asks for it. `HEAD` works;
-//! other methods get 405. Nothing is cacheable.
+//! The documents are `application/json`, or `application/health+json` for a client that asks for
+//! it. `HEAD` works; other methods get 405. Nothing is cacheable.
 //!
 //! [`HealthRouter`] is a service for any `http` stack:
 //!

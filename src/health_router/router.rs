@@ -63,14 +63,18 @@ impl HealthRouter {
         self.set(|settings| settings.redis_critical = true)
     }
 
-    /// Adds a dependency without which this instance cannot do its work: while it is down, `/health/ready` answers 503.
+    /// Adds a dependency without which this instance cannot do its work: while it is down,
+    /// `/health/ready` answers 503.
     ///
-    /// The check is run when somebody asks, at most once in [`with_check_ttl`](Self::with_check_ttl) however many ask, and
-    /// cut off after [`with_check_timeout`](Self::with_check_timeout). All checks run at the same time. An error, a
-    /// check that takes too long and one that panics all read as `down`. The text of an error goes to the log, once per
-    /// change, and never to the client. A check that blocks its thread belongs into `tokio::task::spawn_blocking`.
+    /// The check is run when somebody asks, at most once in
+    /// [`with_check_ttl`](Self::with_check_ttl) however many ask, and cut off after
+    /// [`with_check_timeout`](Self::with_check_timeout). All checks run at the same time. An error,
+    /// a check that takes too long and one that panics all read as `down`. The text of an error
+    /// goes to the log, once per change, and never to the client. A check that blocks its thread
+    /// belongs into `tokio::task::spawn_blocking`.
     ///
-    /// A second check of the same name replaces the first. The monitor's own name is taken; a check of that name is not shown.
+    /// A second check of the same name replaces the first. The monitor's own name is taken; a check
+    /// of that name is not shown.
     ///
     /// ```
     /// # use evenkeel::{health::HealthMonitor, health_router::HealthRouter};
@@ -90,8 +94,8 @@ impl HealthRouter {
         self.add(Check::new(name.into(), true, check))
     }
 
-    /// Adds a dependency that can be done without: while it is down, the status is `degraded` and this instance stays
-    /// ready. Otherwise as [`critical`](Self::critical).
+    /// Adds a dependency that can be done without: while it is down, the status is `degraded` and
+    /// this instance stays ready. Otherwise as [`critical`](Self::critical).
     #[must_use]
     pub fn optional<F, Fut, E>(self, name: impl Into<Cow<'static, str>>, check: F) -> Self
     where
@@ -108,21 +112,23 @@ impl HealthRouter {
         self.set(|settings| settings.limits.timeout = timeout)
     }
 
-    /// How long the result of a check is good for. Default 1 s. While a new one is being made, the last one is shown if
-    /// it is not older than this and [`with_check_timeout`](Self::with_check_timeout) together.
+    /// How long the result of a check is good for. Default 1 s. While a new one is being made, the
+    /// last one is shown if it is not older than this and
+    /// [`with_check_timeout`](Self::with_check_timeout) together.
     #[must_use]
     pub fn with_check_ttl(self, ttl: Duration) -> Self {
         self.set(|settings| settings.limits.ttl = ttl)
     }
 
-    /// Shows no details to anybody: `/health/dependencies` answers as `/health` does. Default: everybody sees them.
+    /// Shows no details to anybody: `/health/dependencies` answers as `/health` does. Default:
+    /// everybody sees them.
     #[must_use]
     pub fn without_details(self) -> Self {
         self.set(|settings| settings.details = Visibility::Nobody)
     }
 
-    /// Shows the details to those requests for which `shown` is true; to others `/health/dependencies` answers as
-    /// `/health` does. Default: everybody sees them.
+    /// Shows the details to those requests for which `shown` is true; to others
+    /// `/health/dependencies` answers as `/health` does. Default: everybody sees them.
     ///
     /// ```
     /// # use evenkeel::{health::HealthMonitor, health_router::HealthRouter};
@@ -135,8 +141,9 @@ impl HealthRouter {
         self.set(|settings| settings.details = Visibility::If(Arc::new(shown)))
     }
 
-    /// Serves these metrics under `/metrics`, if they are made for it: those of `Metrics::prometheus` (feature
-    /// `prometheus`) are, others change nothing. Default: there is no such path.
+    /// Serves these metrics under `/metrics`, if they are made for it: those of
+    /// `Metrics::prometheus` (feature `prometheus`) are, others change nothing. Default: there is
+    /// no such path.
     #[must_use]
     pub fn with_metrics(self, metrics: &Metrics) -> Self {
         let metrics = metrics.is_exposed().then(|| metrics.clone());

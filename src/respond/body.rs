@@ -12,7 +12,8 @@ use pin_project::pin_project;
 
 /// The body of the inner service, or of a refusal.
 ///
-/// It works with any inner body whose data can be made of [`Bytes`]; those of axum, hyper and tonic are [`Bytes`].
+/// It works with any inner body whose data can be made of [`Bytes`]; those of axum, hyper and tonic
+/// are [`Bytes`].
 #[pin_project]
 #[derive(Debug, Clone)]
 pub struct ResponseBody<B> {

@@ -1,7 +1,8 @@
 //! The gRPC form: trailers only, with `RetryInfo`.
 //!
-//! The details are three small protobuf messages of the `google.rpc` package, of two field kinds; they are
-//! written by hand so that no protobuf library comes with the layers, and the tests read them back with one.
+//! The details are three small protobuf messages of the `google.rpc` package, of two field kinds;
+//! they are written by hand so that no protobuf library comes with the layers, and the tests read
+//! them back with one.
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use bytes::Bytes;

@@ -1,8 +1,8 @@
 //! Refusals: what a client is told when an answer cannot be given now.
 //!
-//! A [`Refusal`] is a plain value: why, and when to come back. It becomes a response in the form that the request
-//! asks for, and it is in the extensions of that response in every form, also where
-//! [a closure](crate::layer::RequireRedisLayer::with_refusal) has replaced it:
+//! A [`Refusal`] is a plain value: why, and when to come back. It becomes a response in the form
+//! that the request asks for, and it is in the extensions of that response in every form, also
+//! where [a closure](crate::layer::RequireRedisLayer::with_refusal) has replaced it:
 //!
 //! | the request says | the answer |
 //! | --- | --- |
@@ -26,8 +26,8 @@
 //!
 //! # When Redis is down
 //!
-//! No refusal causes I/O. The wait that it names comes from the monitor's schedule, spread by jitter, so that those
-//! who are refused together do not come back together.
+//! No refusal causes I/O. The wait that it names comes from the monitor's schedule, spread by
+//! jitter, so that those who are refused together do not come back together.
 //!
 //! [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457
 

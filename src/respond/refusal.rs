@@ -15,13 +15,14 @@ use crate::{
 pub enum RefusalKind {
     /// The answer needs Redis, and Redis is not there: 503, or gRPC's `UNAVAILABLE`.
     Unavailable {
-        /// What was known of Redis. [`State::Connected`] here means that writes were needed and only
-        /// reads work.
+        /// What was known of Redis. [`State::Connected`] here means that writes were needed and
+        /// only reads work.
         state: State,
     },
     /// Too many requests: 429, or gRPC's `RESOURCE_EXHAUSTED`.
     RateLimited,
-    /// The request does not say whom it is to be counted for, and has to: 400, or gRPC's `INVALID_ARGUMENT`.
+    /// The request does not say whom it is to be counted for, and has to: 400, or gRPC's
+    /// `INVALID_ARGUMENT`.
     NoKey,
     /// The token has been revoked: 401, or gRPC's `UNAUTHENTICATED`.
     Revoked,
@@ -29,8 +30,8 @@ pub enum RefusalKind {
 
 /// A refusal: why, and when to come back.
 ///
-/// It is in the extensions of every response that refuses, so that what stands further out (logs, metrics, an
-/// error page) can tell it from a 503 of the application.
+/// It is in the extensions of every response that refuses, so that what stands further out (logs,
+/// metrics, an error page) can tell it from a 503 of the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Refusal {
     kind: RefusalKind,

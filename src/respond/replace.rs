@@ -6,8 +6,8 @@ use super::{Refusal, ResponseBody};
 
 /// Makes the response of a refusal, round a service whose body is `B`.
 ///
-/// Implemented by [`StandardRefusal`] and by every `Fn(&Parts, Refusal) -> Response<B>`. The layer puts the [`Refusal`] in
-/// the response's extensions afterwards, whoever made it.
+/// Implemented by [`StandardRefusal`] and by every `Fn(&Parts, Refusal) -> Response<B>`. The layer
+/// puts the [`Refusal`] in the response's extensions afterwards, whoever made it.
 pub trait RefusalResponse<B> {
     /// The response to the request with these parts.
     fn refuse(&self, request: &Parts, refusal: Refusal) -> Response<ResponseBody<B>>;

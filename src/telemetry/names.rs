@@ -1,5 +1,5 @@
-//! Every instrument: its name as OpenTelemetry has it (Prometheus adds `_total` and `_seconds`), what it
-//! means, and the names of its labels.
+//! Every instrument: its name as OpenTelemetry has it (Prometheus adds `_total` and `_seconds`),
+//! what it means, and the names of its labels.
 //!
 //! No label ever holds a key, a user, an address or a path with a variable part.
 

@@ -10,11 +10,12 @@ use super::{
 };
 
 impl Metrics {
-    /// Instruments on OpenTelemetry's global meter provider, with the names and labels of this crate. Counters and gauges
-    /// are observed when the application's pipeline collects; histograms are recorded into its instruments (about
-    /// 60 ns a value).
+    /// Instruments on OpenTelemetry's global meter provider, with the names and labels of this
+    /// crate. Counters and gauges are observed when the application's pipeline collects; histograms
+    /// are recorded into its instruments (about 60 ns a value).
     ///
-    /// Set the provider **before** the first call: the first call fixes it, and every later one returns the same.
+    /// Set the provider **before** the first call: the first call fixes it, and every later one
+    /// returns the same.
     ///
     /// ```
     /// use evenkeel::telemetry::Metrics;

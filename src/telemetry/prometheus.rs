@@ -21,8 +21,9 @@ use super::{
 };
 
 impl Metrics {
-    /// Counts for Prometheus: [`render`](Self::render) gives the text. The labels `service` and `instance` stand on every
-    /// line of it. This is a pipeline of its own and leaves OpenTelemetry's global provider alone.
+    /// Counts for Prometheus: [`render`](Self::render) gives the text. The labels `service` and
+    /// `instance` stand on every line of it. This is a pipeline of its own and leaves
+    /// OpenTelemetry's global provider alone.
     ///
     /// ```
     /// use evenkeel::telemetry::Metrics;

@@ -44,8 +44,9 @@ async fn most_at_once(away: Duration, traffic: bool) -> usize {
     slots.values().copied().max().unwrap_or(0)
 }
 
-/// Of two hundred draws chance puts a few more than the law's 15 % into one slot now and then: that is held to it in
-/// `policy_tests/herd.rs`. Here a quarter tells whether the monitors follow the law at all.
+/// Of two hundred draws chance puts a few more than the law's 15 % into one slot now and then: that
+/// is held to it in `policy_tests/herd.rs`. Here a quarter tells whether the monitors follow the
+/// law at all.
 const LUCK: usize = INSTANCES / 4;
 
 #[tokio::test(start_paused = true)]

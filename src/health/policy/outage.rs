@@ -65,8 +65,9 @@ impl Policy {
         self.next_probe = now + wait;
     }
 
-    /// Many instances meet the same fault in the same instant: here they part. One draw for what is scheduled and for what
-    /// requests ask for, because the lesser of two would come too early too often.
+    /// Many instances meet the same fault in the same instant: here they part. One draw for what is
+    /// scheduled and for what requests ask for, because the lesser of two would come too early too
+    /// often.
     pub(super) fn draw_jitter(&mut self, now: Duration) -> f64 {
         let chance = self.rng.random();
         self.next_requested = now + Duration::from_secs_f64(REQUESTED_EVERY.end * chance);

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-/// For each instance: when it reconnects to a Redis that is away for this long, from a loss that all meet at once.
+/// For each instance: when it reconnects to a Redis that is away for this long, from a loss that
+/// all meet at once.
 fn returns(instances: u64, away: Duration, traffic: bool) -> Vec<Duration> {
     (0..instances).map(|seed| one_return(seed, away, traffic)).collect()
 }
