@@ -1,4 +1,4 @@
-//! What every service that wraps another one lets its user do with it.
+//! The accessors to the inner service, the same in every service that wraps one.
 
 /// Access to the field `inner: S`.
 macro_rules! accessors {

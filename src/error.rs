@@ -1,4 +1,4 @@
-//! One opaque error with a kind.
+//! The crate's one error: opaque, with a kind.
 
 use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! `grpc.health.v1`, fed by the monitor.
+//! `grpc.health.v1`: its answers follow the monitor.
 //!
 //! `tonic-health` answers the protocol; [`follow_redis`] tells it what is true:
 //!

@@ -39,15 +39,15 @@ let app: Router = Router::new()
 //!
 //! | part | what it does meanwhile |
 //! | --- | --- |
-//! | [`RequireRedisLayer`](layer::RequireRedisLayer) | 503 with `Retry-After`; in its `reads_only` form it serves while reads still work |
-//! | [`CheckRedisLayer`](layer::CheckRedisLayer) | passes the request on; the handler asks [`RedisStatus`](layer::RedisStatus) |
-//! | [`RateLimitLayer`] | goes on from where Redis left off, on this instance's share; what it admits is charged afterwards |
-//! | [`ConcurrencyLimitLayer`] | counts on from what is in flight here, on this instance's share |
-//! | [`SessionLayer`] | continues sessions from a sealed cookie; changes are written back afterwards; a logout stays a logout |
-//! | [`RevocationLayer`] | known: refused; else clear if in step when the outage began, otherwise 503, or passed and counted |
-//! | [`Lockout`] | counts on from what this instance saw; merged upwards afterwards |
-//! | [`HealthRouter`](health_router::HealthRouter) | answers from memory; ready while every critical check is up |
-//! | [`Redis`] | refuses commands in under a microsecond; `query_or` answers with a default; a subscription says that it is not connected, and marks the gap afterwards |
+//! | [`RequireRedisLayer`] | 503 with `Retry-After`; as `reads_only`, it serves while reads work |
+//! | [`CheckRedisLayer`] | passes the request on; the handler asks [`RedisStatus`] |
+//! | [`RateLimitLayer`] | limits by this instance's share; what it admits is charged afterwards |
+//! | [`ConcurrencyLimitLayer`] | limits what is in flight here by this instance's share |
+//! | [`SessionLayer`] | continues sessions from a sealed cookie; writes changes back afterwards |
+//! | [`RevocationLayer`] | refuses what is known to be revoked; its policy decides the rest |
+//! | [`Lockout`] | counts on from what this instance saw; merges upwards afterwards |
+//! | [`HealthRouter`] | answers from memory; ready while every critical check is up |
+//! | [`Redis`] | refuses commands in under a microsecond; a subscription marks the gap |
 //!
 //! # Features
 //!
@@ -67,6 +67,10 @@ let app: Router = Router::new()
 //! two layers that stand on it alone, and the health router. A feature adds dependencies and items;
 //! none changes behaviour.
 //!
+//! [`CheckRedisLayer`]: layer::CheckRedisLayer
+//! [`HealthRouter`]: health_router::HealthRouter
+//! [`RedisStatus`]: layer::RedisStatus
+//! [`RequireRedisLayer`]: layer::RequireRedisLayer
 #![cfg_attr(
     feature = "redis",
     doc = "

@@ -1,4 +1,4 @@
-//! Waits as clients are told them.
+//! Waits in the form in which clients are told them: whole seconds, rounded up.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! An answer that says where it comes from.
+//! [`Served`]: an answer that says where it comes from.
 
 use std::ops::Deref;
 
@@ -12,7 +12,7 @@ pub enum Source {
     Memory,
     /// The application's database.
     Database,
-    /// Nowhere: it is what was to be assumed.
+    /// No store at all: it is the default that the caller gave.
     Fallback,
 }
 
@@ -43,12 +43,12 @@ impl<T> Served<T> {
         Self { value, source }
     }
 
-    /// Given without Redis.
+    /// Whether it was given without Redis.
     pub fn is_degraded(&self) -> bool {
         self.source != Source::Redis
     }
 
-    /// The same, of another value.
+    /// The same source, with a value made of this one.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Served<U> {
         Served { value: f(self.value), source: self.source }
     }

@@ -8,9 +8,10 @@ use std::sync::{
 
 use crossbeam_utils::CachePadded;
 
-/// A few copies of one value. Each thread uses [its own](Self::local), as long as there are no more
-/// threads than copies; beyond that some share one, so a copy has to be something that several
-/// threads may use at once. Whoever reads goes over [all](Self::iter). Clones are the same copies.
+/// A few copies of one value (a striped counter, if it is a number). Each thread uses
+/// [its own](Self::local), as long as there are no more threads than copies; beyond that some share
+/// one, so a copy has to be something that several threads may use at once. Whoever reads goes over
+/// [all](Self::iter). Clones are the same copies.
 #[derive(Debug)]
 pub(crate) struct Striped<T>(Arc<[CachePadded<T>]>);
 

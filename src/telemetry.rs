@@ -1,4 +1,5 @@
-//! What is counted and measured, and the only place that knows whether OpenTelemetry is there.
+//! Metrics: what is counted and measured, and the only place that knows whether OpenTelemetry is
+//! there.
 //!
 //! [`Metrics`] is handed to whatever counts (a monitor, a Redis handle, a layer). The hot path adds
 //! to plain atomics; they are read when somebody collects:
@@ -7,7 +8,7 @@
 //! | --- | --- | --- |
 //! | [`Metrics::new`] | nobody | – |
 //! | `Metrics::global` | the application's own OpenTelemetry pipeline | `otel` |
-//! | `Metrics::prometheus` | whoever scrapes `/metrics`, see [`HealthRouter`](crate::health_router::HealthRouter) | `prometheus` |
+//! | `Metrics::prometheus` | whoever scrapes [`/metrics`](crate::health_router) | `prometheus` |
 //!
 //! # When Redis is down
 //!

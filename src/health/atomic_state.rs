@@ -1,12 +1,12 @@
-//! The one word that every request reads, and the lock-free rules for changing it.
+//! The state word, which every request reads, and the lock-free rules for changing it.
 //!
-//! Bits: state (0–2), reads (3), writes (4), forced (5), generation (8–63). Reads and writes are
-//! set only while they work, so that asking is one load and one mask. Every change raises the
-//! generation, and every change is a compare-and-set on the whole word: what was seen under an
-//! older word can never overwrite a newer verdict.
+//! Bits: state (0 to 2), reads (3), writes (4), forced (5), generation (8 to 63). Reads and writes
+//! are set only while they work, so that asking is one load and one mask. Every change raises the
+//! generation, and every change is a compare-exchange of the whole word: what was seen under an
+//! older word never overwrites a newer verdict.
 //!
-//! Who writes: the monitor's task, and any caller that met a fault. A caller may only take away
-//! (`Connected` → `Suspect`, writes → no writes), and whoever took away tells the task.
+//! The word is written by the monitor's task and by any caller that met a fault. A caller may only
+//! take away (`Connected` to `Suspect`, writes to no writes), and then tells the task.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +22,7 @@ const FORCED: u64 = 1 << 5;
 const BOTH: u64 = READS | WRITES;
 const GENERATION: u64 = 1 << 8;
 
-/// A value of the word.
+/// A value of [`AtomicState`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StateWord(u64);
 
@@ -49,7 +49,7 @@ impl StateWord {
         self.0 & BOTH == BOTH
     }
 
-    /// The word that follows this one.
+    /// The word that follows this one, with this content.
     pub(crate) const fn next(self, state: State, reads: bool, writes: bool, forced: bool) -> Self {
         let flags = if reads { READS } else { 0 }
             | if writes { WRITES } else { 0 }
@@ -57,12 +57,13 @@ impl StateWord {
         Self((self.0 & !(GENERATION - 1)).wrapping_add(GENERATION) | state.to_bits() | flags)
     }
 
-    /// The same but for the generation.
-    pub(crate) const fn says_the_same_as(self, other: Self) -> bool {
+    /// Equal but for the generation.
+    pub(crate) const fn has_content_of(self, other: Self) -> bool {
         self.0 % GENERATION == other.0 % GENERATION
     }
 }
 
+/// The state of a monitor as one atomic word.
 #[derive(Debug)]
 pub(crate) struct AtomicState(AtomicU64);
 
@@ -101,14 +102,14 @@ impl AtomicState {
         self.swap(seen, seen.next(State::Connected, seen.reads(), false, false)).ok()
     }
 
-    /// The task announces `new`, derived from `known`. An error holds the word that a caller
-    /// has set since; its report is on the way.
+    /// The task publishes `new`, derived from `known`. An error holds the word that a caller has
+    /// set since; that caller's report is on the way.
     pub(crate) fn publish(&self, known: StateWord, new: StateWord) -> Result<StateWord, StateWord> {
         self.swap(known, new)
     }
 
-    /// Whatever it was, it is this now. Only for verdicts that need no evidence: by hand, at the
-    /// end.
+    /// Sets this state, whatever the word is. Only for verdicts that need no evidence: those of an
+    /// operator, and the one at the end of the task.
     pub(crate) fn force(&self, state: State, forced: bool) -> StateWord {
         let mut seen = self.load();
         loop {
@@ -120,16 +121,22 @@ impl AtomicState {
     }
 }
 
+/// Connected, and the word that says so.
+#[cfg(test)]
+fn connected(writes: bool) -> (AtomicState, StateWord) {
+    let state = AtomicState::new();
+    let connected = StateWord::START.next(State::Connected, true, writes, false);
+    let known = state.publish(StateWord::START, connected).unwrap();
+    (state, known)
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
     #[test]
     fn a_late_fault_never_overwrites_a_newer_verdict() {
-        let cell = AtomicState::new();
-        let connected = cell
-            .publish(StateWord::START, StateWord::START.next(State::Connected, true, true, false))
-            .unwrap();
+        let (cell, connected) = connected(true);
         let suspect = cell.suspect(connected).unwrap();
         assert!(!suspect.is_available());
         let again =
@@ -140,15 +147,12 @@ mod tests {
     }
 
     #[test]
-    fn the_task_never_overwrites_a_callers_doubt() {
-        let cell = AtomicState::new();
-        let known = cell
-            .publish(StateWord::START, StateWord::START.next(State::Connected, true, false, false))
-            .unwrap();
-        let doubt = cell.suspect(known).unwrap();
+    fn the_task_never_overwrites_a_callers_suspicion() {
+        let (cell, known) = connected(false);
+        let suspected = cell.suspect(known).unwrap();
         assert_eq!(
             cell.publish(known, known.next(State::Connected, true, true, false)),
-            Err(doubt)
+            Err(suspected)
         );
         assert_eq!(cell.load().state(), State::Suspect);
     }
@@ -179,13 +183,8 @@ mod model {
     #[test]
     fn one_winner_and_no_resurrection() {
         loom::model(|| {
-            let cell = Arc::new(AtomicState::new());
-            let known = cell
-                .publish(
-                    StateWord::START,
-                    StateWord::START.next(State::Connected, true, true, false),
-                )
-                .unwrap();
+            let (cell, known) = connected(true);
+            let cell = Arc::new(cell);
             let callers: Vec<_> = (0..2)
                 .map(|_| {
                     let cell = Arc::clone(&cell);
@@ -202,17 +201,12 @@ mod model {
         });
     }
 
-    /// What is imposed by hand holds against a caller that is late.
+    /// What an operator forces holds against a caller that is late.
     #[test]
-    fn an_imposed_word_is_final_for_older_callers() {
+    fn a_forced_word_is_final_for_older_callers() {
         loom::model(|| {
-            let cell = Arc::new(AtomicState::new());
-            let known = cell
-                .publish(
-                    StateWord::START,
-                    StateWord::START.next(State::Connected, true, true, false),
-                )
-                .unwrap();
+            let (cell, known) = connected(true);
+            let cell = Arc::new(cell);
             let caller = {
                 let cell = Arc::clone(&cell);
                 thread::spawn(move || cell.suspect(known))

@@ -1,4 +1,4 @@
-//! The handle that everything asks.
+//! The handle of a monitor: what layers and stores ask, and where they report what they met.
 
 use std::{
     fmt,
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{Error, ErrorKind};
 
-/// Is it there? Cheap to clone and to ask; recovers by itself.
+/// Is a dependency there? Cheap to clone and to ask; recovers by itself.
 ///
 /// One monitor watches one dependency (usually Redis: `Redis::monitor` has it) for the whole
 /// process. Every layer and store asks it before it does any I/O, and tells it what it met. Asking
@@ -39,7 +39,8 @@ pub struct HealthMonitor {
     pub(super) messages: mpsc::UnboundedSender<Message>,
 }
 
-/// What was known when something was begun; needed to report how it ended.
+/// What was known when something was begun. [`HealthMonitor::report`] needs it to tell a fault of
+/// now from one of an earlier state.
 #[derive(Debug, Clone, Copy)]
 pub struct Admission(StateWord);
 
@@ -62,7 +63,7 @@ impl Admission {
         self.0.state()
     }
 
-    /// Held down by hand at that moment.
+    /// Held down by [`force_down`](HealthMonitor::force_down) at that moment.
     #[inline]
     pub fn is_forced(self) -> bool {
         self.0.forced()
@@ -109,7 +110,7 @@ impl HealthMonitor {
         self.shared.probe.details()
     }
 
-    /// Since the monitor was started.
+    /// The time since the monitor was started.
     pub fn uptime(&self) -> Duration {
         self.shared.started.elapsed()
     }
@@ -144,9 +145,9 @@ impl HealthMonitor {
         matches!(tokio::time::timeout(at_most, available).await, Ok(Ok(_)))
     }
 
-    /// How long a client is best told to wait: until the next attempt is due, spread by up to a
-    /// second and a fifth so that those who are told at once do not come back at once. Never under
-    /// a second.
+    /// How long a client is best told to wait: until the next probe is due, at least a second. Up
+    /// to a second and a fifth of that are added at random, so that clients that are refused
+    /// together do not come back together.
     pub fn retry_after(&self) -> Duration {
         let due = self.shared.status.borrow().next_attempt;
         let wait = due.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
@@ -167,7 +168,7 @@ impl HealthMonitor {
         self.shared.steps.add(stage, name, step)
     }
 
-    /// Takes the dependency away by hand, for a drill or while it is being worked on. It shows as
+    /// Takes the dependency away, for a drill or while an operator works on it. It shows as
     /// `forced` everywhere and ends by itself after `at_most`, or at [`release`](Self::release).
     pub fn force_down(&self, reason: &str, at_most: Duration) {
         let word = self.shared.state.force(State::Disconnected, true);
@@ -176,12 +177,13 @@ impl HealthMonitor {
         self.send(Message::Force { until, word });
     }
 
-    /// Ends [`force_down`](Self::force_down): the dependency is asked at once.
+    /// Ends [`force_down`](Self::force_down): the dependency is probed at once.
     pub fn release(&self) {
         self.send(Message::Release);
     }
 
-    /// Ends the monitor's task; from then on nothing is available. Returns when it has ended.
+    /// Ends the monitor's task, and returns when it has ended. From then on the dependency reads as
+    /// disconnected.
     pub async fn shutdown(&self) {
         let (done, ended) = oneshot::channel();
         if self.messages.send(Message::Shutdown(done)).is_ok() {
@@ -216,8 +218,8 @@ impl HealthMonitor {
         true
     }
 
-    /// A request had to do without: ask again soon. At most one probe every half second comes of
-    /// it, however many requests there are.
+    /// A request had to do without the dependency: it is to be probed soon. However many requests
+    /// say so, at most one probe in half a second comes of it.
     #[inline]
     pub fn request_probe(&self) {
         if !self.shared.probe_requested.load(Ordering::Relaxed)
@@ -227,17 +229,18 @@ impl HealthMonitor {
         }
     }
 
-    /// An answer was given without: takes note of it, and asks for a probe.
+    /// An answer was given without the dependency: shown in the health documents, and a
+    /// [request for a probe](Self::request_probe).
     #[inline]
     pub fn record_fallback(&self) {
-        // Written once: many threads pass here.
+        // Read first: a store by every thread that passes here would move the cache line about.
         if !self.shared.fallbacks.load(Ordering::Relaxed) {
             self.shared.fallbacks.store(true, Ordering::Relaxed);
         }
         self.request_probe();
     }
 
-    /// Answers are being given without.
+    /// The dependency is away, and answers have been given without it.
     pub fn uses_fallback(&self) -> bool {
         !self.is_available() && self.shared.fallbacks.load(Ordering::Relaxed)
     }
@@ -253,9 +256,9 @@ impl HealthMonitor {
         Error::new(ErrorKind::Unavailable, message)
     }
 
-    /// Sends to the task. Nothing may be lost: each message goes with a word that was set. Nothing
-    /// piles up either: of evidence there is at most one report a generation, and the task makes
-    /// the generations; the rest is by hand.
+    /// Sends to the task. The channel is unbounded because no message may be lost: each goes with a
+    /// state word that was set. Messages cannot pile up: there is at most one report for each
+    /// generation, which only the task raises again, and an operator sends the others.
     fn send(&self, message: Message) {
         if self.messages.send(message).is_err() {
             tracing::debug!(dependency = self.shared.name, "the monitor has ended");

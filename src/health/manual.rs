@@ -10,13 +10,13 @@ use super::{
 };
 use crate::{health::HealthConfig, telemetry::Metrics};
 
-/// Longer than any test: what was set by hand stays true until it is set again.
+/// Longer than any test: a state that was set stays confirmed until another is set.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Sets what the [`HealthMonitor`] of [`testing::monitor`](crate::testing::monitor) knows.
 ///
 /// Every change is announced as a real monitor announces it: to [`HealthMonitor::watch`] and to
-/// [`HealthMonitor::transitions`]. Dropping it leaves things as they are.
+/// [`HealthMonitor::transitions`]. When this is dropped, the state stays as it is.
 pub struct ManualControl {
     shared: Arc<Shared>,
     sequence: u64,
@@ -28,11 +28,12 @@ impl fmt::Debug for ManualControl {
     }
 }
 
+/// Nothing is there to be probed, and no task probes it.
 struct Nothing;
 
 impl Probe for Nothing {
     async fn probe(&self, _: ProbeOptions) -> Result<ProbeAnswer, Fault> {
-        Err(Fault::new(FaultClass::Transport, "by hand"))
+        Err(Fault::new(FaultClass::Transport, "manual"))
     }
 }
 
@@ -45,7 +46,7 @@ impl ManualControl {
         (monitor, Self { shared, sequence: 0 })
     }
 
-    /// From now on it is this state, and reads and writes work as said.
+    /// From now on the monitor is in this state, and reads and writes work as said.
     pub fn set_state(&mut self, state: State, reads: bool, writes: bool) {
         self.apply(state, reads, writes, None);
     }
@@ -70,7 +71,7 @@ impl ManualControl {
         self.shared.status.send_modify(|status| status.next_attempt = Instant::now() + wait);
     }
 
-    /// Has anybody asked for a probe since this was last asked?
+    /// Whether a probe was requested since this was last called.
     pub fn was_probe_requested(&mut self) -> bool {
         self.shared.probe_requested.swap(false, std::sync::atomic::Ordering::Relaxed)
     }

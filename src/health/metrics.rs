@@ -1,4 +1,4 @@
-//! What the monitor's task counts and measures.
+//! What a monitor's task counts and measures.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Is Redis there? A pure policy, a task that feeds it, and a handle to ask.
+//! Is Redis there? A pure policy, a task that feeds it, and a handle that answers.
 //!
 //! Nothing here knows a Redis client: a [`HealthMonitor`] watches anything with a [`Probe`].
 

@@ -1,4 +1,4 @@
-//! How a monitor begins.
+//! How a monitor is started.
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,7 +39,7 @@ impl HealthMonitor {
         Ok(monitor)
     }
 
-    /// A monitor without its task.
+    /// A monitor without its task: nothing probes, and nothing changes.
     pub(super) fn idle(
         probe: Arc<dyn DynProbe>,
         config: &HealthConfig,

@@ -1,9 +1,11 @@
-//! (what is known, what was seen, when) → what is known next. Pure: no clock, no I/O; times are
-//! durations since the monitor's start and chance comes from a seed.
+//! The pure law of the monitor: from what is known, what was seen and when, to what is known next.
+//!
+//! There is no clock and no I/O here: times are durations since the monitor's start, and chance
+//! comes from a seed.
 
 mod answers;
+mod events;
 mod outage;
-mod seen;
 
 use std::{ops::Range, time::Duration};
 
@@ -14,14 +16,15 @@ use super::{
     schedule::{Backoff, jittered},
 };
 
-/// Between attempts that only ask a server that is there.
-const PATIENT: Duration = Duration::from_secs(1);
-/// Between two probes that requests ask for: over half a second, so that thousands of requests make
-/// few probes; under one, so that they have Redis back within a second; and as near to that as can
-/// be: the longer the interval, the fewer of many instances ask in the same instant.
-const REQUESTED_EVERY: Range<f64> = 0.85..0.95;
+/// Between attempts at a server that answers, but does not serve.
+const ANSWERING_RETRY: Duration = Duration::from_secs(1);
+/// Between two probes that requests cause, in seconds. Over half a second, so that thousands of
+/// requests cause few probes; under one, so that they have Redis back within a second. It is as
+/// near to one as can be: the longer the interval, the fewer of many instances probe in the same
+/// instant.
+const REQUESTED_INTERVAL: Range<f64> = 0.85..0.95;
 
-/// The policy's numbers.
+/// The settings that the policy goes by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
     pub(crate) op_timeout: Duration,
@@ -34,11 +37,11 @@ pub(crate) struct Rules {
 /// What the monitor has to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// ProbeOptions, at this time.
+    /// Probe at this time.
     Probe(Duration, ProbeOptions),
     /// Run the recovery steps.
     Recover,
-    /// Nothing before this time.
+    /// Do nothing before this time.
     Rest(Duration),
 }
 
@@ -51,37 +54,49 @@ pub(crate) struct Policy {
     writes: bool,
     /// Why the state is not `Connected`, or why writes are gone.
     cause: Option<Fault>,
-    last_fault: Option<(Fault, Duration)>,
-    since: Duration,
-    verified: Option<Duration>,
-    response_time: Option<Duration>,
+    facts: Facts,
     forced_until: Option<Duration>,
     /// Was it ever connected?
     reached: bool,
     recovering: bool,
-    /// What the probe that began recovery said of writes.
+    /// What the probe that began the recovery said of writes.
     pending_writes: bool,
-    attempts: u32,
-    reconnect_attempts: u64,
-    late: u8,
-    /// A write went unanswered once: asked again before it is believed.
-    silent: bool,
+    /// Answers in a row that came late.
+    late_answers: u8,
+    /// A write went unanswered once: it is tried again before writes count as gone.
+    write_unanswered: bool,
+    /// Good answers in a row since the last fault, and how many of them end the outage.
     successes: u32,
     successes_needed: u32,
     /// When the last outage ended.
     up_since: Option<Duration>,
-    outages: u64,
-    outage_since: Option<Duration>,
-    degraded: Duration,
-    next_probe: Duration,
-    /// When requests may next have a probe. Drawn once a probe: the least of many draws would be no
-    /// spread at all.
-    next_requested: Duration,
+    /// When requests may next cause a probe. One draw per probe: if each request drew its own
+    /// delay, the smallest would win and all instances would probe together.
+    next_requested_probe: Duration,
+    /// Over which connection the next probe goes.
     via: Via,
     probes: u64,
+    /// When a new connection was last tried.
     last_fresh: Duration,
+    /// The probe whose answer still counts.
     in_flight: Option<ProbeOptions>,
 }
+
+/// The numbers that go with a state, as [`Status`](super::Status) explains them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Facts {
+    pub(crate) since: Duration,
+    pub(crate) verified: Option<Duration>,
+    pub(crate) last_fault: Option<(Fault, Duration)>,
+    pub(crate) response_time: Option<Duration>,
+    pub(crate) attempts: u32,
+    pub(crate) reconnect_attempts: u64,
+    pub(crate) outages: u64,
+    pub(crate) outage_since: Option<Duration>,
+    pub(crate) degraded: Duration,
+    pub(crate) next_probe: Duration,
+}
+
 impl Policy {
     pub(crate) fn new(rules: Rules, rng: StdRng) -> Self {
         Self {
@@ -90,26 +105,17 @@ impl Policy {
             state: State::Connecting,
             writes: false,
             cause: None,
-            last_fault: None,
-            since: Duration::ZERO,
-            verified: None,
-            response_time: None,
+            facts: Facts::default(),
             forced_until: None,
             reached: false,
             recovering: false,
             pending_writes: true,
-            attempts: 0,
-            reconnect_attempts: 0,
-            late: 0,
-            silent: false,
+            late_answers: 0,
+            write_unanswered: false,
             successes: 0,
             successes_needed: 1,
             up_since: None,
-            outages: 0,
-            outage_since: None,
-            degraded: Duration::ZERO,
-            next_probe: Duration::ZERO,
-            next_requested: Duration::ZERO,
+            next_requested_probe: Duration::ZERO,
             via: Via::Renew,
             probes: 0,
             last_fresh: Duration::ZERO,
@@ -137,19 +143,8 @@ impl Policy {
         self.cause
     }
 
-    pub(crate) fn facts(&self) -> Facts {
-        Facts {
-            since: self.since,
-            verified: self.verified,
-            last_fault: self.last_fault,
-            response_time: self.response_time,
-            attempts: self.attempts,
-            reconnect_attempts: self.reconnect_attempts,
-            outages: self.outages,
-            outage_since: self.outage_since,
-            degraded: self.degraded,
-            next_probe: self.next_probe,
-        }
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     /// Was it ever connected?
@@ -157,7 +152,7 @@ impl Policy {
         self.reached
     }
 
-    /// The answer to the probe that was sent still counts.
+    /// A probe is on its way, and its answer still counts.
     pub(crate) fn awaits_answer(&self) -> bool {
         self.in_flight.is_some()
     }
@@ -174,7 +169,7 @@ impl Policy {
         if self.recovering {
             return Next::Recover;
         }
-        Next::Probe(self.next_probe, self.probe_options())
+        Next::Probe(self.facts.next_probe, self.probe_options())
     }
 
     fn probe_options(&self) -> ProbeOptions {
@@ -186,41 +181,27 @@ impl Policy {
             via: self.via,
             write: self.state != State::Connected
                 || !self.writes
-                || self.silent
+                || self.write_unanswered
                 || self.probes % 2 == 1,
             late_after,
             deadline: self.deadline(),
         }
     }
 
-    /// A connection that is idle is given no longer than a command would have; with the
-    /// verification that follows it, that makes one probe timeout. While writes are gone, the one
-    /// to try them on may have to be made. New connections for all may take as long again to be
-    /// made.
+    /// The longest that the next probe may take.
     fn deadline(&self) -> Duration {
         let Rules { op_timeout, probe_timeout, .. } = self.rules;
         match (self.state, self.via) {
+            // As long as a command. With the verification that follows a hang, that makes one probe
+            // timeout until an idle monitor knows. (While writes are gone, the connection to try
+            // them on may have to be made first, so this arm is not for them.)
             (State::Connected, Via::Kept) if self.writes => op_timeout.min(probe_timeout),
             (State::Suspect, _) => probe_timeout.saturating_sub(op_timeout).max(op_timeout),
+            // New connections take time to be made.
             (_, Via::Renew) => probe_timeout * 2,
             _ => probe_timeout,
         }
     }
-}
-
-/// The numbers that go with a state.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Facts {
-    pub(crate) since: Duration,
-    pub(crate) verified: Option<Duration>,
-    pub(crate) last_fault: Option<(Fault, Duration)>,
-    pub(crate) response_time: Option<Duration>,
-    pub(crate) attempts: u32,
-    pub(crate) reconnect_attempts: u64,
-    pub(crate) outages: u64,
-    pub(crate) outage_since: Option<Duration>,
-    pub(crate) degraded: Duration,
-    pub(crate) next_probe: Duration,
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the monitor asks of the thing it watches.
+//! The probe: what the monitor asks of what it watches, and what it is answered.
 
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -18,15 +18,15 @@ pub enum Via {
     Both,
 }
 
-/// One question of the monitor.
+/// How one probe is to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProbeOptions {
-    /// Over which connection.
+    /// Over which connection it goes.
     pub via: Via,
-    /// Try a write, too.
+    /// Whether a write is tried, too.
     pub write: bool,
-    /// An answer later than this is late: commands would not have waited for it.
+    /// An answer that takes longer than this is late: a command would not have waited for it.
     pub late_after: Duration,
     /// The longest that the probe may take.
     pub deadline: Duration,
@@ -123,12 +123,12 @@ impl Usage {
 /// that panics counts as failed.
 ///
 /// ```
-/// use evenkeel::health::{ProbeAnswer, ProbeOptions, Fault, FaultClass, Probe};
+/// use evenkeel::health::{Fault, FaultClass, Probe, ProbeAnswer, ProbeOptions};
 ///
 /// struct Tcp(std::net::SocketAddr);
 ///
 /// impl Probe for Tcp {
-///     async fn probe(&self, _ask: ProbeOptions) -> Result<ProbeAnswer, Fault> {
+///     async fn probe(&self, _options: ProbeOptions) -> Result<ProbeAnswer, Fault> {
 ///         let begun = tokio::time::Instant::now();
 ///         match tokio::net::TcpStream::connect(self.0).await {
 ///             Ok(_) => Ok(ProbeAnswer::new(begun.elapsed())),
@@ -138,7 +138,7 @@ impl Usage {
 /// }
 /// ```
 pub trait Probe: Send + Sync + 'static {
-    /// Asks once.
+    /// Probes once.
     ///
     /// # Errors
     ///

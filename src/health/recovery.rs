@@ -1,4 +1,4 @@
-//! What has to be done between "it answers again" and "it is available again".
+//! The recovery steps: what has to be done between "it answers again" and "it is available again".
 
 use std::{
     fmt,
@@ -46,7 +46,7 @@ pub enum Continuity {
 }
 
 impl Continuity {
-    /// The one of two that leaves less.
+    /// The worse of two: what both leave for certain.
     #[cfg_attr(not(feature = "redis"), allow(dead_code))]
     pub(crate) fn or_worse(self, other: Self) -> Self {
         match (self, other) {

@@ -1,4 +1,4 @@
-//! When to ask again: backoff with jitter, as a pure law.
+//! When to probe again: backoff with jitter, as a pure law.
 
 use std::time::Duration;
 
@@ -37,10 +37,9 @@ impl Backoff {
         self.first.saturating_mul(2_u32.saturating_pow(nth)).min(self.last)
     }
 
-    /// The wait before the first attempt of an outage: anything up to two first delays, one in the
-    /// mean, as `chance` (0 to 1) has it. Instances that lose the same server in the same instant
-    /// part here, so that the delays that follow, of a tenth of jitter each, do not bring them back
-    /// together.
+    /// The wait before the first attempt of an outage: up to two first delays, one in the mean, as
+    /// `chance` (0 to 1) has it. Instances that lose the same server in the same instant are spread
+    /// here, once and widely; the tenth of jitter in the later delays would not spread them.
     pub(crate) fn initial_jitter(self, chance: f64) -> Duration {
         self.first.mul_f64(2.0 * chance)
     }

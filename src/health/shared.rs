@@ -18,23 +18,19 @@ use super::{
     recovery::Steps,
 };
 
-/// What the task is told.
+/// What handles tell the task.
 pub(super) enum Message {
-    /// A caller met a fault and has set this word.
-    Evidence {
-        fault: Fault,
-        word: StateWord,
-        since: Instant,
-    },
-    Force {
-        until: Instant,
-        word: StateWord,
-    },
+    /// A caller met a fault, begun at `since`, and has set this state word.
+    Evidence { fault: Fault, word: StateWord, since: Instant },
+    /// An operator took the dependency away, and the handle has set this state word.
+    Force { until: Instant, word: StateWord },
+    /// The operator gives it back.
     Release,
+    /// The task is to end, and to say when it has.
     Shutdown(oneshot::Sender<()>),
 }
 
-/// What the handle and the task share.
+/// The state of one monitor.
 pub(super) struct Shared {
     pub(super) name: &'static str,
     pub(super) started: Instant,
@@ -43,11 +39,13 @@ pub(super) struct Shared {
     pub(super) status: watch::Sender<Status>,
     pub(super) transitions: broadcast::Sender<Transition>,
     pub(super) steps: Arc<Steps>,
+    /// A request has asked for a probe since the last one was sent.
     pub(super) probe_requested: AtomicBool,
+    /// Wakes the task when `probe_requested` turns true.
     pub(super) probe_request: Notify,
-    /// Answers were given without, by some feature.
+    /// Some feature has given an answer without the dependency.
     pub(super) fallbacks: AtomicBool,
     pub(super) metrics: HealthMetrics,
-    /// A verdict older than this is no verdict.
+    /// A verdict that was confirmed longer ago than this is not believed.
     pub(super) stale_after: Duration,
 }

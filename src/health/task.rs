@@ -1,5 +1,4 @@
-//! The task: probes, evidence, requests for probes and recovery steps go into the policy; what it
-//! decides is published.
+//! The task of a monitor: it feeds the policy with what is seen, and publishes what follows.
 
 use std::{
     future::{Future, pending},
@@ -14,14 +13,13 @@ use tokio::{
 };
 
 use super::{
-    Recovery, State, Status, Transition,
+    HealthConfig, Recovery, State, Status, Transition,
     atomic_state::StateWord,
     in_flight::{InFlight, Outcome, probe_once, recover},
     policy::{Next, Policy},
     probe::DynProbe,
     shared::{Message, Shared},
 };
-use crate::health::HealthConfig;
 
 enum Event {
     Message(Option<Message>),
@@ -34,21 +32,21 @@ pub(super) struct Task {
     shared: Arc<Shared>,
     probe: Arc<dyn DynProbe>,
     policy: Policy,
-    /// The word that the policy knows of.
+    /// The state word that the policy knows of.
     known: StateWord,
     /// State and writes as last announced.
     announced: (State, bool),
     start: Instant,
     step_timeout: Duration,
     sequence: u64,
-    /// When what caused the present doubt began.
+    /// When the request that raised the present suspicion began.
     detection: Option<Instant>,
-    /// Time without, as of the last announcement.
+    /// Time spent in outages, as of the last announcement.
     degraded_before: Duration,
     outages_counted: u64,
 }
 
-/// Leaves no old "up" standing, however the task ends.
+/// Turns the monitor to unavailable however the task ends: nobody would take back an old verdict.
 struct DownOnDrop(Arc<Shared>);
 
 impl Drop for DownOnDrop {
@@ -81,10 +79,10 @@ impl Task {
 
     pub(super) async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
         let _down_on_drop = DownOnDrop(Arc::clone(&self.shared));
-        let mut work: Option<InFlight> = None;
+        let mut in_flight: Option<InFlight> = None;
         loop {
             let event = {
-                let due = match (&work, self.policy.next()) {
+                let due = match (&in_flight, self.policy.next()) {
                     (Some(_), _) => None,
                     (None, Next::Probe(at, _) | Next::Rest(at)) => Some(self.start + at),
                     (None, Next::Recover) => Some(Instant::now()),
@@ -93,7 +91,7 @@ impl Task {
                 tokio::select! {
                     biased;
                     message = messages.recv() => Event::Message(message),
-                    outcome = maybe(work.as_mut()) => Event::Outcome(outcome),
+                    outcome = maybe(in_flight.as_mut()) => Event::Outcome(outcome),
                     () = self.shared.probe_request.notified() => Event::ProbeRequested,
                     () = maybe(due.as_mut()) => Event::Due,
                 }
@@ -102,30 +100,30 @@ impl Task {
             match event {
                 Event::Message(None) => return,
                 Event::Message(Some(Message::Shutdown(done))) => {
-                    drop(work);
+                    drop(in_flight);
                     self.probe.outage(false);
                     drop(_down_on_drop);
                     let _ = done.send(());
                     return;
                 }
-                Event::Message(Some(message)) => self.hear(message, now),
-                // The request stands until a probe is under way: the next requests need not say it
-                // again, which would keep this task busy for as long as there are any.
+                Event::Message(Some(message)) => self.handle_message(message, now),
+                // `probe_requested` stays set until a probe is sent: were it cleared here, the next
+                // requests would set it again, and keep this task busy for as long as they come.
                 Event::ProbeRequested => self.policy.probe_requested(now),
                 Event::Outcome(outcome) => {
-                    work = None;
-                    self.conclude(outcome, now);
+                    in_flight = None;
+                    self.handle_outcome(outcome, now);
                 }
-                Event::Due => work = self.begin(now),
+                Event::Due => in_flight = self.start_due(now),
             }
-            if work.is_some() && !self.still_wanted() {
-                work = None;
+            if in_flight.is_some() && !self.still_wanted() {
+                in_flight = None;
             }
             self.publish();
         }
     }
 
-    fn hear(&mut self, message: Message, now: Duration) {
+    fn handle_message(&mut self, message: Message, now: Duration) {
         match message {
             Message::Evidence { fault, word, since } => {
                 self.known = word;
@@ -141,7 +139,7 @@ impl Task {
         }
     }
 
-    fn begin(&mut self, now: Duration) -> Option<InFlight> {
+    fn start_due(&mut self, now: Duration) -> Option<InFlight> {
         match self.policy.next() {
             Next::Rest(until) if until <= now => {
                 self.policy.release(now);
@@ -162,7 +160,7 @@ impl Task {
         }
     }
 
-    fn conclude(&mut self, outcome: Outcome, now: Duration) {
+    fn handle_outcome(&mut self, outcome: Outcome, now: Duration) {
         match outcome {
             Outcome::Probed(result) => {
                 self.shared.metrics.probed(&result);
@@ -171,24 +169,24 @@ impl Task {
             Outcome::Recovered => self.policy.recovered(now),
             Outcome::RecoveryFailed(fault) => self.policy.recovery_failed(fault, now),
         }
-        // Meanwhile it may have been of no use.
+        // Requests may have asked while the answer was on its way.
         if self.shared.probe_requested.load(Ordering::Relaxed) {
             self.policy.probe_requested(now);
         }
     }
 
-    /// What is under way still counts: evidence or a hand may have made it pointless.
+    /// What is in flight still counts: a report or an operator may have made it pointless.
     fn still_wanted(&self) -> bool {
         self.policy.awaits_answer() || self.policy.next() == Next::Recover
     }
 
-    /// Makes known what the policy knows.
+    /// Makes known what the policy knows: to the state word, the watch, and whoever subscribed.
     fn publish(&mut self) {
         let policy = &self.policy;
         let was = self.known;
         let word = was.next(policy.state(), policy.reads(), policy.writes(), policy.forced());
-        if !word.says_the_same_as(was) {
-            // An error: a caller took something away meanwhile, and its report is on the way.
+        if !word.has_content_of(was) {
+            // An error: a caller has changed the word meanwhile, and its report is on the way.
             let Ok(word) = self.shared.state.publish(was, word) else { return };
             self.known = word;
         }

@@ -1,4 +1,4 @@
-//! What happened, as a stream.
+//! The transitions of a monitor as a stream.
 
 use std::{
     pin::Pin,

@@ -1,4 +1,4 @@
-//! Mounting in axum.
+//! The router merged into one of axum.
 
 use axum::Router;
 

@@ -1,4 +1,4 @@
-//! The body of a health answer.
+//! The body of the router's answers.
 
 use std::{
     convert::Infallible,

@@ -67,7 +67,8 @@ struct Slot {
     running: Option<Running>,
 }
 
-enum Seen {
+/// What somebody who asks gets: an outcome, or a run to wait for.
+enum Lookup {
     Known(Outcome),
     Running(Running),
 }
@@ -94,11 +95,11 @@ impl Check {
         self.critical
     }
 
-    /// The result that is known, or that of the run which is under way, or of a new one.
+    /// The outcome: the last one while it is fresh, else that of the run in flight or of a new one.
     pub(super) async fn outcome(self: Arc<Self>, limits: Limits) -> Outcome {
-        let mut running = match self.look(limits) {
-            Seen::Known(outcome) => return outcome,
-            Seen::Running(running) => running,
+        let mut running = match self.look_up(limits) {
+            Lookup::Known(outcome) => return outcome,
+            Lookup::Running(running) => running,
         };
         let ended = running.wait_for(Option::is_some).await;
         // The run was dropped without an end: the runtime is shutting down.
@@ -109,18 +110,18 @@ impl Check {
         })
     }
 
-    fn look(self: &Arc<Self>, limits: Limits) -> Seen {
+    fn look_up(self: &Arc<Self>, limits: Limits) -> Lookup {
         let mut slot = self.slot.lock();
         let age = slot.last.map(|last| last.at.elapsed());
         let last_within = |limit| slot.last.filter(|_| age.is_some_and(|age| age < limit));
         if let Some(last) = last_within(limits.ttl) {
-            return Seen::Known(last);
+            return Lookup::Known(last);
         }
         if let Some(running) = slot.running.as_ref().filter(|running| running.has_changed().is_ok())
         {
             return match last_within(limits.ttl + limits.timeout) {
-                Some(last) => Seen::Known(last),
-                None => Seen::Running(running.clone()),
+                Some(last) => Lookup::Known(last),
+                None => Lookup::Running(running.clone()),
             };
         }
         let (sender, running) = watch::channel(None);
@@ -134,7 +135,7 @@ impl Check {
             }));
         }
         slot.running = Some(running.clone());
-        Seen::Running(running)
+        Lookup::Running(running)
     }
 
     async fn run_once(&self, limit: Duration) -> Outcome {

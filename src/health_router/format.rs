@@ -1,4 +1,4 @@
-//! Moments and spans as people read them.
+//! Times and durations in the form that the health documents have them in.
 
 use std::{
     fmt::Write,
@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// The wall's time at that moment, as its clock runs now.
+/// The wall clock's time at that moment, as that clock runs now.
 pub(super) fn at(moment: Instant) -> SystemTime {
     let now = SystemTime::now();
     now.checked_sub(moment.elapsed()).unwrap_or(now)

@@ -87,14 +87,14 @@ where
     #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         if self.router.route(request.uri().path()).is_none() {
-            return HealthServiceFuture { answer: Whose::Inner(self.inner.call(request)) };
+            return HealthServiceFuture { answer: Responder::Inner(self.inner.call(request)) };
         }
         // The inner service was polled ready and is not going to be called: what it has reserved (a
         // slot of a concurrency limit) would be held until the next request on this connection. A
         // clone holds nothing.
         self.inner = self.inner.clone();
         let (parts, _) = request.into_parts();
-        HealthServiceFuture { answer: Whose::Ours(self.router.answer(&parts)) }
+        HealthServiceFuture { answer: Responder::Ours(self.router.answer(&parts)) }
     }
 }
 
@@ -103,11 +103,12 @@ where
 #[must_use = "futures do nothing unless polled"]
 pub struct HealthServiceFuture<F> {
     #[pin]
-    answer: Whose<F>,
+    answer: Responder<F>,
 }
 
-#[pin_project(project = WhoseProj)]
-enum Whose<F> {
+#[pin_project(project = ResponderProj)]
+/// Who answers: the router, or the inner service.
+enum Responder<F> {
     Ours(Answer),
     Inner(#[pin] F),
 }
@@ -121,8 +122,10 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(match self.project().answer.project() {
-            WhoseProj::Inner(inner) => ready!(inner.poll(cx)).map(|r| r.map(ResponseBody::inner)),
-            WhoseProj::Ours(answer) => {
+            ResponderProj::Inner(inner) => {
+                ready!(inner.poll(cx)).map(|r| r.map(ResponseBody::inner))
+            }
+            ResponderProj::Ours(answer) => {
                 let answer: Response<Bytes> = ready!(Pin::new(answer).poll(cx));
                 Ok(answer.map(ResponseBody::from))
             }

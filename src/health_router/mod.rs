@@ -3,9 +3,9 @@
 //! | path | status | body |
 //! | --- | --- | --- |
 //! | `/health/live` | 200 | `{"status":"ok","uptime":12.3}` |
-//! | `/health/ready`, `/health` | 200 while no critical dependency is down, else 503 | status, uptime and one entry a dependency |
-//! | `/health/dependencies` | the same | the same and what is known about Redis |
-//! | `/metrics` | 200 | the text for Prometheus, see [`with_metrics`](HealthRouter::with_metrics) |
+//! | `/health/ready`, `/health` | 200; 503 if a critical one is down | one entry per dependency |
+//! | `/health/dependencies` | the same | the same, and the details of Redis |
+//! | `/metrics` | 200 | the text for Prometheus, [if asked for](HealthRouter::with_metrics) |
 //!
 //! The documents are `application/json`, or `application/health+json` for a client that asks for
 //! it. `HEAD` works; other methods get 405. Nothing is cacheable.
@@ -26,13 +26,14 @@
 //! # }
 //! ```
 //!
-//! Without axum it is a [`tower::Service`] by itself, or [a layer](HealthRouter::layer) in front of one.
+//! Without axum it is a [`tower::Service`] by itself, or [a layer](HealthRouter::layer) in front of
+//! one.
 //!
 //! # When Redis is down
 //!
-//! No probe ever causes I/O to Redis: everything about Redis comes from the monitor's memory. Redis is optional unless
-//! [`redis_critical`](HealthRouter::redis_critical) says otherwise, so an outage reads as `degraded` with status 200, and
-//! no instance is taken out of rotation for it.
+//! No probe ever causes I/O to Redis: everything about Redis comes from the monitor's memory. Redis
+//! is optional unless [`redis_critical`](HealthRouter::redis_critical) says otherwise, so an outage
+//! reads as `degraded` with status 200, and no instance is taken out of rotation for it.
 
 mod answer;
 #[cfg(feature = "axum")]

@@ -1,4 +1,4 @@
-//! The router as a service.
+//! The router as a service by itself.
 
 use std::{
     convert::Infallible,

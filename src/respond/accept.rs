@@ -1,9 +1,9 @@
-//! Which of two JSON types does a client want?
+//! Content negotiation: does a client prefer a special media type to `application/json`?
 
 use http::{HeaderMap, header::ACCEPT};
 
-/// The client names `special` and likes it at least as much as `application/json`, if it names
-/// that. A wildcard names nothing: it gets what everybody gets.
+/// Whether the client names `special`, with a weight at least that of `application/json` if it
+/// names that, too. A wildcard names nothing: such a client gets what everybody gets.
 pub(crate) fn prefers(request: &HeaderMap, special: &str) -> bool {
     // Nearly every request: no `Accept`, or one that needs no weighing.
     let mut wanted = None;

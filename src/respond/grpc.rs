@@ -1,7 +1,7 @@
-//! The gRPC form: trailers only, with `RetryInfo`.
+//! The gRPC form of a refusal: trailers only, with `RetryInfo`.
 //!
 //! The details are three small protobuf messages of the `google.rpc` package, of two field kinds;
-//! they are written by hand so that no protobuf library comes with the layers, and the tests read
+//! they are written here so that no protobuf library comes with the layers, and the tests read
 //! them back with one.
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};

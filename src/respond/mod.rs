@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | nothing special | 503 or 429 (400 where the request names no client) with a JSON body |
 //! | `accept: application/problem+json` | the same as [RFC 9457] problem details |
-//! | `content-type: application/grpc…` | HTTP 200, trailers only, `grpc-status` 14 or 8 (3), with `RetryInfo` |
+//! | `content-type: application/grpc…` | HTTP 200, trailers only, `grpc-status`, with `RetryInfo` |
 //!
 //! ```
 //! use evenkeel::respond::{Refusal, RefusalKind};

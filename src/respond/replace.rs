@@ -1,4 +1,4 @@
-//! The user's own refusals.
+//! Who makes the response of a refusal: this crate, or a closure of the user's.
 
 use http::{Response, request::Parts};
 

@@ -16,7 +16,7 @@ impl Refusal {
     /// use http::{HeaderMap, Response};
     /// use http_body_util::Full;
     ///
-    /// fn cannot_say(monitor: &HealthMonitor, request: &HeaderMap) -> Response<Full<bytes::Bytes>> {
+    /// fn refuse(monitor: &HealthMonitor, request: &HeaderMap) -> Response<Full<bytes::Bytes>> {
     ///     Refusal::unavailable(monitor).response(request)
     /// }
     /// ```

@@ -1,4 +1,4 @@
-//! Counts events, and is read when somebody collects.
+//! A counter of events, which is read at the moment of collection.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,4 @@
-//! Reads a value at the moment of collection.
+//! A gauge: a value that is read at the moment of collection.
 
 use std::sync::Arc;
 

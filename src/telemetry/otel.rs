@@ -26,8 +26,8 @@ impl Metrics {
     /// ```
     pub fn global() -> Self {
         static GLOBAL: OnceLock<Metrics> = OnceLock::new();
-        let begin = || Self::on(global::meter_with_scope(scope()));
-        GLOBAL.get_or_init(begin).clone()
+        let make = || Self::on(global::meter_with_scope(scope()));
+        GLOBAL.get_or_init(make).clone()
     }
 
     pub(super) fn on(meter: Meter) -> Self {

@@ -1,10 +1,10 @@
-//! What a probe says.
+//! What follows from the end of a probe: a good answer, a late one, or none.
 
 use super::*;
 
-/// Late answers in a row that make an outage.
-const LATE_LIMIT: u8 = 3;
-/// Between the successes that a relapsing dependency has to show.
+/// So many late answers in a row are an outage.
+const LATE_ANSWERS: u8 = 3;
+/// Between the good answers that end the outage of a dependency that relapses.
 const CONFIRM_EVERY: Duration = Duration::from_millis(50);
 
 impl Policy {
@@ -27,22 +27,22 @@ impl Policy {
         answer: ProbeAnswer,
         now: Duration,
     ) {
-        self.verified = Some(now);
-        self.response_time = Some(answer.latency);
-        self.late = 0;
+        self.facts.verified = Some(now);
+        self.facts.response_time = Some(answer.latency);
+        self.late_answers = 0;
         match self.state {
-            // It went and came back between two looks: what it lost is made good before it is used.
+            // It restarted between two probes: what it lost is pushed again before it is used.
             State::Connected | State::Suspect if answer.restarted && self.writes => {
                 self.begin_outage(now);
                 self.begin_recovery(answer.writes, now);
             }
-            State::Connected if self.is_first_silence(answer.writes) => {
-                self.silent = true;
-                self.next_probe = now;
+            State::Connected if self.is_first_unanswered_write(answer.writes) => {
+                self.write_unanswered = true;
+                self.facts.next_probe = now;
             }
             State::Connected | State::Suspect => {
                 self.state = State::Connected;
-                self.silent = false;
+                self.write_unanswered = false;
                 self.judge_writes(options, answer.writes, now);
                 self.schedule_idle(now);
             }
@@ -50,7 +50,7 @@ impl Policy {
                 self.successes += 1;
                 if self.successes < self.successes_needed {
                     self.via = Via::Kept;
-                    self.next_probe = now + CONFIRM_EVERY;
+                    self.facts.next_probe = now + CONFIRM_EVERY;
                     return;
                 }
                 self.begin_recovery(answer.writes, now);
@@ -60,36 +60,37 @@ impl Policy {
 
     pub(super) fn begin_recovery(&mut self, writes: Writes, now: Duration) {
         self.successes = 0;
-        self.silent = false;
+        self.write_unanswered = false;
         self.recovering = true;
         self.pending_writes = !matches!(writes, Writes::Gone(_));
         self.cause = None;
         if let Writes::Gone(fault) = writes {
             self.cause = Some(fault);
-            self.note(fault, now);
+            self.record_fault(fault, now);
         }
         if self.state != State::Connecting {
             self.enter(State::Recovering, now);
         }
     }
 
-    /// One write that is late may have had bad luck.
-    pub(super) fn is_first_silence(&self, writes: Writes) -> bool {
-        self.writes && !self.silent && writes == Writes::Gone(Fault::WRITES_HANG)
+    /// One write that goes unanswered may have had bad luck: it is tried once more.
+    pub(super) fn is_first_unanswered_write(&self, writes: Writes) -> bool {
+        self.writes && !self.write_unanswered && writes == Writes::Gone(Fault::WRITES_HANG)
     }
 
-    /// Writes that come back are announced after the recovery steps: what could not be written
-    /// meanwhile comes first.
+    /// Do writes work? Writes that come back are announced after the recovery steps, which write
+    /// what could not be written meanwhile.
     pub(super) fn judge_writes(&mut self, options: ProbeOptions, writes: Writes, now: Duration) {
         let work = match writes {
             Writes::Work => true,
             Writes::Gone(fault) => {
                 self.writes = false;
                 self.cause = Some(fault);
-                self.note(fault, now);
+                self.record_fault(fault, now);
                 return;
             }
-            // Asked and not allowed to try: the next request that writes finds out.
+            // The probe should have tried a write and was not allowed to: the next request that
+            // writes finds out.
             Writes::Unknown => self.writes || options.write,
         };
         if self.writes {
@@ -101,17 +102,17 @@ impl Policy {
     }
 
     pub(super) fn late_answer(&mut self, answer: ProbeAnswer, now: Duration) {
-        self.verified = Some(now);
-        self.response_time = Some(answer.latency);
-        self.note(Fault::SLOW, now);
+        self.facts.verified = Some(now);
+        self.facts.response_time = Some(answer.latency);
+        self.record_fault(Fault::SLOW, now);
         match self.state {
             State::Connected | State::Suspect => {
-                self.late += 1;
-                if self.late >= LATE_LIMIT {
-                    self.late = 0;
+                self.late_answers += 1;
+                if self.late_answers >= LATE_ANSWERS {
+                    self.late_answers = 0;
                     self.go_down(Fault::SLOW, now);
                 } else {
-                    self.doubt(Fault::SLOW, now);
+                    self.suspect(Fault::SLOW, now);
                 }
             }
             State::Connecting | State::Disconnected | State::Failed | State::Recovering => {
@@ -121,23 +122,23 @@ impl Policy {
     }
 
     pub(super) fn no_answer(&mut self, options: ProbeOptions, fault: Fault, now: Duration) {
-        self.note(fault, now);
+        self.record_fault(fault, now);
         match self.state {
-            // A new connection could not be had: that alone is no outage. What of the old ones?
+            // That no new connection can be had is no outage by itself: the old ones are probed.
             State::Connected if options.via == Via::Fresh => {
                 self.via = Via::Kept;
-                self.next_probe = now;
+                self.facts.next_probe = now;
             }
             State::Connected => match fault.class() {
-                FaultClass::Transport | FaultClass::Hang => self.doubt(fault, now),
+                FaultClass::Transport | FaultClass::Hang => self.suspect(fault, now),
                 _ => self.go_down(fault, now),
             },
             State::Suspect => {
-                self.verified = Some(now);
+                self.facts.verified = Some(now);
                 self.go_down(fault, now);
             }
             State::Connecting | State::Disconnected | State::Failed | State::Recovering => {
-                self.verified = Some(now);
+                self.facts.verified = Some(now);
                 self.failed_attempt(fault, now);
             }
         }

@@ -1,35 +1,36 @@
-//! How states are entered and left: outages, doubt, writes lost, peace.
+//! How states are entered and left: suspicion, outages, lost writes, and the way back.
 
 use super::*;
 
-/// A relapse is an outage that begins this soon after the last one ended.
+/// An outage that begins this soon after the last one ended is a relapse.
 const RELAPSE_WITHIN: Duration = Duration::from_secs(60);
-/// The most successes that are ever asked for.
-const MOST_SUCCESSES: u32 = 8;
+/// The most good answers that are ever needed to end an outage.
+const MAX_SUCCESSES: u32 = 8;
 /// How often a new connection is tried while all is well.
 const FRESH_EVERY: Duration = Duration::from_secs(60);
 
 impl Policy {
-    pub(super) fn note(&mut self, fault: Fault, now: Duration) {
-        self.last_fault = Some((fault, now));
+    pub(super) fn record_fault(&mut self, fault: Fault, now: Duration) {
+        self.facts.last_fault = Some((fault, now));
     }
 
     pub(super) fn enter(&mut self, state: State, now: Duration) {
         if self.state != state {
             self.state = state;
-            self.since = now;
+            self.facts.since = now;
         }
     }
 
-    /// In doubt: verify at once, on what we have and afresh.
-    pub(super) fn doubt(&mut self, fault: Fault, now: Duration) {
+    /// Something failed, which may be the connection's fault alone: verified at once, over the
+    /// connections that are kept and over a new one.
+    pub(super) fn suspect(&mut self, fault: Fault, now: Duration) {
         self.cause = Some(fault);
         self.recovering = false;
-        // `since` belongs to what was announced, and doubt never is.
+        // Not `enter`: `since` belongs to what was announced, and a suspicion never is.
         self.state = State::Suspect;
         self.in_flight = None;
         self.via = Via::Both;
-        self.next_probe = now;
+        self.facts.next_probe = now;
     }
 
     pub(super) fn lose_writes(&mut self, fault: Fault, now: Duration) {
@@ -39,7 +40,7 @@ impl Policy {
         self.in_flight = None;
         self.via = via_for(fault);
         let chance = self.draw_jitter(now);
-        self.next_probe = now + PATIENT.mul_f64(2.0 * chance);
+        self.facts.next_probe = now + ANSWERING_RETRY.mul_f64(2.0 * chance);
     }
 
     /// An outage begins.
@@ -49,28 +50,28 @@ impl Policy {
         self.recovering = false;
         self.cause = Some(fault);
         self.in_flight = None;
-        self.attempts = 0;
+        self.facts.attempts = 0;
         self.successes = 0;
-        self.late = 0;
-        self.silent = false;
+        self.late_answers = 0;
+        self.write_unanswered = false;
         self.via = via_for(fault);
         let chance = self.draw_jitter(now);
         let wait = match fault.class() {
             FaultClass::NotServing | FaultClass::Slow | FaultClass::WrongNode => {
-                jittered(PATIENT, &mut self.rng)
+                jittered(ANSWERING_RETRY, &mut self.rng)
             }
             FaultClass::Credentials => jittered(self.rules.backoff.last(), &mut self.rng),
             _ => self.rules.backoff.initial_jitter(chance),
         };
-        self.next_probe = now + wait;
+        self.facts.next_probe = now + wait;
     }
 
-    /// Many instances meet the same fault in the same instant: here they part. One draw for what is
-    /// scheduled and for what requests ask for, because the lesser of two would come too early too
-    /// often.
+    /// Draws how far into its first delay this instance probes (0 to 1), so that instances that
+    /// meet the same fault in the same instant do not probe together. One draw serves the scheduled
+    /// probe and the requested one: the smaller of two draws would be early too often.
     pub(super) fn draw_jitter(&mut self, now: Duration) -> f64 {
         let chance = self.rng.random();
-        self.next_requested = now + Duration::from_secs_f64(REQUESTED_EVERY.end * chance);
+        self.next_requested_probe = now + Duration::from_secs_f64(REQUESTED_INTERVAL.end * chance);
         chance
     }
 
@@ -80,15 +81,15 @@ impl Policy {
         self.successes = 0;
         self.via = via_for(fault);
         let wait = match fault.class() {
-            FaultClass::NotServing | FaultClass::Slow | FaultClass::WrongNode => PATIENT,
+            FaultClass::NotServing | FaultClass::Slow | FaultClass::WrongNode => ANSWERING_RETRY,
             FaultClass::Credentials => self.rules.backoff.last(),
-            _ => self.rules.backoff.delay(self.attempts),
+            _ => self.rules.backoff.delay(self.facts.attempts),
         };
-        self.attempts = self.attempts.saturating_add(1);
-        self.next_probe = now + jittered(wait, &mut self.rng);
+        self.facts.attempts = self.facts.attempts.saturating_add(1);
+        self.facts.next_probe = now + jittered(wait, &mut self.rng);
         if self.reached || self.state == State::Disconnected {
             self.enter(State::Disconnected, now);
-        } else if self.attempts >= self.rules.startup_attempts {
+        } else if self.facts.attempts >= self.rules.startup_attempts {
             self.enter(State::Failed, now);
         } else if self.state == State::Recovering {
             self.enter(State::Connecting, now);
@@ -96,8 +97,8 @@ impl Policy {
     }
 
     pub(super) fn enter_connected(&mut self, now: Duration) {
-        self.attempts = 0;
-        self.late = 0;
+        self.facts.attempts = 0;
+        self.late_answers = 0;
         self.enter(State::Connected, now);
         self.last_fresh = now;
         self.schedule_idle(now);
@@ -113,17 +114,18 @@ impl Policy {
             self.rules.probe_interval
         } else {
             self.via = self.cause.map_or(Via::Kept, via_for);
-            PATIENT.min(self.rules.probe_interval)
+            ANSWERING_RETRY.min(self.rules.probe_interval)
         };
-        self.next_probe = now + jittered(wait, &mut self.rng);
+        self.facts.next_probe = now + jittered(wait, &mut self.rng);
     }
 
-    /// Each relapse doubles what is asked for; each minute of peace halves it.
-    pub(super) fn damp(&mut self, now: Duration) {
+    /// Each relapse doubles the good answers that are needed; each minute without an outage halves
+    /// them.
+    pub(super) fn damp_relapses(&mut self, now: Duration) {
         let Some(up_since) = self.up_since else { return };
         let up_for = now.saturating_sub(up_since);
         self.successes_needed = if up_for < RELAPSE_WITHIN {
-            (self.successes_needed * 2).min(MOST_SUCCESSES)
+            (self.successes_needed * 2).min(MAX_SUCCESSES)
         } else {
             let minutes = up_for.as_secs() / RELAPSE_WITHIN.as_secs();
             self.successes_needed.checked_shr(minutes.min(31) as u32).unwrap_or(0).max(1)
@@ -131,23 +133,23 @@ impl Policy {
     }
 
     pub(super) fn begin_outage(&mut self, now: Duration) {
-        if self.outage_since.is_none() {
-            self.outages += 1;
-            self.outage_since = Some(now);
-            self.damp(now);
+        if self.facts.outage_since.is_none() {
+            self.facts.outages += 1;
+            self.facts.outage_since = Some(now);
+            self.damp_relapses(now);
         }
     }
 
     pub(super) fn end_outage(&mut self, now: Duration) {
-        if let Some(began) = self.outage_since.take() {
-            self.degraded += now.saturating_sub(began);
+        if let Some(began) = self.facts.outage_since.take() {
+            self.facts.degraded += now.saturating_sub(began);
             self.up_since = Some(now);
         }
     }
 }
 
-/// Over which connection to ask after this fault: where the server was heard, it is asked again
-/// without a storm of connections.
+/// Over which connection to probe after this fault. A server that answered is probed over the same
+/// connections: new ones of many instances at once would be a storm.
 fn via_for(fault: Fault) -> Via {
     match fault.class() {
         FaultClass::NotServing

@@ -1,4 +1,4 @@
-//! What is seen, but for the answers to probes.
+//! What follows from everything else that is seen: requests, recovery steps, an operator.
 
 use super::*;
 
@@ -6,17 +6,18 @@ impl Policy {
     /// A probe was sent.
     pub(crate) fn probe_sent(&mut self, options: ProbeOptions, now: Duration) {
         self.in_flight = Some(options);
-        self.next_requested = now + Duration::from_secs_f64(self.rng.random_range(REQUESTED_EVERY));
+        self.next_requested_probe =
+            now + Duration::from_secs_f64(self.rng.random_range(REQUESTED_INTERVAL));
         self.probes += 1;
         if options.via == Via::Fresh {
             self.last_fresh = now;
         }
         if matches!(self.state, State::Connecting | State::Disconnected | State::Failed) {
-            self.reconnect_attempts += 1;
+            self.facts.reconnect_attempts += 1;
         }
     }
 
-    /// A request had to go without.
+    /// A request had to do without.
     pub(crate) fn probe_requested(&mut self, now: Duration) {
         let may = match self.state {
             State::Connecting | State::Disconnected | State::Failed => {
@@ -26,7 +27,7 @@ impl Policy {
             State::Suspect | State::Recovering => false,
         };
         if may {
-            self.next_probe = self.next_probe.min(self.next_requested.max(now));
+            self.facts.next_probe = self.facts.next_probe.min(self.next_requested_probe.max(now));
         }
     }
 
@@ -35,9 +36,9 @@ impl Policy {
         if self.state != State::Connected {
             return;
         }
-        self.note(fault, now);
+        self.record_fault(fault, now);
         match fault.class() {
-            FaultClass::Transport | FaultClass::Hang | FaultClass::Slow => self.doubt(fault, now),
+            FaultClass::Transport | FaultClass::Hang | FaultClass::Slow => self.suspect(fault, now),
             FaultClass::WrongNode | FaultClass::WritesGone => self.lose_writes(fault, now),
             FaultClass::NotServing
             | FaultClass::Credentials
@@ -63,47 +64,49 @@ impl Policy {
         self.enter_connected(now);
     }
 
-    /// A recovery step met a fault: nothing has recovered.
+    /// A recovery step met a fault.
     pub(crate) fn recovery_failed(&mut self, fault: Fault, now: Duration) {
         if !self.recovering || self.forced() {
             return;
         }
         let without_writes =
             matches!(fault.class(), FaultClass::WritesGone | FaultClass::WrongNode);
-        let for_want_of_writes = !self.pending_writes && fault.class() == FaultClass::Hang;
+        // Writes were known to be gone when the steps began: a step that hangs on a write says no
+        // more than that, and reads are served.
+        let only_writes_hang = !self.pending_writes && fault.class() == FaultClass::Hang;
         if self.state == State::Connected {
             self.recovering = false;
-            self.note(fault, now);
+            self.record_fault(fault, now);
             match fault.class() {
                 FaultClass::Recovery => self.lose_writes(fault, now),
                 _ => self.evidence(fault, now),
             }
         } else if without_writes {
-            self.note(fault, now);
+            self.record_fault(fault, now);
             self.pending_writes = false;
             self.recovered(now);
             self.cause = Some(fault);
-        } else if for_want_of_writes {
+        } else if only_writes_hang {
             self.recovered(now);
         } else {
             self.recovering = false;
-            self.note(fault, now);
+            self.record_fault(fault, now);
             self.failed_attempt(fault, now);
         }
     }
 
-    /// Taken away by hand.
+    /// An operator takes the dependency away.
     pub(crate) fn force_down(&mut self, until: Duration, now: Duration) {
         self.forced_until = Some(until.max(now));
         self.recovering = false;
-        self.note(Fault::FORCED, now);
+        self.record_fault(Fault::FORCED, now);
         self.go_down(Fault::FORCED, now);
     }
 
-    /// Given back by hand, or by the end of its time.
+    /// The operator gives it back, or the time of [`force_down`](Self::force_down) is over.
     pub(crate) fn release(&mut self, now: Duration) {
         if self.forced_until.take().is_some() {
-            self.next_probe = now;
+            self.facts.next_probe = now;
             self.via = Via::Both;
         }
     }
