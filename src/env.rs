@@ -1,4 +1,4 @@
-//! Reading settings from the environment, with errors that say how to mend them.
+//! Reads settings from the environment. Its errors name the variable, the value and the form.
 
 use std::{env, str::FromStr, time::Duration};
 
@@ -13,7 +13,8 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Config`](crate::ErrorKind::Config), with the name, the value and the accepted `form`.
+/// [`ErrorKind::Config`](crate::ErrorKind::Config), with the name, the value and the accepted
+/// `form`.
 pub(crate) fn var<T: FromStr>(name: &str, form: &str) -> Result<Option<T>, Error> {
     var_with(name, form, |text| text.parse().ok())
 }
@@ -22,7 +23,8 @@ pub(crate) fn var<T: FromStr>(name: &str, form: &str) -> Result<Option<T>, Error
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Config`](crate::ErrorKind::Config), with the name, the value and the accepted `form`.
+/// [`ErrorKind::Config`](crate::ErrorKind::Config), with the name, the value and the accepted
+/// `form`.
 pub(crate) fn var_with<T>(
     name: &str,
     form: &str,

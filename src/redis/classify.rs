@@ -44,15 +44,16 @@ fn of_plain_error(detail: &str) -> Option<Fault> {
     if detail.starts_with("DB index is out of range") || detail.starts_with("invalid DB index") {
         return fault(FaultClass::Credentials, "DB index");
     }
-    // "ERR invalid password" of servers before 6.0, "ERR AUTH <password> called without any password configured".
+    // "ERR invalid password" of servers before 6.0, "ERR AUTH <password> called without any
+    // password configured".
     if detail.starts_with("invalid password") {
         return fault(FaultClass::Credentials, "WRONGPASS");
     }
     in_a_script(detail)
 }
 
-/// Up to Redis 6.2 the error of a command in a script is wrapped: `Error running script (call to f_…):
-/// @user_script:1: @user_script: 1: -READONLY You can't write …`.
+/// Up to Redis 6.2 the error of a command in a script is wrapped: `Error running script (call to
+/// f_…): @user_script:1: @user_script: 1: -READONLY You can't write …`.
 fn in_a_script(detail: &str) -> Option<Fault> {
     let inner = detail.strip_prefix("Error running script")?.split(": -").nth(1)?;
     of_server(inner.split(' ').next()?, None)
@@ -77,7 +78,8 @@ pub(super) fn of_error(error: &RedisError) -> Option<Fault> {
         | ClientError::NoValidReplicasFoundBySentinel
         | ClientError::ClusterConnectionNotFound
         | ClientError::EmptySentinelList => fault(FaultClass::Transport, "no node"),
-        // Setting up a connection: a database that is not there, a server that answers something else.
+        // Setting up a connection: a database that is not there, a server that answers something
+        // else.
         ClientError::UnexpectedReturnType
         | ClientError::Client
         | ClientError::InvalidClientConfig => None,

@@ -17,11 +17,12 @@ use tokio::task::AbortHandle;
 /// If all were, the server would have no work until the last of them is there.
 pub(super) const BATCH: usize = 32;
 
-/// The task that writes the commands of one connection. It ends with the last connection that holds this.
+/// The task that writes the commands of one connection. It ends with the last connection that holds
+/// this.
 ///
-/// The client's own task is woken by the first command that is sent, runs before the callers that are
-/// about to send the next ones (tokio prefers the task that was woken last), and writes that one
-/// alone: two commands for each system call, however many callers there are. This task lets the
+/// The client's own task is woken by the first command that is sent, runs before the callers that
+/// are about to send the next ones (tokio prefers the task that was woken last), and writes that
+/// one alone: two commands for each system call, however many callers there are. This task lets the
 /// callers go first when [`BATCH`] or more commands are in flight, which makes one write of thirty
 /// and halves what a command costs the processor. With fewer it writes at once. Where other tasks
 /// keep all processors busy for milliseconds on end, commands wait a round more for each thirty of

@@ -1,4 +1,5 @@
-//! What is known of commands by their names: what they need, and what a shared connection cannot take.
+//! What is known of commands by their names: what they need, and what a shared connection cannot
+//! take.
 
 use deadpool_redis::redis::{Arg, Cmd};
 

@@ -116,8 +116,8 @@ impl RedisConfig {
     }
 
     /// How many connections are shared among all callers. Default 1, at least 1: commands of all
-    /// callers are written together, which is faster than spreading them. More connections help when
-    /// some answers are so large that others wait behind them.
+    /// callers are written together, which is faster than spreading them. More connections help
+    /// when some answers are so large that others wait behind them.
     #[must_use]
     pub fn with_connections(mut self, connections: usize) -> Self {
         self.connections = connections.max(1);

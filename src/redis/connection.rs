@@ -15,12 +15,13 @@ use crate::{Error, ErrorKind, Served, Source};
 
 /// Sends any command, guarded: a deadline, a refusal at once while Redis is away, metrics.
 ///
-/// It implements [`ConnectionLike`], so every command, pipeline and script of the `redis` crate works
-/// on it, and it has [`query`](Self::query) with this crate's own [`Error`]. Cheap to clone; clones
-/// share the underlying connection. Commands that would keep it waiting or change it for everyone
-/// (`BLPOP`, `WATCH`, `SELECT` …) are refused: [`Redis::dedicated`](super::Redis::dedicated) is for
-/// them. Commands that make the server send messages (`SUBSCRIBE` …, `MONITOR`) are refused on any
-/// connection: [`Redis::subscribe`](super::Redis::subscribe) receives messages.
+/// It implements [`ConnectionLike`], so every command, pipeline and script of the `redis` crate
+/// works on it, and it has [`query`](Self::query) with this crate's own [`Error`]. Cheap to clone;
+/// clones share the underlying connection. Commands that would keep it waiting or change it for
+/// everyone (`BLPOP`, `WATCH`, `SELECT` …) are refused:
+/// [`Redis::dedicated`](super::Redis::dedicated) is for them. Commands that make the server send
+/// messages (`SUBSCRIBE` …, `MONITOR`) are refused on any connection:
+/// [`Redis::subscribe`](super::Redis::subscribe) receives messages.
 ///
 /// # Errors
 ///
@@ -57,8 +58,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// See [`ErrorKind`]. With [`is_unavailable`](Error::is_unavailable) it is about Redis, else about
-    /// the command.
+    /// See [`ErrorKind`]. With [`is_unavailable`](Error::is_unavailable) it is about Redis, else
+    /// about the command.
     pub async fn query<T: FromRedisValue>(&mut self, cmd: &Cmd) -> Result<T, Error> {
         let value = self.value(cmd).await?;
         read(value)
@@ -68,7 +69,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// As for [`query`](Self::query). A pipeline that is not atomic may have been carried out in part.
+    /// As for [`query`](Self::query). A pipeline that is not atomic may have been carried out in
+    /// part.
     pub async fn query_pipeline<T: FromRedisValue>(
         &mut self,
         pipeline: &Pipeline,

@@ -33,7 +33,8 @@ struct Known {
 }
 
 impl Known {
-    /// What an attempt found that never came to its end: the steps after this one may not know of it.
+    /// What an attempt found that never came to its end: the steps after this one may not know of
+    /// it.
     fn unsettled(&self) -> Continuity {
         let last = self.last.as_ref().filter(|last| !last.is_finished());
         last.map_or(Continuity::Kept, Recovery::continuity)

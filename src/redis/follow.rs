@@ -1,5 +1,5 @@
 //! A connection of its own that listens, supervised: it cannot end but by shutdown, silence on it
-//! is noticed, and whoever follows is told of every gap.
+//! is noticed, and no gap in what it hears is silent.
 
 use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
@@ -36,13 +36,13 @@ pub(crate) trait Follower: Send + Sync + 'static {
     /// Makes a connection. Given up after the probe timeout.
     fn connect(&self, redis: &Redis) -> impl Future<Output = Result<Self::Link, Error>> + Send;
 
-    /// Catches up with what was missed while there was no connection. When this returns `Ok`, nothing
-    /// that comes later is missed. Sets its own deadlines, because it may be long.
+    /// Catches up with what was missed while there was no connection. When this returns `Ok`,
+    /// nothing that comes later is missed. Sets its own deadlines, because it may be long.
     fn resync(&self, link: &mut Self::Link) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Waits for up to `wait` for something new, and takes it in. `Ok` means that the server is known
-    /// to have been there meanwhile, new or not. It is cut off half a second after `wait` (or one
-    /// `op_timeout`, if that is longer), and must leave no command under way when it returns.
+    /// Waits for up to `wait` for something new, and takes it in. `Ok` means that the server is
+    /// known to have been there meanwhile, new or not. It is cut off half a second after `wait` (or
+    /// one `op_timeout`, if that is longer), and must leave no command in flight when it returns.
     fn next(
         &self,
         link: &mut Self::Link,
@@ -66,7 +66,8 @@ pub(crate) struct Loss<'a> {
     pub(crate) since: Instant,
 }
 
-/// Ends the following when it is dropped. Must not be kept inside the follower, which the task holds.
+/// Ends the following when it is dropped. Must not be kept inside the follower, which the task
+/// holds.
 #[derive(Debug)]
 #[must_use = "the following ends when this is dropped"]
 pub(crate) struct Following(AbortHandle);
@@ -143,7 +144,8 @@ impl<'a, F: Follower> Supervisor<'a, F> {
             let is_outage = !monitor.can_read() || !self.commands_work().await;
             self.follower.lost(Loss { error: &error, is_outage, since: self.heard });
             self.log(&error);
-            // Spread, so that instances that lost their connections together do not return together.
+            // Spread, so that instances that lost their connections together do not return
+            // together.
             sleep(self.pause.mul_f64(rand::random_range(0.8..1.2))).await;
             self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         }
@@ -160,7 +162,8 @@ impl<'a, F: Follower> Supervisor<'a, F> {
         loop {
             tokio::select! {
                 biased;
-                // The name may lead elsewhere by now, and this connection to a server that nobody writes to.
+                // The name may lead elsewhere by now, and this connection to a server that nobody
+                // writes to.
                 _ = self.recoveries.changed() => {
                     return Err(Error::new(ErrorKind::Connection, "Redis was away"));
                 }
@@ -170,7 +173,7 @@ impl<'a, F: Follower> Supervisor<'a, F> {
         }
     }
 
-    /// Is it Redis, or only this connection? The answer tells the monitor, too.
+    /// Is it Redis, or only this connection? The answer is evidence for the monitor, too.
     async fn commands_work(&self) -> bool {
         let answer = self.redis.query::<Value>(&cmd("PING")).await;
         !answer.is_err_and(|error| error.is_unavailable())

@@ -69,7 +69,8 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// A handle with these settings. Returns at once: the first connection is made in the background.
+    /// A handle with these settings. Returns at once: the first connection is made in the
+    /// background.
     ///
     /// # Errors
     ///
@@ -165,7 +166,8 @@ impl Redis {
 
     /// A new connection of the caller's own, for commands that wait (`BLPOP`) or that change the
     /// connection (`WATCH`, `SELECT`). `deadline` is the longest wait for one command on it; it
-    /// should exceed what the command itself is told to wait. It is closed with its last clone.
+    /// should exceed the time that the command itself waits at most. It is closed with its last
+    /// clone.
     ///
     /// It is not for `SUBSCRIBE` and its like, whose messages could not be read:
     /// [`subscribe`](Self::subscribe) is.
@@ -177,9 +179,9 @@ impl Redis {
     ///
     /// # When Redis is down
     ///
-    /// Refused at once. A command that waits on such a connection ends with an error when the server
-    /// closes it, and at its deadline when the server is silent; it is no evidence for the monitor,
-    /// which cannot tell silence from waiting.
+    /// Refused at once. A command that waits on such a connection ends with an error when the
+    /// server closes it, and at its deadline when the server is silent. A deadline that passes on
+    /// it is no evidence for the monitor: the command may only have waited.
     pub async fn dedicated(&self, deadline: Duration) -> Result<Connection, Error> {
         let inner = &self.inner;
         if !inner.monitor.can_read() {
@@ -260,15 +262,16 @@ impl Redis {
 
 /// For the stores.
 impl Redis {
-    /// Stands for the data that Redis held at the last recovery; another number after data was lost.
-    /// `None` before the first connection.
+    /// Stands for the data that Redis held at the last recovery; another number after data was
+    /// lost. `None` before the first connection.
     #[cfg_attr(not(feature = "session"), allow(dead_code))]
     pub(crate) fn epoch(&self) -> Option<u64> {
         self.epoch.known()
     }
 
     /// Asks whether that data is still there. Where it was taken away under a live connection
-    /// (`FLUSHALL`), the monitor is told, which brings everything up to date as after an outage.
+    /// (`FLUSHALL`), that is reported to the monitor, which runs the recovery steps as after an
+    /// outage.
     #[cfg_attr(not(feature = "session"), allow(dead_code))]
     pub(crate) async fn keeps_its_data(&self) -> Result<bool, Error> {
         let (monitor, since) = (&self.inner.monitor, Instant::now());

@@ -1,4 +1,4 @@
-//! The heartbeats that this instance has written to Redis, and what they tell after a change of
+//! The heartbeats that this instance has written to Redis, and what they show after a change of
 //! connections: is it the same server process, and are the last writes still there?
 
 use parking_lot::Mutex;

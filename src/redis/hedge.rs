@@ -1,4 +1,4 @@
-//! An attempt that went into a black hole stays there; a new one may get through.
+//! Hedged attempts: one that went into a black hole stays there, and a new one may get through.
 
 use std::{future::Future, time::Duration};
 
@@ -8,8 +8,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 /// Under a second, so that a network that is back is found within one.
 const EVERY: Duration = Duration::from_millis(750);
 
-/// The result of `attempt`. For as long as there is none, another attempt is begun every 750 ms beside those that are
-/// under way; the first to end speaks for all. The caller has the deadline.
+/// The result of `attempt`. For as long as there is none, another attempt is begun every 750 ms
+/// beside the earlier ones; the first to end speaks for all. The caller has the deadline.
 pub(super) async fn hedged<F: Future>(attempt: impl Fn() -> F) -> F::Output {
     let mut attempts = FuturesUnordered::new();
     let mut again = interval_at(Instant::now() + EVERY, EVERY);

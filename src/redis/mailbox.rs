@@ -60,7 +60,8 @@ struct State {
     messages: usize,
     bytes: usize,
     missed: u64,
-    /// The server has acknowledged the subscription, over a connection that is not known to be lost.
+    /// The server has acknowledged the subscription, over a connection that is not known to be
+    /// lost.
     connected: bool,
     /// Not connected since then.
     gap_since: Option<Instant>,
@@ -166,7 +167,8 @@ impl State {
         (missed > 0).then_some(SubscriptionEvent::Lagged { missed })
     }
 
-    /// Gaps without a message between them are one: a reader that sleeps through a hundred finds one.
+    /// Gaps without a message between them are one: a reader that sleeps through a hundred finds
+    /// one.
     fn push_gap(&mut self, since: Instant) {
         if self.queue.back() == Some(&SubscriptionEvent::Disconnected) {
             self.queue.pop_back();

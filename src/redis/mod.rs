@@ -1,4 +1,5 @@
-//! Everything that knows the Redis client: a handle on which nothing waits longer than its deadline.
+//! Everything that knows the Redis client: a handle on which nothing waits longer than its
+//! deadline.
 //!
 //! [`Redis`] shares a few connections among all callers, gives every command a deadline, refuses at
 //! once while Redis is away, and reports what it meets to its

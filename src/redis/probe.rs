@@ -89,7 +89,8 @@ impl RedisProbe {
         Ok(seen)
     }
 
-    /// The kept connections against new ones: those that stay silent while new ones answer are dead.
+    /// The kept connections against new ones: those that stay silent while new ones answer are
+    /// dead.
     async fn both(&self, options: ProbeOptions) -> Result<Seen, Fault> {
         let before = self.connections.all();
         let grace = Instant::now() + options.late_after;

@@ -37,8 +37,8 @@ where
     })
 }
 
-/// An error that says only that Redis went away gets a fault, by which the monitor tells it from an
-/// error of the step's own.
+/// An error that says only that Redis went away gets a fault: to the monitor an error without one
+/// is the step's own.
 fn with_its_fault(error: Error) -> Error {
     if error.fault().is_none() && error.is_unavailable() {
         return error.with_fault(Fault::new(FaultClass::Recovery, "interrupted"));

@@ -21,7 +21,8 @@ impl Registry {
         make: impl FnOnce() -> Arc<T>,
     ) -> Arc<T> {
         let slot = Arc::clone(self.0.lock().entry(TypeId::of::<T>()).or_default());
-        // Only this type's lock is held while `make` runs, so `make` may ask for values of other types.
+        // Only this type's lock is held while `make` runs, so `make` may ask for values of other
+        // types.
         let mut slot = slot.lock();
         let in_use = slot.as_ref().and_then(Weak::upgrade);
         if let Some(Ok(value)) = in_use.map(Arc::downcast) {

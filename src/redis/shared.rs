@@ -38,7 +38,8 @@ pub(super) struct Inner {
 pub(super) enum Caller {
     /// A request: admitted by the monitor, and what it meets is evidence.
     Request,
-    /// A recovery step: served before Redis is announced; what it meets goes to the monitor with its error.
+    /// A recovery step: served before Redis is announced; what it meets goes to the monitor with
+    /// its error.
     Recovery,
     /// Has a connection of its own: may block and bind it.
     Owner,

@@ -126,7 +126,8 @@ fn report_loss(monitor: &OnceLock<WeakMonitor>) {
     }
 }
 
-/// The address with this protocol, and without waiting for a second command before the first is sent.
+/// The address with this protocol, and without waiting for a second command before the first is
+/// sent.
 pub(super) fn tuned(node: &ConnectionInfo, protocol: ProtocolVersion) -> ConnectionInfo {
     let settings = node.redis_settings().clone().set_protocol(protocol);
     node.clone()

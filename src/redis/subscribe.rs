@@ -32,8 +32,8 @@ use crate::{
 const DEFAULT_CAPACITY: usize = 1_024;
 
 impl Redis {
-    /// Subscribes to these channels, over a connection of the subscription's own. Await the result, or
-    /// set its [capacity](Subscribe::with_capacity) first.
+    /// Subscribes to these channels, over a connection of the subscription's own. Await the result,
+    /// or set its [capacity](Subscribe::with_capacity) first.
     ///
     /// It returns when Redis has acknowledged: what is published from then on is received. Whatever
     /// becomes of the connection, the subscription goes on by itself, and says with a
@@ -53,9 +53,9 @@ impl Redis {
     /// # When Redis is down
     ///
     /// It returns at once, or when the outage is known, at the latest after the probe timeout. The
-    /// first event is [`Disconnected`](SubscriptionEvent::Disconnected) then; a `Gap` follows as soon
-    /// as Redis has acknowledged. The same holds where Redis refuses the subscription (`NOPERM`),
-    /// which is logged once and tried again.
+    /// first event is [`Disconnected`](SubscriptionEvent::Disconnected) then; a `Gap` follows as
+    /// soon as Redis has acknowledged. The same holds where Redis refuses the subscription
+    /// (`NOPERM`), which is logged once and tried again.
     ///
     /// # Topologies
     ///

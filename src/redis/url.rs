@@ -181,7 +181,8 @@ fn bracketed(host: &str) -> String {
     if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() }
 }
 
-/// The text without anything that may be a secret: whatever stands between `//` and the last `@`, and the query.
+/// The text without anything that may be a secret: whatever stands between `//` and the last `@`,
+/// and the query.
 pub(crate) fn redacted(text: &str) -> String {
     let text = text.split(['?', '#']).next().unwrap_or("");
     let (scheme, rest) = match text.split_once("//") {

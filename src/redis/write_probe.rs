@@ -1,4 +1,5 @@
-//! Do writes work? A heartbeat is written to a key of this instance's, over a connection of its own.
+//! Do writes work? A heartbeat is written to a key of this instance's, over a connection of its
+//! own.
 
 use std::{
     sync::{
@@ -21,8 +22,8 @@ use super::{
 };
 use crate::health::{Fault, FaultClass, ProbeOptions, Writes};
 
-/// How long Redis keeps a heartbeat. Longer than most outages, so that it tells after one whether the
-/// data is still there.
+/// How long Redis keeps a heartbeat. Longer than most outages, so that it tells after one whether
+/// the data is still there.
 const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
 
 /// The connection in use.
@@ -33,7 +34,8 @@ struct Held {
     compared: bool,
 }
 
-/// Writes the heartbeats. A write that hangs blocks its connection, so the probe never uses a shared one.
+/// Writes the heartbeats. A write that hangs blocks its connection, so the probe never uses a
+/// shared one.
 pub(super) struct WriteProbe {
     source: Arc<Source>,
     key: String,
@@ -67,13 +69,14 @@ impl WriteProbe {
         self.held.lock().take();
     }
 
-    /// Tries a write. A connection that was lost since the last one, or is silent, says nothing about
-    /// writes: it is made anew, once.
+    /// Tries a write. A connection that was lost since the last one, or is silent, says nothing
+    /// about writes: it is made anew, once.
     ///
     /// The connection stays in its place meanwhile, because a probe whose read fails drops this
     /// future half way.
     pub(super) async fn ask(&self, options: ProbeOptions) -> Writes {
-        // The probe that this belongs to is cut off at its deadline: a silence is to be reported before.
+        // The probe that this belongs to is cut off at its deadline: a silence is to be reported
+        // before.
         let end = Instant::now() + options.deadline.mul_f64(0.8);
         let held = self.held.lock().clone();
         if let Some(held) = held {
