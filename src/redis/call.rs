@@ -2,15 +2,15 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use deadpool_redis::redis::{Cmd, RedisError};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    classify,
-    commands::{self, Command, Nature},
+    commands::Nature,
     conn::{Conn, Reply, Request},
     connections::SharedConnection,
+    judge::{Judged, Sent, judge},
     metrics::Outcome,
+    plan::Plan,
     shared::{Caller, Failure, Inner},
     url::Topology,
 };
@@ -40,52 +40,6 @@ impl Bound {
     pub(super) fn to(shared: Arc<SharedConnection>) -> Self {
         let conn = shared.conn.clone();
         Self { shared, conn }
-    }
-}
-
-/// What came of sending.
-enum Sent {
-    NoConnection,
-    Answered(Result<Reply, RedisError>),
-    Released,
-    TimedOut,
-}
-
-/// What is known about a request before it is sent.
-#[derive(Clone, Copy)]
-struct Plan {
-    command: Command,
-    nature: Nature,
-    /// It changes nothing in Redis.
-    is_read: bool,
-}
-
-impl Plan {
-    fn of(request: Request<'_>) -> Self {
-        match request {
-            Request::Command(cmd) => Self::of_command(cmd),
-            Request::Pipeline(pipeline, ..) => {
-                let all = pipeline.cmd_iter().map(Self::of_command).reduce(|one, other| Self {
-                    command: Command::PIPELINE,
-                    nature: one.nature.max(other.nature),
-                    is_read: one.is_read && other.is_read,
-                });
-                let empty =
-                    Self { command: Command::PIPELINE, nature: Nature::Read, is_read: true };
-                Self { command: Command::PIPELINE, ..all.unwrap_or(empty) }
-            }
-        }
-    }
-
-    fn of_command(cmd: &Cmd) -> Self {
-        let command = Command::of(cmd);
-        let is_read = command.nature() == Nature::Read;
-        Self { command, nature: commands::nature(command, cmd), is_read }
-    }
-
-    /// Sending it twice is as good as once.
-    fn is_repeatable(self) -> bool {
-        self.nature == Nature::Read
     }
 }
 
@@ -218,51 +172,5 @@ impl Guarded {
     fn count(&self, plan: Plan, outcome: Outcome, began: Instant) {
         let took: Duration = began.elapsed();
         self.redis.command_metrics.record(plan.command, outcome, took);
-    }
-}
-
-/// What came of a call: for the metrics, the monitor, a second try, and the caller.
-struct Judged {
-    outcome: Outcome,
-    fault: Option<Fault>,
-    /// The connection was lost under it.
-    lost: bool,
-    result: Result<Reply, Failure>,
-}
-
-fn judge(sent: Sent) -> Judged {
-    let failed = |outcome, fault, lost, error| Judged {
-        outcome,
-        fault,
-        lost,
-        result: Err(Failure::Own(error)),
-    };
-    match sent {
-        Sent::Answered(Ok(reply)) => {
-            let error = classify::server_error(&reply);
-            // That a script is not known yet is how a script is sent.
-            let is_error = error.is_some_and(|error| error.code() != "NOSCRIPT");
-            let outcome = if is_error { Outcome::Error } else { Outcome::Ok };
-            let fault = error.and_then(|error| classify::of_server(error.code(), error.details()));
-            Judged { outcome, fault, lost: false, result: Ok(reply) }
-        }
-        Sent::Answered(Err(error)) => {
-            let fault = classify::of_error(&error);
-            let lost = fault.is_some_and(|fault| fault.class() == FaultClass::Transport);
-            Judged { outcome: Outcome::Error, fault, lost, result: Err(Failure::Client(error)) }
-        }
-        Sent::NoConnection => {
-            let error = Error::new(ErrorKind::Unavailable, "there is no connection to Redis");
-            failed(Outcome::Skipped, None, true, error)
-        }
-        Sent::Released => {
-            let error = Error::new(ErrorKind::Connection, "Redis went away before it answered");
-            failed(Outcome::Error, None, true, error)
-        }
-        Sent::TimedOut => {
-            let error = Error::new(ErrorKind::Timeout, "no answer from Redis in time")
-                .with_fault(Fault::HANG);
-            failed(Outcome::Timeout, Some(Fault::HANG), false, error)
-        }
     }
 }

@@ -6,28 +6,18 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
-use deadpool_redis::redis::{
-    Msg, Value,
-    aio::{PubSubSink, PubSubStream},
-};
 use futures_core::Stream;
-use futures_util::{FutureExt, StreamExt};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::{
-    classify,
-    follow::{Follower, Following, Loss, within},
+    follow::Following,
     handle::Redis,
-    hedge::hedged,
-    mailbox::{Mailbox, Message, SubscriptionEvent},
+    listener::{Listener, Topics},
+    mailbox::{Mailbox, SubscriptionEvent},
 };
-use crate::{
-    Error, ErrorKind,
-    health::{Fault, FaultClass},
-};
+use crate::{Error, ErrorKind};
 
 const DEFAULT_CAPACITY: usize = 1_024;
 
@@ -91,12 +81,6 @@ impl Redis {
     pub fn psubscribe(&self, patterns: impl IntoIterator<Item = impl Into<String>>) -> Subscribe {
         Subscribe::new(self, Topics::Patterns(patterns.into_iter().map(Into::into).collect()))
     }
-}
-
-#[derive(Debug, Clone)]
-enum Topics {
-    Channels(Vec<String>),
-    Patterns(Vec<String>),
 }
 
 /// A subscription that is about to begin, see [`Redis::subscribe`]: begins when it is awaited.
@@ -202,89 +186,5 @@ impl fmt::Debug for Subscription {
         f.debug_struct("Subscription")
             .field("connected", &self.is_connected())
             .finish_non_exhaustive()
-    }
-}
-
-/// Takes messages from a connection into the mailbox. Dropped with the task that runs it, however
-/// that ends: the reader must not wait for ever.
-struct Listener {
-    topics: Topics,
-    mailbox: Arc<Mailbox>,
-    /// For the server's acknowledgement.
-    patience: Duration,
-}
-
-impl Listener {
-    fn deliver(&self, message: Msg) {
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        self.mailbox.message(Message {
-            channel: message.get_channel().map(text).unwrap_or_default(),
-            pattern: message.get_pattern::<Option<Vec<u8>>>().ok().flatten().map(text),
-            payload: message.get_payload_bytes().to_vec(),
-        });
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        self.mailbox.close();
-    }
-}
-
-impl Follower for Listener {
-    const NAME: &'static str = "channels";
-
-    type Link = (PubSubSink, PubSubStream);
-
-    async fn connect(&self, redis: &Redis) -> Result<Self::Link, Error> {
-        let Some(listeners) = &redis.inner.listeners else {
-            return Err(Error::config("connections of a pool cannot receive messages"));
-        };
-        match hedged(|| listeners.connect()).await {
-            Ok(connection) => Ok(connection.split()),
-            Err(error) => Err(classify::connecting_error(&error)),
-        }
-    }
-
-    async fn resync(&self, (sink, _): &mut Self::Link) -> Result<(), Error> {
-        within(self.patience, async {
-            match &self.topics {
-                Topics::Channels(names) => sink.subscribe(names).await?,
-                Topics::Patterns(names) => sink.psubscribe(names).await?,
-            }
-            Ok(())
-        })
-        .await?;
-        // Before the first message is taken: the gap stands in front of what came after it.
-        self.mailbox.connected();
-        Ok(())
-    }
-
-    async fn next(&self, (sink, messages): &mut Self::Link, wait: Duration) -> Result<(), Error> {
-        let message = match timeout(wait, messages.next()).await {
-            Ok(message) => message,
-            // Is it quiet, or dead? Any answer will do, and so will a message.
-            Err(_elapsed) => tokio::select! {
-                answer = sink.ping::<Value>() => {
-                    answer?;
-                    return Ok(());
-                }
-                message = messages.next() => message,
-            },
-        };
-        let Some(message) = message else {
-            let closed = Fault::new(FaultClass::Transport, "closed");
-            return Err(Error::new(ErrorKind::Connection, closed.to_string()).with_fault(closed));
-        };
-        self.deliver(message);
-        // The client's queue has no bound: what is there already is taken at once.
-        while let Some(Some(message)) = messages.next().now_or_never() {
-            self.deliver(message);
-        }
-        Ok(())
-    }
-
-    fn lost(&self, loss: Loss<'_>) {
-        self.mailbox.disconnected(loss.since);
     }
 }
