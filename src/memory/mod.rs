@@ -1,19 +1,20 @@
-//! What is used while Redis is away (and, for what was refused, while it is there): bounded keyed state.
+//! What is used while Redis is away (and, for what was refused, while it is there): bounded state
+//! by key.
 //!
-//! [`Keyed`] is a table from a 128-bit name ([`Id`]) to a small value that *owes* something for a while.
-//! It has a bound, forgets first what owes nothing, then what owes least, never what is being held back,
-//! and cleans up after itself as it is used: there is no task and no timer.
+//! [`BoundedMap`] is a map from a 128-bit name ([`Id`]) to a small value that *decays*: a debt, a
+//! lease, a count of failures. It has a bound, forgets first what has expired, then what expires
+//! first, never what is pinned, and sweeps itself as it is used: there is no task and no timer.
 //!
-//! It knows no law and no Redis: what a value owes is the value's to say ([`Owing`]).
+//! It knows no law and no Redis: when a value expires is the value's to say ([`Decaying`]).
 
-mod hash;
-mod keyed;
+mod bounded_map;
 #[cfg(feature = "session")]
-mod recent;
+mod generational;
+mod hash;
 mod shard;
 
-pub(crate) use hash::{Id, IdHasher};
-pub(crate) use keyed::{Full, Keyed};
+pub(crate) use bounded_map::{BoundedMap, Full};
 #[cfg(feature = "session")]
-pub(crate) use recent::Recent;
-pub(crate) use shard::Owing;
+pub(crate) use generational::GenerationalCache;
+pub(crate) use hash::{Id, IdHasher};
+pub(crate) use shard::Decaying;

@@ -1,15 +1,16 @@
-//! One shard of a [`Keyed`](super::Keyed): a small open-addressing table behind its own lock.
+//! One shard of a [`BoundedMap`](super::BoundedMap): a small open-addressing table behind its own
+//! lock.
 
 use super::hash::Id;
 
 /// Places to look at when one has to go: some 40 values.
 const SAMPLE: usize = 64;
 
-/// A value that owes something for a while.
-pub(crate) trait Owing {
-    /// When nothing is owed any more, in the microseconds of the caller's clock: from then on the value may be
-    /// forgotten without a trace.
-    fn clear_at(&self) -> u64;
+/// A value that stands for something which decays: a debt, a lease, a count of failures.
+pub(crate) trait Decaying {
+    /// When nothing is left of it, in the microseconds of the caller's clock: from then on the
+    /// value may be forgotten without a trace.
+    fn expires_at(&self) -> u64;
 }
 
 /// 32 bytes for a value of 16, and aligned so that none straddles two lines of the cache.
@@ -20,8 +21,8 @@ struct Slot<V> {
     value: V,
 }
 
-/// Linear probing in a table that is at most 7/8 full; an entry and its neighbours are one or two cache
-/// lines, so finding one costs a single miss however many subjects there are.
+/// Linear probing in a table that is at most 7/8 full; an entry and its neighbours are one or two
+/// cache lines, so finding one costs a single miss however many subjects there are.
 #[derive(Debug)]
 pub(super) struct Shard<V> {
     slots: Vec<Option<Slot<V>>>,
@@ -34,7 +35,7 @@ impl<V> Default for Shard<V> {
     }
 }
 
-impl<V: Owing> Shard<V> {
+impl<V: Decaying> Shard<V> {
     /// Where a probe for `id` begins: its low bits, scaled to any number of slots.
     fn home(&self, id: Id) -> usize {
         (((id.low() >> 32) * self.slots.len() as u64) >> 32) as usize
@@ -68,7 +69,7 @@ impl<V: Owing> Shard<V> {
         None
     }
 
-    /// Puts in a value that is not there yet. Returns how many that owed nothing at `stale` any more were
+    /// Puts in a value that is not there yet. Returns how many that had expired by `stale` were
     /// forgotten on the way.
     pub(super) fn insert(&mut self, id: Id, value: V, stale: u64) -> usize {
         let before = self.len;
@@ -91,47 +92,52 @@ impl<V: Owing> Shard<V> {
         }
     }
 
-    /// Makes the table as large as what still owes needs, and half as much again.
+    /// Makes the table as large as what has not expired needs, and half as much again.
     fn rebuild(&mut self, now: u64) {
         let old = std::mem::take(&mut self.slots);
-        let owing = |slot: &Slot<V>| slot.value.clear_at() > now;
-        let live = old.iter().flatten().filter(|slot| owing(slot)).count();
+        let lives = |slot: &Slot<V>| slot.value.expires_at() > now;
+        let live = old.iter().flatten().filter(|slot| lives(slot)).count();
         let room = (live + live / 2 + 2) * 8 / 7 + 1;
         self.slots.resize_with(room, || None);
         self.len = 0;
-        for slot in old.into_iter().flatten().filter(owing) {
+        for slot in old.into_iter().flatten().filter(lives) {
             self.put(slot);
         }
     }
 
-    /// Forgets what owes nothing; returns how many.
-    pub(super) fn purge(&mut self, now: u64) -> usize {
+    /// Forgets what has expired; returns how many.
+    pub(super) fn sweep(&mut self, now: u64) -> usize {
         let before = self.len;
-        if self.slots.iter().flatten().any(|slot| slot.value.clear_at() <= now) {
+        if self.slots.iter().flatten().any(|slot| slot.value.expires_at() <= now) {
             self.rebuild(now);
         }
         before - self.len
     }
 
-    /// Whoever owes least among those that are not `held` back.
+    /// The one that expires first among those that are not `pinned`.
     ///
-    /// Looks at a few dozen where the newcomer would stand (the keyed hash has mixed them well), and further
-    /// until there is one.
-    pub(super) fn least(&self, near: Id, now: u64, held: impl Fn(&V) -> bool) -> Option<Id> {
+    /// Looks at a few dozen where the new one would stand (the keyed hash has mixed them well), and
+    /// further until there is one.
+    pub(super) fn first_to_expire(
+        &self,
+        near: Id,
+        now: u64,
+        pinned: impl Fn(&V) -> bool,
+    ) -> Option<Id> {
         let (before, after) = self.slots.split_at_checked(self.home(near))?;
-        let mut least: Option<(u64, Id)> = None;
+        let mut first: Option<(u64, Id)> = None;
         for (looked, slot) in after.iter().chain(before).enumerate() {
-            if looked % SAMPLE == 0 && looked > 0 && least.is_some() {
+            if looked % SAMPLE == 0 && looked > 0 && first.is_some() {
                 break;
             }
             let Some(slot) = slot else { continue };
-            let clear = slot.value.clear_at();
-            let less = least.is_none_or(|(other, _)| clear < other);
-            if less && (clear <= now || !held(&slot.value)) {
-                least = Some((clear, slot.id));
+            let expires = slot.value.expires_at();
+            let is_earlier = first.is_none_or(|(other, _)| expires < other);
+            if is_earlier && (expires <= now || !pinned(&slot.value)) {
+                first = Some((expires, slot.id));
             }
         }
-        least.map(|(_, id)| id)
+        first.map(|(_, id)| id)
     }
 
     /// Takes a value out, and closes the gap so that no probe ends early.
@@ -141,7 +147,8 @@ impl<V: Owing> Shard<V> {
         self.len -= 1;
         let mut place = self.after(gap);
         while let Some(Some(slot)) = self.slots.get(place) {
-            // It may move into the gap unless its home lies between the gap and itself, going round.
+            // It may move into the gap unless its home lies between the gap and itself, going
+            // round.
             let home = self.home(slot.id);
             let stays = if gap <= place {
                 gap < home && home <= place
@@ -168,8 +175,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashMap;
 
-    impl Owing for u64 {
-        fn clear_at(&self) -> u64 {
+    impl Decaying for u64 {
+        fn expires_at(&self) -> u64 {
             *self
         }
     }
@@ -192,11 +199,11 @@ mod tests {
                 }
                 prop_assert_eq!(shard.len, model.len());
                 let least = model.values().filter(|value| **value % 2 == 0).min();
-                let found = shard.least(Id([0, 0]), 0, |value| value % 2 == 1);
+                let found = shard.first_to_expire(Id([0, 0]), 0, |value| value % 2 == 1);
                 prop_assert_eq!(found.and_then(|id| model.get(&id)), least);
             }
             let now = 500;
-            let gone = shard.purge(now);
+            let gone = shard.sweep(now);
             model.retain(|_, value| *value > now);
             prop_assert_eq!(shard.len, model.len());
             prop_assert!(gone > 0 || model.len() == shard.len);

@@ -1,4 +1,5 @@
-//! Who is alive: one heartbeat in Redis for each process and [`Redis`] handle, shared by all limits over it.
+//! Who is alive: one heartbeat in Redis for each process and [`Redis`] handle, shared by all limits
+//! over it.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -107,7 +108,8 @@ async fn run(redis: Redis, heard: Arc<Heard>) {
 #[derive(Default)]
 struct Heard {
     count: AtomicU32,
-    /// The heartbeats have been heard for long enough to be believed when they say fewer than expected.
+    /// The heartbeats have been heard for long enough to be believed when they say fewer than
+    /// expected.
     is_settled: AtomicBool,
 }
 

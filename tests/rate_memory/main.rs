@@ -5,7 +5,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use evenkeel::store::rate::{Policy, Quota, RateMemory, Subject};
+use evenkeel::{
+    redis::{Redis, RedisConfig},
+    store::rate::{Policy, Quota, RateLimiter, Subject},
+};
 
 const BOUND: u32 = 100_000;
 const MEGABYTE: usize = 1_000_000;
@@ -22,17 +25,20 @@ fn who(n: u32) -> Subject {
     Subject::address(IpAddr::V4(Ipv4Addr::from(n.wrapping_mul(0x9e37_79b1))), 64)
 }
 
-#[test]
-fn a_hundred_thousand_subjects_and_a_flood() {
-    let memory = RateMemory::new(BOUND as usize);
+/// Nothing listens there: memory decides.
+#[tokio::test]
+async fn a_hundred_thousand_subjects_and_a_flood() {
+    let redis = Redis::new(RedisConfig::new("redis://127.0.0.1:1".parse().unwrap())).unwrap();
+    let limiter = RateLimiter::builder(&redis).with_capacity(BOUND as usize).build();
     let policy = Policy::from(Quota::per_day(10));
+    let decide = async |n, cost| limiter.decide(&policy, &who(n), cost).await.allowed();
     let empty = resident();
     let throttled = 1_000;
     for n in 0..throttled {
-        assert!(memory.decide(&policy, &who(n), 0, 10).allowed());
+        assert!(decide(n, 10).await);
     }
     for n in throttled..BOUND {
-        assert!(memory.decide(&policy, &who(n), 0, 1).allowed());
+        assert!(decide(n, 1).await);
     }
     let full = resident();
     let takes = full.saturating_sub(empty);
@@ -41,13 +47,13 @@ fn a_hundred_thousand_subjects_and_a_flood() {
     assert!(takes > MEGABYTE, "they are held: {takes}");
 
     for n in BOUND..BOUND + 5_000_000 {
-        memory.decide(&policy, &who(n), 1, 1);
+        decide(n, 1).await;
     }
     let flooded = resident();
     println!("after 5 000 000 more: {:+.1} MB", (flooded as f64 - full as f64) / MEGABYTE as f64);
     assert!(flooded < full + 4 * MEGABYTE, "{full}, {flooded}");
-    assert!(memory.len() <= BOUND as usize);
+    assert!(limiter.subjects() <= BOUND as usize);
     for n in 0..throttled {
-        assert!(!memory.decide(&policy, &who(n), 2, 1).allowed(), "a flood frees nobody");
+        assert!(!decide(n, 1).await, "a flood frees nobody");
     }
 }

@@ -101,12 +101,12 @@ fn push_number(line: &mut Vec<u8>, mut number: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::rate::{Quota, RateMemory, Subject};
+    use crate::store::rate::{Quota, decide};
     use proptest::prelude::*;
     use std::num::NonZeroU32;
 
     fn after(policy: &Policy, cost: u32, style: HeaderStyle) -> Vec<String> {
-        let decision = RateMemory::new(1).decide(policy, &Subject::text("a"), 0, cost);
+        let decision = decide(policy.windows(), &[], 0, cost);
         let mut headers = HeaderMap::new();
         headers.insert(STATE, HeaderValue::from_static("an inner service's"));
         style.apply(policy, &decision, &mut headers);

@@ -10,7 +10,7 @@ use super::{
     policy::LockoutPolicy,
     redis::Answer,
 };
-use crate::memory::{Full, Id, IdHasher, Keyed, Owing};
+use crate::memory::{BoundedMap, Decaying, Full, Id, IdHasher};
 
 /// Times here count from long ago, so that what happened before the start has a time, too.
 const LONG_AGO: u64 = 1 << 42;
@@ -30,8 +30,8 @@ struct Known {
     as_of: u64,
 }
 
-impl Owing for Entry {
-    fn clear_at(&self) -> u64 {
+impl Decaying for Entry {
+    fn expires_at(&self) -> u64 {
         self.expires_at.load(Ordering::Relaxed)
     }
 }
@@ -55,7 +55,7 @@ impl Entry {
 /// A bounded table. What is known of a subject is forgotten when it does not matter any more, and never
 /// to make room: at the bound all newcomers share one place, and are locked together.
 pub(super) struct LocalStates {
-    table: Keyed<Entry>,
+    table: BoundedMap<Entry>,
     hasher: IdHasher,
     overflow: Mutex<State>,
     policy: LockoutPolicy,
@@ -65,7 +65,7 @@ pub(super) struct LocalStates {
 impl LocalStates {
     pub(super) fn new(policy: LockoutPolicy, capacity: usize) -> Self {
         Self {
-            table: Keyed::new(capacity),
+            table: BoundedMap::new(capacity),
             hasher: IdHasher::random(),
             overflow: Mutex::default(),
             policy,
@@ -158,7 +158,7 @@ impl LocalStates {
     fn visit<R>(&self, part: usize, visit: impl Fn(&mut Known) -> Option<R>) -> Option<Vec<R>> {
         let now = self.now().saturating_mul(1_000);
         self.table.visit(part, |entries| {
-            let counting = entries.filter(|entry| entry.clear_at() > now);
+            let counting = entries.filter(|entry| entry.expires_at() > now);
             counting.filter_map(|entry| visit(&mut entry.known.lock())).collect()
         })
     }
@@ -168,12 +168,8 @@ impl LocalStates {
         if let Some(answer) = self.table.with(id, &change) {
             return Ok(answer);
         }
-        let make = || {
-            let entry = Entry::new(subject);
-            let answer = change(&entry);
-            (entry, answer)
-        };
-        self.table.keep(id, now.saturating_mul(1_000), &change, make, |_| true)
+        let make = || Entry::new(subject);
+        self.table.get_or_insert(id, now.saturating_mul(1_000), make, &change, |_| true)
     }
 
     fn id(&self, subject: &str) -> Id {

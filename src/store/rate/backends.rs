@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::law::Decision;
-use super::memory::RateMemory;
+use super::memory::MemoryLimit;
 use super::policy::Policy;
 use super::redis::RedisLimit;
 use super::subject::Subject;
@@ -15,7 +15,7 @@ use crate::store::membership::{MemberCount, MemberSettings};
 pub(super) struct Backends {
     pub(super) redis: Redis,
     pub(super) remote: RedisLimit,
-    pub(super) memory: RateMemory,
+    pub(super) memory: MemoryLimit,
     members: MemberCount,
     clock: Clock,
 }
@@ -25,7 +25,7 @@ impl Backends {
         Self {
             redis: redis.clone(),
             remote: RedisLimit::new(redis),
-            memory: RateMemory::new(capacity),
+            memory: MemoryLimit::new(capacity),
             members: MemberCount::new(redis, members),
             clock: Clock::here(),
         }

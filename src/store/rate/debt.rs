@@ -46,14 +46,15 @@ pub(crate) struct Charge {
     pub(crate) floor: [u64; MAX_WINDOWS],
 }
 
-/// What a subject owes Redis: `unpaid` was spent here, on one of `share` shares, and not charged yet; `known` is what is
-/// left of what Redis said. A cell costs `share` times as much time here as in the whole limit.
-pub(crate) fn owed(share: u32, unpaid: &[u64], known: &[u64]) -> Charge {
+/// What a subject owes Redis: `unsettled` was spent here, on one of `share` shares, and not charged yet;
+/// `remote` is what is left of what Redis said. A cell costs `share` times as much time here as in the
+/// whole limit.
+pub(crate) fn owed(share: u32, unsettled: &[u64], remote: &[u64]) -> Charge {
     let mut charge = Charge { add: [0; MAX_WINDOWS], floor: [0; MAX_WINDOWS] };
     let each = charge.add.iter_mut().zip(&mut charge.floor);
-    for ((add, floor), (unpaid, known)) in each.zip(unpaid.iter().zip(known)) {
-        *add = unpaid.div_ceil(u64::from(share.max(1)));
-        *floor = *known;
+    for ((add, floor), (unsettled, remote)) in each.zip(unsettled.iter().zip(remote)) {
+        *add = unsettled.div_ceil(u64::from(share.max(1)));
+        *floor = *remote;
     }
     charge
 }

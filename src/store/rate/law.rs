@@ -110,19 +110,6 @@ pub(crate) fn decide_one(window: &Window, tat: u64, now: u64, cost: u32) -> Deci
 }
 
 /// The answer of the law to one request.
-///
-/// # Examples
-///
-/// ```
-/// use evenkeel::store::rate::{Policy, Quota, RateMemory, Subject};
-///
-/// let memory = RateMemory::new(1_000);
-/// let policy = Policy::from(Quota::per_minute(100));
-/// let decision = memory.decide(&policy, &Subject::text("alice"), 0, 1);
-/// assert!(decision.allowed());
-/// assert_eq!(decision.remaining(), 99);
-/// assert_eq!(decision.reset_after().as_millis(), 600);
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     wait: u64,

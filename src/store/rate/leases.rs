@@ -16,7 +16,7 @@ use super::policy::Policy;
 use super::subject::Subject;
 use super::verdict::{DecisionSource, Verdict};
 use crate::Error;
-use crate::memory::{Full, Id, IdHasher, Keyed, Owing};
+use crate::memory::{BoundedMap, Decaying, Full, Id, IdHasher};
 
 /// What is not spent after this long goes back.
 const HELD: Duration = Duration::from_millis(500);
@@ -28,7 +28,7 @@ pub(super) struct Leases {
     backends: Arc<Backends>,
     /// Cells in one trip.
     cells: NonZeroU32,
-    table: Keyed<Held>,
+    table: BoundedMap<Held>,
     hasher: IdHasher,
 }
 
@@ -54,15 +54,15 @@ struct State {
     left: u32,
 }
 
-impl Owing for Held {
-    fn clear_at(&self) -> u64 {
+impl Decaying for Held {
+    fn expires_at(&self) -> u64 {
         self.until.load(Ordering::Relaxed)
     }
 }
 
 impl Leases {
     pub(super) fn new(backends: &Arc<Backends>, cells: NonZeroU32, capacity: usize) -> Self {
-        let (table, hasher) = (Keyed::new(capacity), IdHasher::random());
+        let (table, hasher) = (BoundedMap::new(capacity), IdHasher::random());
         Self { backends: Arc::clone(backends), cells, table, hasher }
     }
 
@@ -119,11 +119,11 @@ impl Leases {
             Arc::clone(&held.slot)
         };
         let make = || {
-            let slot = Arc::new(LeaseSlot::new(policy.clone(), subject.clone()));
-            (Held { until: until.into(), slot: Arc::clone(&slot) }, slot)
+            let slot = LeaseSlot::new(policy.clone(), subject.clone());
+            Held { until: until.into(), slot: Arc::new(slot) }
         };
         let kept: Result<_, Full> =
-            self.table.keep(self.id(policy, subject), now, look, make, |_| true);
+            self.table.get_or_insert(self.id(policy, subject), now, make, look, |_| true);
         kept.ok()
     }
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::backends::Backends;
 use super::leases::{self, Leases};
+use super::metrics::{CountersByPolicy, DecisionCounters};
 use super::policy::Policy;
 use super::settlement::Settlement;
 use super::subject::Subject;
-use super::tally::{Tallies, Tally};
 use super::verdict::{DecisionSource, Verdict};
 use crate::Error;
 use crate::health::HealthMonitor;
@@ -89,7 +89,7 @@ impl RateLimiter {
         } else {
             self.local(policy, subject, self.now(), cost)
         };
-        self.0.tallies.count(self.metrics(), policy, &verdict);
+        self.0.counters.count(self.metrics(), policy, &verdict);
         verdict
     }
 
@@ -202,8 +202,8 @@ impl RateLimiter {
     }
 
     /// The counters of a policy.
-    pub(crate) fn tally(&self, policy: &Policy) -> Arc<Tally> {
-        self.0.tallies.of(self.metrics(), policy)
+    pub(crate) fn tally(&self, policy: &Policy) -> Arc<DecisionCounters> {
+        self.0.counters.of(self.metrics(), policy)
     }
 }
 
@@ -243,7 +243,7 @@ struct Inner {
     /// Held for the replay.
     _settlement: Arc<Settlement>,
     switch: Switch,
-    tallies: Tallies,
+    counters: CountersByPolicy,
 }
 
 impl Inner {
@@ -261,7 +261,7 @@ impl Inner {
             replay: Replay::new(redis, Arc::downgrade(&settlement)),
             _settlement: settlement,
             switch: Switch::new(redis, Feature::RateLimit, Needs::Writes),
-            tallies: Tallies::default(),
+            counters: CountersByPolicy::default(),
         })
     }
 }

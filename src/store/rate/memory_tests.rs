@@ -7,6 +7,11 @@ fn who(n: u64) -> Subject {
     Subject::text(n.to_le_bytes())
 }
 
+/// Redis decided so on the first subject.
+fn seed(memory: &MemoryLimit, policy: &Policy, now: u64, decision: &Decision) {
+    memory.learn(policy, &who(1), (now, now), decision);
+}
+
 fn minute(count: u32) -> Policy {
     Policy::from(Quota::per_minute(count))
 }
@@ -18,7 +23,7 @@ fn an_entry_is_half_a_line_of_the_cache() {
 
 #[test]
 fn several_windows_are_all_or_nothing() {
-    let memory = RateMemory::new(100);
+    let memory = MemoryLimit::new(100);
     let policy = Policy::from([Quota::per_second(2), Quota::per_minute(3)]);
     let alice = who(1);
     let at = |now, cost| memory.decide(&policy, &alice, now, cost);
@@ -33,7 +38,7 @@ fn several_windows_are_all_or_nothing() {
 
 #[test]
 fn policies_and_subjects_are_apart() {
-    let memory = RateMemory::new(100);
+    let memory = MemoryLimit::new(100);
     let (one, other) = (minute(1), minute(1).with_name("other"));
     assert!(memory.decide(&one, &who(1), 0, 1).allowed());
     assert!(memory.decide(&other, &who(1), 0, 1).allowed());
@@ -43,10 +48,10 @@ fn policies_and_subjects_are_apart() {
 
 #[test]
 fn an_outage_starts_where_redis_left_off() {
-    let memory = RateMemory::new(100);
+    let memory = MemoryLimit::new(100);
     let policy = minute(100);
     let redis = law::decide(policy.whole(), &[54_000_000], 0, 6);
-    memory.seed(&policy, &who(1), 1_000, &redis);
+    seed(&memory, &policy, 1_000, &redis);
     let share = policy.share(NonZeroU32::new(4).expect("four"));
     let first = memory.decide(&share, &who(1), 1_000, 1);
     assert_eq!(first.remaining(), 0, "4 of 100 were left, so 1 for each of four");
@@ -56,11 +61,11 @@ fn an_outage_starts_where_redis_left_off() {
 
 #[test]
 fn the_deny_cache_refuses_until_the_announced_instant() {
-    let memory = RateMemory::new(100);
+    let memory = MemoryLimit::new(100);
     let policy = minute(100);
     assert_eq!(memory.denied(&policy, &who(1), 0, 1), None, "unknown");
     let refused = law::decide(policy.whole(), &[60_000_000], 0, 1);
-    memory.seed(&policy, &who(1), 0, &refused);
+    seed(&memory, &policy, 0, &refused);
     assert_eq!(
         memory.denied(&policy, &who(1), 0, 1).map(|denied| denied.retry()),
         Some(refused.retry())
@@ -69,7 +74,7 @@ fn the_deny_cache_refuses_until_the_announced_instant() {
     assert_eq!(memory.denied(&policy, &who(1), 600_000, 1), None, "Redis is asked");
     assert!(memory.denied(&policy, &who(1), 600_000, 2).is_some(), "two are refused for longer");
     // An older answer that comes late does not open it.
-    memory.seed(&policy, &who(1), 0, &law::decide(policy.whole(), &[50_000_000], 0, 1));
+    seed(&memory, &policy, 0, &law::decide(policy.whole(), &[50_000_000], 0, 1));
     assert!(memory.denied(&policy, &who(1), 599_999, 1).is_some());
     memory.forget(&policy, &who(1));
     assert_eq!(memory.denied(&policy, &who(1), 1, 1), None);
@@ -77,7 +82,7 @@ fn the_deny_cache_refuses_until_the_announced_instant() {
 
 #[test]
 fn what_took_long_to_be_answered_is_announced_later() {
-    let memory = RateMemory::new(100);
+    let memory = MemoryLimit::new(100);
     let policy = minute(100);
     let refused = law::decide(policy.whole(), &[60_000_000], 0, 1);
     memory.learn(&policy, &who(1), (0, 2_000), &refused);
@@ -93,7 +98,7 @@ fn what_took_long_to_be_answered_is_announced_later() {
 
 #[test]
 fn local_debts_are_not_taken_for_redis_answers() {
-    let memory = RateMemory::new(100);
+    let memory = MemoryLimit::new(100);
     let policy = minute(100);
     let share = policy.share(NonZeroU32::new(100).expect("a hundred"));
     assert!(memory.decide(&share, &who(1), 0, 1).allowed());
@@ -101,14 +106,14 @@ fn local_debts_are_not_taken_for_redis_answers() {
     assert_eq!(memory.denied(&policy, &who(1), 0, 1), None, "99 of 100 are left in Redis");
 }
 
-fn all(memory: &RateMemory, now: u64, instances: u32) -> Vec<Owed> {
+fn all(memory: &MemoryLimit, now: u64, instances: u32) -> Vec<Owed> {
     let instances = NonZeroU32::new(instances).expect("not zero");
     (0..).map_while(|part| memory.owed(part, now, instances, false)).flatten().collect()
 }
 
 #[test]
 fn what_was_admitted_is_owed_once() {
-    let memory = RateMemory::new(10_000);
+    let memory = MemoryLimit::new(10_000);
     let policy = Policy::from([Quota::per_minute(100), Quota::per_second(50)]);
     for n in 0..500 {
         for _ in 0..=n % 3 {
@@ -131,7 +136,7 @@ fn what_was_admitted_is_owed_once() {
 #[test]
 fn what_is_admitted_while_settling_is_still_owed() {
     for policy in [minute(100), Policy::from([Quota::per_minute(100), Quota::per_hour(1_000)])] {
-        let memory = RateMemory::new(10);
+        let memory = MemoryLimit::new(10);
         memory.decide(&policy, &who(1), 0, 3);
         let owed = all(&memory, 0, 1);
         memory.decide(&policy, &who(1), 1_000, 2);
@@ -144,7 +149,7 @@ fn what_is_admitted_while_settling_is_still_owed() {
 #[test]
 fn settling_does_not_hand_out_the_share_again() {
     for policy in [minute(100), Policy::from([Quota::per_minute(100), Quota::per_hour(1_000)])] {
-        let memory = RateMemory::new(10);
+        let memory = MemoryLimit::new(10);
         let share = policy.share(NonZeroU32::new(4).expect("four"));
         let spent =
             |now| (0..99).take_while(|_| memory.decide(&share, &who(1), now, 1).allowed()).count();
@@ -162,10 +167,10 @@ fn settling_does_not_hand_out_the_share_again() {
 
 #[test]
 fn what_redis_says_while_something_is_unpaid_comes_beneath_it() {
-    let memory = RateMemory::new(10);
+    let memory = MemoryLimit::new(10);
     let policy = minute(100);
     memory.decide(&policy, &who(1), 0, 10);
-    memory.seed(&policy, &who(1), 0, &law::decide(policy.whole(), &[30_000_000], 0, 0));
+    seed(&memory, &policy, 0, &law::decide(policy.whole(), &[30_000_000], 0, 0));
     let owed = &all(&memory, 0, 1)[0];
     assert_eq!((owed.charge.add[0], owed.charge.floor[0]), (6_000_000, 30_000_000));
     assert_eq!(memory.decide(&policy, &who(1), 0, 0).remaining(), 40);
@@ -173,9 +178,9 @@ fn what_redis_says_while_something_is_unpaid_comes_beneath_it() {
 
 #[test]
 fn what_a_lost_redis_knew_is_named_as_well() {
-    let memory = RateMemory::new(10);
+    let memory = MemoryLimit::new(10);
     let policy = minute(100);
-    memory.seed(&policy, &who(1), 0, &law::decide(policy.whole(), &[], 0, 100));
+    seed(&memory, &policy, 0, &law::decide(policy.whole(), &[], 0, 100));
     assert_eq!(all(&memory, 0, 4).len(), 0);
     let one = NonZeroU32::MIN;
     let lost: Vec<Owed> =
@@ -186,9 +191,9 @@ fn what_a_lost_redis_knew_is_named_as_well() {
 
 #[test]
 fn what_redis_knew_is_not_charged_again() {
-    let memory = RateMemory::new(10);
+    let memory = MemoryLimit::new(10);
     let policy = minute(100);
-    memory.seed(&policy, &who(1), 0, &law::decide(policy.whole(), &[], 0, 10));
+    seed(&memory, &policy, 0, &law::decide(policy.whole(), &[], 0, 10));
     assert_eq!(all(&memory, 0, 1).len(), 0);
     let share = policy.share(NonZeroU32::new(4).expect("four"));
     assert!(memory.decide(&share, &who(1), 0, 1).allowed());
@@ -198,7 +203,7 @@ fn what_redis_knew_is_not_charged_again() {
 
 #[test]
 fn an_outage_longer_than_the_window_owes_nothing() {
-    let memory = RateMemory::new(10);
+    let memory = MemoryLimit::new(10);
     memory.decide(&minute(100), &who(1), 0, 100);
     assert_eq!(all(&memory, 60_000_000, 1).len(), 0);
 }
@@ -207,7 +212,7 @@ fn an_outage_longer_than_the_window_owes_nothing() {
 fn threads_at_one_subject_never_pass_the_limit() {
     for policy in [minute(1_000), Policy::from([Quota::per_minute(1_000), Quota::per_hour(2_000)])]
     {
-        let memory = RateMemory::new(10);
+        let memory = MemoryLimit::new(10);
         let admitted = std::thread::scope(|scope| {
             let thread =
                 || (0..2_000).filter(|_| memory.decide(&policy, &who(1), 5, 1).allowed()).count();
@@ -220,7 +225,7 @@ fn threads_at_one_subject_never_pass_the_limit() {
 
 #[test]
 fn a_flood_frees_nobody_and_is_limited_as_one() {
-    let memory = RateMemory::new(1_000);
+    let memory = MemoryLimit::new(1_000);
     let policy = minute(10);
     let throttled: Vec<Subject> = (0..1_000).map(who).collect();
     for subject in &throttled {
@@ -235,14 +240,14 @@ fn a_flood_frees_nobody_and_is_limited_as_one() {
 
 #[test]
 fn a_cost_that_never_fits_is_not_kept() {
-    let memory = RateMemory::new(10);
+    let memory = MemoryLimit::new(10);
     assert_eq!(memory.decide(&minute(5), &who(1), 0, 6).retry(), Some(Retry::Never));
-    assert!(memory.is_empty());
+    assert_eq!(memory.len(), 0);
 }
 
 #[test]
 fn a_clock_that_steps_back_shuts_nobody_out_for_longer_than_a_burst() {
-    let memory = RateMemory::new(10);
+    let memory = MemoryLimit::new(10);
     let policy = minute(60);
     memory.decide(&policy, &who(1), 3_600_000_000, 60);
     assert!(!memory.decide(&policy, &who(1), 0, 1).allowed());

@@ -19,7 +19,7 @@
 //!
 //! # When Redis is down
 //!
-//! Each instance goes on by itself in [`RateMemory`]: from where Redis left off for every subject seen
+//! Each instance goes on by itself in memory: from where Redis left off for every subject seen
 //! lately, on its share of the limit ([`Policy::share`]). What it admits is charged to Redis afterwards. See
 //! [`RateLimiter`].
 
@@ -33,26 +33,27 @@ mod lease;
 mod leases;
 mod limiter;
 mod memory;
+mod metrics;
 mod policy;
 mod quota;
 mod redis;
 mod settlement;
 mod subject;
-mod tally;
 mod verdict;
 mod window;
 
 pub use builder::RateLimiterBuilder;
 pub use law::{Decision, MAX_WINDOWS, Retry};
 pub use limiter::RateLimiter;
-pub use memory::RateMemory;
 pub use policy::{Level, Policy};
 pub use quota::{Quota, QuotaError};
 pub use subject::Subject;
 pub use verdict::{DecisionSource, Verdict};
 
+#[cfg(test)]
+pub(crate) use law::decide;
+pub(crate) use metrics::DecisionCounters as Tally;
 pub(crate) use quota::clean as clean_name;
-pub(crate) use tally::Tally;
 
 #[cfg(test)]
 mod script_tests;

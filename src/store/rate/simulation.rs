@@ -9,7 +9,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::law::{Decision, decide};
-use super::{Policy, Quota, RateMemory, Subject, debt};
+use super::memory::MemoryLimit;
+use super::{Policy, Quota, Subject, debt};
 
 const LIMIT: u32 = 1_000;
 const WINDOW: u64 = 60_000_000;
@@ -111,7 +112,7 @@ struct Fleet {
     policy: Policy,
     share: Policy,
     who: Subject,
-    memories: Vec<RateMemory>,
+    memories: Vec<MemoryLimit>,
     believed: NonZeroU32,
     redis: u64,
 }
@@ -124,7 +125,7 @@ impl Fleet {
             share: policy.share(believed),
             policy,
             who: Subject::text("a"),
-            memories: (0..size).map(|_| RateMemory::new(1)).collect(),
+            memories: (0..size).map(|_| MemoryLimit::new(1)).collect(),
             believed,
             redis: 0,
         }
@@ -141,7 +142,7 @@ impl Fleet {
         }
         let decision: Decision = decide(self.policy.whole(), &[self.redis], now, 1);
         self.redis = now + decision.debts()[0];
-        memory.seed(&self.policy, &self.who, now, &decision);
+        memory.learn(&self.policy, &self.who, (now, now), &decision);
         decision.allowed()
     }
 

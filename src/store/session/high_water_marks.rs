@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{id::SessionName, record::Changes, shards::Shards, snapshot::Snapshot};
-use crate::memory::Recent;
+use crate::memory::GenerationalCache;
 
 /// What changes without Redis may take in memory, in bytes.
 const ROOM: usize = 8 * 1024 * 1024;
@@ -46,7 +46,7 @@ pub(super) struct HighWaterMarks {
 }
 
 struct Shard {
-    all: Recent<SessionName, HighWaterMark>,
+    all: GenerationalCache<SessionName, HighWaterMark>,
     /// Bytes that are left for changes.
     room: usize,
 }
@@ -65,7 +65,7 @@ pub(super) enum Reconciled {
 impl HighWaterMarks {
     pub(super) fn new(capacity: usize) -> Self {
         let shards = Shards::new(|| Shard {
-            all: Recent::new(capacity / Shards::<Shard>::COUNT),
+            all: GenerationalCache::new(capacity / Shards::<Shard>::COUNT),
             room: ROOM / Shards::<Shard>::COUNT,
         });
         Self { shards, hasher: RandomState::new() }

@@ -3,7 +3,7 @@
 use ctutils::CtEq;
 
 use super::{id::SessionName, shards::Shards, snapshot::Snapshot};
-use crate::memory::Recent;
+use crate::memory::GenerationalCache;
 
 /// How many: with a cookie of 4 KiB and what is in it each, 8 MiB.
 const CAPACITY: usize = 1_024;
@@ -20,7 +20,7 @@ pub(super) struct SnapshotCache {
 }
 
 /// `None`: shown once.
-type Shard = Recent<SessionName, Option<Box<Entry>>>;
+type Shard = GenerationalCache<SessionName, Option<Box<Entry>>>;
 
 struct Entry {
     /// The name of the cookie, which is sealed with it.
@@ -74,7 +74,7 @@ impl SnapshotCache {
 }
 
 fn empty() -> Shard {
-    Recent::new(CAPACITY / Shards::<Shard>::COUNT)
+    GenerationalCache::new(CAPACITY / Shards::<Shard>::COUNT)
 }
 
 #[cfg(test)]

@@ -118,6 +118,8 @@ async fn decisions_are_counted() {
     assert_eq!(count("\"allowed\"", "\"redis\"").await, Some(3));
     assert_eq!(count("\"limited\"", "\"redis\"").await, Some(0));
     assert_eq!(count("\"limited\"", "\"deny_cache\"").await, Some(2));
-    assert_eq!(count("\"shadow_limited\"", "\"memory\"").await, Some(0));
+    assert_eq!(count("\"allowed\"", "\"deny_cache\"").await, None, "it only refuses");
+    assert_eq!(count("\"shadow_limited\"", "\"redis\"").await, None, "not in shadow mode");
+    assert_eq!(count("\"allowed\"", "\"memory\"").await, None, "it has decided nothing");
     assert_eq!(one.metric("redis_fallback_hits_total", &["\"rate_limit\""]).await, Some(0));
 }

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use crate::{
     Error,
-    memory::Recent,
+    memory::GenerationalCache,
     redis::Redis,
     store::{
         replay::Replay,
@@ -38,7 +38,7 @@ pub(super) struct Copies {
 
 struct Tables {
     /// As Redis has them.
-    stored: Recent<SessionName, Snapshot>,
+    stored: GenerationalCache<SessionName, Snapshot>,
     /// Changed without Redis.
     unwritten: HashMap<SessionName, Snapshot>,
 }
@@ -55,7 +55,7 @@ impl Copies {
     /// Without the reference to itself that the replay needs: see `Arc::new_cyclic`.
     pub(super) fn new(redis: &Redis, rules: Rules, capacity: usize, replay: Replay<Self>) -> Self {
         let capacity = capacity.max(2);
-        let tables = Tables { stored: Recent::new(capacity), unwritten: HashMap::new() };
+        let tables = Tables { stored: GenerationalCache::new(capacity), unwritten: HashMap::new() };
         Self {
             // No snapshot leaves this process, so none is ever sealed.
             store: SessionStore::new(redis, SessionKeys::random()),

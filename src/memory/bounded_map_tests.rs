@@ -2,29 +2,29 @@ use super::*;
 use crate::memory::IdHasher;
 use std::sync::Arc;
 
-/// Owes until `.0`; held back when `.1`.
+/// Owes until `.0`; pinned when `.1`.
 struct Debt(u64, bool);
 
-impl Owing for Debt {
-    fn clear_at(&self) -> u64 {
+impl Decaying for Debt {
+    fn expires_at(&self) -> u64 {
         self.0
     }
 }
 
-fn put(table: &Keyed<Debt>, id: Id, now: u64, value: Debt) -> Result<(), Full> {
-    table.keep(id, now, |_| (), || (value, ()), |other| other.1 && other.0 > now)
+fn put(table: &BoundedMap<Debt>, id: Id, now: u64, value: Debt) -> Result<(), Full> {
+    table.get_or_insert(id, now, || value, |_| (), |other| other.1 && other.0 > now)
 }
 
 #[test]
-fn a_flood_never_frees_who_is_held_back() {
+fn a_flood_never_frees_who_is_pinned() {
     let hasher = IdHasher::random();
-    let table = Keyed::new(1_000);
+    let table = BoundedMap::new(1_000);
     let held: Vec<Id> = (0..300u64).map(|n| hasher.id(1, &n.to_le_bytes())).collect();
     for id in &held {
         assert_eq!(put(&table, *id, 0, Debt(60_000_000, true)), Ok(()));
     }
     for n in 0..200_000u64 {
-        // Each owes more than those before it, and more than those that are held back.
+        // Each owes more than those before it, and more than those that are pinned.
         let _ = put(&table, hasher.id(2, &n.to_le_bytes()), n, Debt(70_000_000 + n, false));
         assert!(table.len() <= 1_000);
     }
@@ -32,9 +32,9 @@ fn a_flood_never_frees_who_is_held_back() {
 }
 
 #[test]
-fn when_all_are_held_back_a_newcomer_is_told() {
+fn when_all_are_pinned_a_newcomer_is_told() {
     let hasher = IdHasher::random();
-    let table = Keyed::new(64);
+    let table = BoundedMap::new(64);
     let mut kept = 0;
     for n in 0..1_000u64 {
         kept +=
@@ -51,7 +51,7 @@ fn when_all_are_held_back_a_newcomer_is_told() {
 #[test]
 fn who_owes_least_goes_first() {
     let hasher = IdHasher::random();
-    let table = Keyed::new(10);
+    let table = BoundedMap::new(10);
     let ids: Vec<Id> = (0..10u64).map(|n| hasher.id(0, &n.to_le_bytes())).collect();
     for (n, id) in ids.iter().enumerate() {
         assert_eq!(put(&table, *id, 0, Debt(100 + n as u64, n == 1)), Ok(()));
@@ -60,7 +60,7 @@ fn who_owes_least_goes_first() {
     for (name, debt, gone) in [("a", 500, 0), ("b", 300, 2), ("c", 1, 3), ("d", 500, 10)] {
         let id = hasher.id(1, name.as_bytes());
         assert_eq!(put(&table, id, 0, Debt(debt, false)), Ok(()));
-        // The second is held back, and `c` itself owes least when `d` comes.
+        // The second is pinned, and `c` itself owes least when `d` comes.
         let expected: Vec<bool> = (0..10).map(|n| n == 1 || n > gone.min(3)).collect();
         assert_eq!(
             ids.iter().map(|id| is_there(*id)).collect::<Vec<_>>(),
@@ -74,16 +74,16 @@ fn who_owes_least_goes_first() {
 
 #[test]
 fn what_owes_nothing_is_not_kept() {
-    let table = Keyed::new(10);
+    let table = BoundedMap::new(10);
     let id = IdHasher::random().id(0, b"a");
     assert_eq!(put(&table, id, 5, Debt(5, true)), Ok(()));
-    assert!(table.is_empty());
+    assert!(table.len() == 0);
 }
 
 #[test]
 fn memory_follows_what_owes() {
     let hasher = IdHasher::random();
-    let table = Keyed::new(1_000_000);
+    let table = BoundedMap::new(1_000_000);
     let second = 1_000_000;
     for n in 0..200_000u64 {
         // A thousand new ones a second, each owing for ten: 10 000 owe, and 60 000 have lately.
@@ -96,7 +96,7 @@ fn memory_follows_what_owes() {
 #[test]
 fn the_count_is_exact_with_many_threads() {
     let hasher = IdHasher::random();
-    let table = Arc::new(Keyed::new(500));
+    let table = Arc::new(BoundedMap::new(500));
     std::thread::scope(|scope| {
         for thread in 0..4u64 {
             let (table, hasher) = (Arc::clone(&table), &hasher);

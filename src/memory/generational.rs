@@ -1,19 +1,20 @@
-//! What was used lately.
+//! A cache in two generations: what is used stays, and forgetting costs nothing.
 
 use std::{collections::HashMap, hash::Hash, mem};
 
-/// A map of at most `bound` entries that forgets those that were not put in again for the longest time.
+/// A map of at most `bound` entries that forgets those that were not put in again for the longest
+/// time.
 ///
-/// Two halves: new entries go to the young one; when that is full it becomes the old one, and what was in
-/// the old one is forgotten. So no entry outlives `bound` newer ones, and forgetting costs nothing.
+/// New entries go to the young generation; when that is full it becomes the old one, and what was
+/// in the old one is forgotten. So no entry outlives `bound` newer ones.
 #[derive(Debug)]
-pub(crate) struct Recent<K, V> {
+pub(crate) struct GenerationalCache<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,
     half: usize,
 }
 
-impl<K: Eq + Hash, V> Recent<K, V> {
+impl<K: Eq + Hash, V> GenerationalCache<K, V> {
     /// Empty, for at most `bound` entries (at least 2).
     pub(crate) fn new(bound: usize) -> Self {
         Self { young: HashMap::new(), old: HashMap::new(), half: (bound / 2).max(1) }
@@ -63,32 +64,32 @@ mod tests {
 
     #[test]
     fn forgets_what_was_not_used_and_keeps_to_its_bound() {
-        let mut recent = Recent::new(10);
+        let mut cache = GenerationalCache::new(10);
         for n in 0..1_000 {
-            let forgotten = recent.put(n, n).count();
+            let forgotten = cache.put(n, n).count();
             assert!(forgotten <= 5);
-            let _ = recent.put(0, n);
-            assert_eq!(recent.get_young(&0), Some(&n));
-            assert!(recent.len() <= 10);
+            let _ = cache.put(0, n);
+            assert_eq!(cache.get_young(&0), Some(&n));
+            assert!(cache.len() <= 10);
             for kept in (n - 3).max(0)..=n {
-                assert!(recent.get(&kept).is_some(), "{kept} of {n}");
+                assert!(cache.get(&kept).is_some(), "{kept} of {n}");
             }
-            assert_eq!(recent.get(&0), Some(&n));
+            assert_eq!(cache.get(&0), Some(&n));
         }
-        assert_eq!(recent.get(&900), None);
-        assert_eq!(recent.remove(&999), Some(999));
-        assert_eq!((recent.remove(&999), recent.get(&999)), (None, None));
+        assert_eq!(cache.get(&900), None);
+        assert_eq!(cache.remove(&999), Some(999));
+        assert_eq!((cache.remove(&999), cache.get(&999)), (None, None));
     }
 
     #[test]
     fn the_young_are_those_that_putting_in_again_leaves_as_they_are() {
-        let mut recent = Recent::new(4);
+        let mut cache = GenerationalCache::new(4);
         for n in 0..3 {
-            let _ = recent.put(n, n);
+            let _ = cache.put(n, n);
         }
-        assert_eq!((recent.get_young(&0), recent.get(&0)), (None, Some(&0)));
-        assert_eq!(recent.get_young(&2), Some(&2));
-        let _ = recent.put(0, 0);
-        assert_eq!(recent.get_young(&0), Some(&0));
+        assert_eq!((cache.get_young(&0), cache.get(&0)), (None, Some(&0)));
+        assert_eq!(cache.get_young(&2), Some(&2));
+        let _ = cache.put(0, 0);
+        assert_eq!(cache.get_young(&0), Some(&0));
     }
 }
