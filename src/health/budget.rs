@@ -45,14 +45,6 @@ impl RequestBudget {
     }
 }
 
-#[cfg(feature = "redis")]
-impl<F> WithBudget<F> {
-    /// `next`, which goes on with what is left of this future's budget.
-    pub(crate) fn transfer<G>(&self, next: G) -> WithBudget<G> {
-        WithBudget { inner: next, exhausted: self.exhausted }
-    }
-}
-
 /// The future of [`RequestBudget::scope`].
 #[pin_project]
 #[derive(Debug)]

@@ -37,8 +37,7 @@ mod check_redis;
 pub mod client_key;
 #[cfg(feature = "redis")]
 pub mod concurrency_limit;
-#[cfg(feature = "redis")]
-mod course;
+mod gate;
 #[cfg(feature = "redis")]
 pub mod rate_limit;
 #[cfg(feature = "redis")]
@@ -54,6 +53,9 @@ pub use check_redis::RedisStatusMissing;
 pub use check_redis::{CheckRedis, CheckRedisLayer, RedisStatus};
 #[cfg(feature = "redis")]
 pub use concurrency_limit::{ConcurrencyLimit, ConcurrencyLimitLayer};
+#[cfg(feature = "redis")]
+pub use gate::Gate;
+pub use gate::GateFuture;
 #[cfg(feature = "redis")]
 pub use rate_limit::{RateLimit, RateLimitLayer};
 #[cfg(feature = "redis")]

@@ -2,18 +2,15 @@
 
 use std::{
     fmt,
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::{Request, Response, request::Parts};
-use pin_project::pin_project;
 use tower::{Layer, Service};
 
+use super::gate::{Config, Disposition, GateFuture, NoNote};
 use crate::{
-    health::{HealthMonitor, RequestBudget, WithBudget},
+    health::HealthMonitor,
     respond::{Refusal, RefusalResponse, ResponseBody, StandardRefusal},
 };
 
@@ -34,20 +31,20 @@ use crate::{
 /// [`with_refusal`](Self::with_refusal) says otherwise, and a probe is asked for; the inner service is not
 /// called. While Redis is there the layer costs an atomic load and allocates nothing.
 pub struct RequireRedisLayer<R = StandardRefusal> {
-    gate: Gate<R>,
+    config: Config<Required, R>,
 }
 
-struct Gate<R> {
+/// What is required.
+#[derive(Debug, Clone)]
+struct Required {
     monitor: HealthMonitor,
     reads_only: bool,
-    refusal: Arc<R>,
 }
 
 impl RequireRedisLayer {
     /// Requires reads and writes.
     pub fn new(monitor: &HealthMonitor) -> Self {
-        let refusal = Arc::new(StandardRefusal);
-        Self { gate: Gate { monitor: monitor.clone(), reads_only: false, refusal } }
+        Self { config: Config::new(Required { monitor: monitor.clone(), reads_only: false }) }
     }
 }
 
@@ -56,7 +53,7 @@ impl<R> RequireRedisLayer<R> {
     /// writes are required, too.
     #[must_use]
     pub fn reads_only(mut self) -> Self {
-        self.gate.reads_only = true;
+        self.config.rules_mut().reads_only = true;
         self
     }
 
@@ -80,20 +77,19 @@ impl<R> RequireRedisLayer<R> {
     where
         F: Fn(&Parts, Refusal) -> Response<B>,
     {
-        let Gate { monitor, reads_only, .. } = self.gate;
-        RequireRedisLayer { gate: Gate { monitor, reads_only, refusal: Arc::new(refusal) } }
+        RequireRedisLayer { config: self.config.with_refusal(refusal) }
     }
 }
 
 impl<R> Clone for RequireRedisLayer<R> {
     fn clone(&self) -> Self {
-        Self { gate: self.gate.clone() }
+        Self { config: self.config.clone() }
     }
 }
 
 impl<R> fmt::Debug for RequireRedisLayer<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequireRedisLayer").field("gate", &self.gate).finish()
+        f.debug_struct("RequireRedisLayer").field("required", &self.config).finish()
     }
 }
 
@@ -101,14 +97,14 @@ impl<S, R> Layer<S> for RequireRedisLayer<R> {
     type Service = RequireRedis<S, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RequireRedis { inner, gate: Arc::new(self.gate.clone()) }
+        RequireRedis { inner, config: self.config.clone() }
     }
 }
 
 /// The service of [`RequireRedisLayer`].
 pub struct RequireRedis<S, R = StandardRefusal> {
     inner: S,
-    gate: Arc<Gate<R>>,
+    config: Config<Required, R>,
 }
 
 impl<S, R> RequireRedis<S, R> {
@@ -117,7 +113,7 @@ impl<S, R> RequireRedis<S, R> {
 
 impl<S: Clone, R> Clone for RequireRedis<S, R> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), gate: Arc::clone(&self.gate) }
+        Self { inner: self.inner.clone(), config: self.config.clone() }
     }
 }
 
@@ -125,7 +121,7 @@ impl<S: fmt::Debug, R> fmt::Debug for RequireRedis<S, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequireRedis")
             .field("inner", &self.inner)
-            .field("gate", &self.gate)
+            .field("required", &self.config)
             .finish()
     }
 }
@@ -146,91 +142,25 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let answer = if self.gate.is_open() {
-            Answer::Passed(RequestBudget::scope(self.inner.call(request)))
-        } else {
-            Answer::Refused(Some(self.gate.refuse(request)))
-        };
-        RequireRedisFuture { answer }
+        let disposition = self.config.rules().decide();
+        GateFuture::new(self.config.apply(disposition, &mut self.inner, request))
     }
 }
 
-impl<R> Gate<R> {
+impl Required {
     #[inline]
-    fn is_open(&self) -> bool {
-        if self.reads_only { self.monitor.can_read() } else { self.monitor.is_available() }
+    fn decide(&self) -> Disposition<NoNote> {
+        let is_there =
+            if self.reads_only { self.monitor.can_read() } else { self.monitor.is_available() };
+        if is_there { Disposition::Pass(None) } else { self.refuse() }
     }
 
     #[cold]
-    fn refuse<ReqBody, B>(&self, request: Request<ReqBody>) -> Response<ResponseBody<B>>
-    where
-        R: RefusalResponse<B>,
-    {
+    fn refuse(&self) -> Disposition<NoNote> {
         self.monitor.request_probe();
-        let refusal = Refusal::unavailable(&self.monitor);
-        let mut response = self.refusal.refuse(&request.into_parts().0, refusal);
-        response.extensions_mut().insert(refusal);
-        response
-    }
-}
-
-impl<R> Clone for Gate<R> {
-    fn clone(&self) -> Self {
-        Self {
-            monitor: self.monitor.clone(),
-            reads_only: self.reads_only,
-            refusal: Arc::clone(&self.refusal),
-        }
-    }
-}
-
-impl<R> fmt::Debug for Gate<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gate")
-            .field("monitor", &self.monitor)
-            .field("reads_only", &self.reads_only)
-            .finish_non_exhaustive()
+        Disposition::Refuse(Refusal::unavailable(&self.monitor), None)
     }
 }
 
 /// The response future of [`RequireRedis`].
-#[pin_project]
-#[must_use = "futures do nothing unless polled"]
-pub struct RequireRedisFuture<F, B> {
-    #[pin]
-    answer: Answer<F, B>,
-}
-
-#[pin_project(project = AnswerProj)]
-enum Answer<F, B> {
-    Passed(#[pin] WithBudget<F>),
-    Refused(Option<Response<ResponseBody<B>>>),
-}
-
-impl<F, B, E> Future for RequireRedisFuture<F, B>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-{
-    type Output = Result<Response<ResponseBody<B>>, E>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().answer.project() {
-            AnswerProj::Passed(inner) => {
-                Poll::Ready(Ok(ready!(inner.poll(cx))?.map(ResponseBody::inner)))
-            }
-            // Polled again after its end: like a future that never ends, not a panic.
-            AnswerProj::Refused(response) => match response.take() {
-                Some(response) => Poll::Ready(Ok(response)),
-                None => Poll::Pending,
-            },
-        }
-    }
-}
-
-impl<F, B> fmt::Debug for RequireRedisFuture<F, B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let refused = matches!(self.answer, Answer::Refused(_));
-        f.debug_struct("RequireRedisFuture").field("refused", &refused).finish_non_exhaustive()
-    }
-}
+pub type RequireRedisFuture<F, B> = GateFuture<F, B, NoNote>;

@@ -18,3 +18,4 @@ pub mod session;
 mod switch;
 
 pub use journal::{Journal, JournalRecord};
+pub(crate) use switch::Step;

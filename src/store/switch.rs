@@ -28,7 +28,8 @@ pub(crate) enum Needs {
 }
 
 /// What is to be done about one question.
-pub(crate) enum Step<T, F> {
+#[derive(Debug)]
+pub enum Step<T, F> {
     /// Answered without asking anybody.
     Decided(T),
     /// The answer of this future.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use http::{Response, request::Parts};
 use tower::Layer;
 
-use super::rules::Rules;
-use super::service::ConcurrencyLimit;
+use super::applied::Applied;
+use super::rules::ConcurrencyLimitRules;
 use crate::layer::client_key::{ClientKey, Extraction, MissingKey};
+use crate::layer::gate::{Config, Gate, GateFuture};
 use crate::layer::request_head::RequestHead;
 use crate::redis::Redis;
 use crate::respond::{Refusal, StandardRefusal};
@@ -35,7 +36,7 @@ use crate::store::concurrency::{ConcurrencyLimiter, InFlight};
 /// The limit goes on in memory, on this instance's share, without I/O. The first request that finds out waits for at most the
 /// `op_timeout`.
 pub struct ConcurrencyLimitLayer<R = StandardRefusal> {
-    rules: Rules<R>,
+    config: Config<ConcurrencyLimitRules, R>,
 }
 
 impl ConcurrencyLimitLayer {
@@ -50,12 +51,9 @@ impl ConcurrencyLimitLayer {
 
     /// The same, over a limiter that the application has already.
     pub fn with_limiter(limiter: &ConcurrencyLimiter) -> Self {
-        let rules = Rules {
-            limiter: limiter.clone(),
-            clients: Extraction::default(),
-            refusal: Arc::new(StandardRefusal),
-        };
-        Self { rules }
+        let rules =
+            ConcurrencyLimitRules { limiter: limiter.clone(), clients: Extraction::default() };
+        Self { config: Config::new(rules) }
     }
 }
 
@@ -63,14 +61,14 @@ impl<R> ConcurrencyLimitLayer<R> {
     /// Whom a request is counted for. Default: [`ClientKey::peer`], the address of the other end of the connection.
     #[must_use]
     pub fn with_key(mut self, key: ClientKey) -> Self {
-        self.rules.clients.key = key;
+        self.config.rules_mut().clients.key = key;
         self
     }
 
     /// What becomes of a request without a key. Default: [`MissingKey::Shared`].
     #[must_use]
     pub fn with_missing_key(mut self, choice: MissingKey) -> Self {
-        self.rules.clients.missing_key = choice;
+        self.config.rules_mut().clients.missing_key = choice;
         self
     }
 
@@ -80,7 +78,7 @@ impl<R> ConcurrencyLimitLayer<R> {
         mut self,
         exempt: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.rules.clients.exempt = Some(Arc::new(exempt));
+        self.config.rules_mut().clients.exempt = Some(Arc::new(exempt));
         self
     }
 
@@ -91,19 +89,19 @@ impl<R> ConcurrencyLimitLayer<R> {
     where
         F: Fn(&Parts, Refusal) -> Response<B>,
     {
-        ConcurrencyLimitLayer { rules: self.rules.with_refusal(Arc::new(refusal)) }
+        ConcurrencyLimitLayer { config: self.config.with_refusal(refusal) }
     }
 }
 
 impl<R> Clone for ConcurrencyLimitLayer<R> {
     fn clone(&self) -> Self {
-        Self { rules: self.rules.clone() }
+        Self { config: self.config.clone() }
     }
 }
 
 impl<R> fmt::Debug for ConcurrencyLimitLayer<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConcurrencyLimitLayer").field("rules", &self.rules).finish()
+        f.debug_struct("ConcurrencyLimitLayer").field("rules", &self.config).finish()
     }
 }
 
@@ -111,6 +109,12 @@ impl<S, R> Layer<S> for ConcurrencyLimitLayer<R> {
     type Service = ConcurrencyLimit<S, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ConcurrencyLimit::new(inner, Arc::new(self.rules.clone()))
+        Gate::new(inner, &self.config)
     }
 }
+
+/// The service of [`ConcurrencyLimitLayer`].
+pub type ConcurrencyLimit<S, R = StandardRefusal> = Gate<S, ConcurrencyLimitRules, R>;
+
+/// The response future of [`ConcurrencyLimit`].
+pub type ConcurrencyLimitFuture<F, B> = GateFuture<F, B, Applied>;

@@ -31,13 +31,10 @@
 //! [`ConcurrencyLimiter`](crate::store::concurrency::ConcurrencyLimiter) describes. No request waits for Redis longer than its
 //! [budget](crate::health::RequestBudget).
 
+mod applied;
 mod body;
-mod future;
 mod layer;
 mod rules;
-mod service;
 
 pub use body::InFlightBody;
-pub use future::ConcurrencyLimitFuture;
-pub use layer::ConcurrencyLimitLayer;
-pub use service::ConcurrencyLimit;
+pub use layer::{ConcurrencyLimit, ConcurrencyLimitFuture, ConcurrencyLimitLayer};

@@ -1,8 +1,8 @@
 //! What a limited route tells its clients: the `RateLimit` headers.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::retry_after::whole_seconds_up;
@@ -32,41 +32,70 @@ pub enum HeaderStyle {
 }
 
 impl HeaderStyle {
-    /// Puts the headers for this decision, one on this policy, in place of any that an inner service has set. For the
-    /// share of an instance these are the share's numbers: what is in force.
-    pub(crate) fn apply(self, policy: &Policy, decision: &Decision, headers: &mut HeaderMap) {
-        if matches!(self, Self::Draft | Self::Both) {
-            headers.insert(POLICY, value(policy.labels().line.clone()));
-            headers.insert(STATE, state(policy, decision));
-        }
-        if matches!(self, Self::XRateLimit | Self::Both) {
+    /// The headers for this decision, one on this policy. For the share of an instance these are the
+    /// share's numbers: what is in force.
+    pub(super) fn headers(self, policy: &Policy, decision: &Decision) -> Headers {
+        let draft = matches!(self, Self::Draft | Self::Both)
+            .then(|| (policy_value(policy), state_value(policy, decision)));
+        let tightest = matches!(self, Self::XRateLimit | Self::Both).then(|| {
             let tightest = policy.levels(decision).nth(decision.tightest());
-            let (limit, reset) =
-                tightest.map_or((0, 0), |level| (level.limit, seconds(level.reset_after)));
-            headers.insert(X_LIMIT, number(u64::from(limit)));
-            headers.insert(X_REMAINING, number(u64::from(decision.remaining())));
-            headers.insert(X_RESET, number(reset));
+            let (limit, reset) = tightest
+                .map_or((0, 0), |level| (u64::from(level.limit), seconds(level.reset_after)));
+            [limit, u64::from(decision.remaining()), reset]
+        });
+        Headers { draft, tightest }
+    }
+}
+
+/// The headers of one answer.
+#[derive(Debug)]
+pub(super) struct Headers {
+    /// `RateLimit-Policy` and `RateLimit`.
+    draft: Option<(HeaderValue, HeaderValue)>,
+    /// The numbers of the tightest window: limit, remaining, reset.
+    tightest: Option<[u64; 3]>,
+}
+
+impl Headers {
+    /// Puts them in place of any that an inner service has set.
+    pub(super) fn insert_into(self, headers: &mut HeaderMap) {
+        if let Some((policy, state)) = self.draft {
+            headers.insert(POLICY, policy);
+            headers.insert(STATE, state);
+        }
+        if let Some([limit, remaining, reset]) = self.tightest {
+            headers.insert(X_LIMIT, limit.into());
+            headers.insert(X_REMAINING, remaining.into());
+            headers.insert(X_RESET, reset.into());
         }
     }
 }
 
-/// Room for one item beyond its prefix: two numbers and what is between them.
-const ITEM: usize = 10 + 3 + 20 + 2;
+/// A copy: a value that all threads share would have its reference count changed by each of them
+/// twice a request, which costs several times as much.
+fn policy_value(policy: &Policy) -> HeaderValue {
+    value(&policy.labels().line)
+}
 
-fn state(policy: &Policy, decision: &Decision) -> HeaderValue {
-    let labels = &policy.labels().each;
-    let room = labels.iter().map(|label| label.prefix.len() + ITEM).sum();
-    let mut line = Vec::with_capacity(room);
-    for (label, level) in labels.iter().zip(policy.levels(decision)) {
-        if !line.is_empty() {
-            line.extend_from_slice(b", ");
-        }
-        line.extend_from_slice(label.prefix.as_bytes());
-        push_number(&mut line, u64::from(level.remaining));
-        line.extend_from_slice(b";t=");
-        push_number(&mut line, seconds(level.next_after));
+fn state_value(policy: &Policy, decision: &Decision) -> HeaderValue {
+    thread_local! {
+        static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
-    value(line.into())
+    LINE.with_borrow_mut(|line| {
+        line.clear();
+        for (label, level) in policy.labels().each.iter().zip(policy.levels(decision)) {
+            if !line.is_empty() {
+                line.extend_from_slice(b", ");
+            }
+            line.extend_from_slice(label.prefix.as_bytes());
+            line.extend_from_slice(itoa::Buffer::new().format(level.remaining).as_bytes());
+            line.extend_from_slice(b";t=");
+            line.extend_from_slice(
+                itoa::Buffer::new().format(seconds(level.next_after)).as_bytes(),
+            );
+        }
+        value(line)
+    })
 }
 
 /// Unlike a wait that a client is told to wait, this may be nothing: all is there.
@@ -74,28 +103,10 @@ fn seconds(wait: Duration) -> u64 {
     if wait.is_zero() { 0 } else { whole_seconds_up(wait) }
 }
 
-fn number(number: u64) -> HeaderValue {
-    HeaderValue::from(number)
-}
-
-/// All that is written here is visible ASCII; were it not, the header would be empty rather than the answer
-/// lost.
-fn value(line: Bytes) -> HeaderValue {
-    HeaderValue::from_maybe_shared(line).unwrap_or(HeaderValue::from_static(""))
-}
-
-fn push_number(line: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [b'0'; 20];
-    let mut from = digits.len() - 1;
-    for (index, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-        from = index;
-        if number == 0 {
-            break;
-        }
-    }
-    line.extend_from_slice(digits.get(from..).unwrap_or_default());
+/// All that is written here is visible ASCII; were it not, the header would be empty rather than the
+/// answer lost.
+fn value(line: &[u8]) -> HeaderValue {
+    HeaderValue::from_bytes(line).unwrap_or(HeaderValue::from_static(""))
 }
 
 #[cfg(test)]
@@ -109,7 +120,7 @@ mod tests {
         let decision = decide(policy.windows(), &[], 0, cost);
         let mut headers = HeaderMap::new();
         headers.insert(STATE, HeaderValue::from_static("an inner service's"));
-        style.apply(policy, &decision, &mut headers);
+        style.headers(policy, &decision).insert_into(&mut headers);
         let mut lines: Vec<String> = headers
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().expect("ASCII")))
@@ -160,18 +171,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_are_written_as_by_format(n in any::<u64>()) {
-            for n in [n, 0, 9, 10, u64::MAX] {
-                let mut line = Vec::new();
-                push_number(&mut line, n);
-                prop_assert_eq!(line, n.to_string().into_bytes());
-            }
-        }
-
-        #[test]
         fn any_name_makes_a_header(name in "\\PC{0,80}") {
             let policy = Policy::from([Quota::per_second(1).with_name(name.clone()), Quota::per_day(1).with_name(name)]);
-            let line = value(policy.labels().line.clone());
+            let line = policy_value(&policy);
             prop_assert_eq!(line.as_bytes().iter().filter(|byte| **byte == b'"').count(), 4);
         }
     }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use http::{Response, request::Parts};
 use tower::Layer;
 
+use super::applied::Applied;
 use super::headers::HeaderStyle;
 use super::options::OutagePolicy;
-use super::rules::{Limit, Rules};
-use super::service::RateLimit;
+use super::rules::{Limit, RateLimitRules};
 use crate::layer::client_key::{ClientKey, Extraction, MissingKey};
+use crate::layer::gate::{Config, Gate, GateFuture};
 use crate::layer::request_head::RequestHead;
 use crate::redis::Redis;
 use crate::respond::{Refusal, StandardRefusal};
@@ -37,7 +38,7 @@ use crate::store::rate::{Policy, RateLimiter};
 /// The limit goes on in memory ([`with_outage_policy`](Self::with_outage_policy) for other choices), without I/O and
 /// without a boxed future. The first request that finds out waits for at most the `op_timeout`.
 pub struct RateLimitLayer<R = StandardRefusal> {
-    rules: Rules<R>,
+    config: Config<RateLimitRules, R>,
 }
 
 impl RateLimitLayer {
@@ -52,7 +53,7 @@ impl RateLimitLayer {
 
     /// The same, over a limiter that the application has already, with settings of its own or shared with others.
     pub fn with_limiter(limiter: &RateLimiter, policy: impl Into<Policy>) -> Self {
-        let rules = Rules {
+        let rules = RateLimitRules {
             limit: Limit::new(limiter, policy.into()),
             limiter: limiter.clone(),
             limit_for: None,
@@ -63,9 +64,8 @@ impl RateLimitLayer {
             headers: HeaderStyle::default(),
             shadow: false,
             extensions: true,
-            refusal: Arc::new(StandardRefusal),
         };
-        Self { rules }
+        Self { config: Config::new(rules) }
     }
 }
 
@@ -73,14 +73,14 @@ impl<R> RateLimitLayer<R> {
     /// Whom a request is counted for. Default: [`ClientKey::peer`], the address of the other end of the connection.
     #[must_use]
     pub fn with_key(mut self, key: ClientKey) -> Self {
-        self.rules.clients.key = key;
+        self.config.rules_mut().clients.key = key;
         self
     }
 
     /// What becomes of a request without a key. Default: [`MissingKey::Shared`].
     #[must_use]
     pub fn with_missing_key(mut self, choice: MissingKey) -> Self {
-        self.rules.clients.missing_key = choice;
+        self.config.rules_mut().clients.missing_key = choice;
         self
     }
 
@@ -102,14 +102,14 @@ impl<R> RateLimitLayer<R> {
         mut self,
         policy: impl Fn(&RequestHead<'_>) -> Policy + Send + Sync + 'static,
     ) -> Self {
-        self.rules.limit_for = Some(Arc::new(policy));
+        self.config.rules_mut().limit_for = Some(Arc::new(policy));
         self
     }
 
     /// What each request costs. Default: 1. With 0 nothing is spent, and nobody refused.
     #[must_use]
     pub fn with_cost(mut self, cost: u32) -> Self {
-        self.rules.cost = cost;
+        self.config.rules_mut().cost = cost;
         self
     }
 
@@ -119,7 +119,7 @@ impl<R> RateLimitLayer<R> {
         mut self,
         cost: impl Fn(&RequestHead<'_>) -> u32 + Send + Sync + 'static,
     ) -> Self {
-        self.rules.cost_for = Some(Arc::new(cost));
+        self.config.rules_mut().cost_for = Some(Arc::new(cost));
         self
     }
 
@@ -129,21 +129,21 @@ impl<R> RateLimitLayer<R> {
         mut self,
         exempt: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.rules.clients.exempt = Some(Arc::new(exempt));
+        self.config.rules_mut().clients.exempt = Some(Arc::new(exempt));
         self
     }
 
     /// What decides while Redis is away. Default: [`OutagePolicy::Local`].
     #[must_use]
     pub fn with_outage_policy(mut self, outage: OutagePolicy) -> Self {
-        self.rules.outage = outage;
+        self.config.rules_mut().outage = outage;
         self
     }
 
     /// Which headers clients see. Default: [`HeaderStyle::Draft`].
     #[must_use]
     pub fn with_headers(mut self, headers: HeaderStyle) -> Self {
-        self.rules.headers = headers;
+        self.config.rules_mut().headers = headers;
         self
     }
 
@@ -151,7 +151,7 @@ impl<R> RateLimitLayer<R> {
     /// force. The handler sees the [`Verdict`](crate::store::rate::Verdict).
     #[must_use]
     pub fn with_shadow_mode(mut self) -> Self {
-        self.rules.shadow = true;
+        self.config.rules_mut().shadow = true;
         self
     }
 
@@ -159,7 +159,7 @@ impl<R> RateLimitLayer<R> {
     /// a few small allocations where nobody reads it. Default: it is there.
     #[must_use]
     pub fn without_extensions(mut self) -> Self {
-        self.rules.extensions = false;
+        self.config.rules_mut().extensions = false;
         self
     }
 
@@ -170,19 +170,19 @@ impl<R> RateLimitLayer<R> {
     where
         F: Fn(&Parts, Refusal) -> Response<B>,
     {
-        RateLimitLayer { rules: self.rules.with_refusal(Arc::new(refusal)) }
+        RateLimitLayer { config: self.config.with_refusal(refusal) }
     }
 }
 
 impl<R> Clone for RateLimitLayer<R> {
     fn clone(&self) -> Self {
-        Self { rules: self.rules.clone() }
+        Self { config: self.config.clone() }
     }
 }
 
 impl<R> fmt::Debug for RateLimitLayer<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RateLimitLayer").field("rules", &self.rules).finish()
+        f.debug_struct("RateLimitLayer").field("rules", &self.config).finish()
     }
 }
 
@@ -190,6 +190,12 @@ impl<S, R> Layer<S> for RateLimitLayer<R> {
     type Service = RateLimit<S, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RateLimit::new(inner, Arc::new(self.rules.clone()))
+        Gate::new(inner, &self.config)
     }
 }
+
+/// The service of [`RateLimitLayer`].
+pub type RateLimit<S, R = StandardRefusal> = Gate<S, RateLimitRules, R>;
+
+/// The response future of [`RateLimit`].
+pub type RateLimitFuture<F, B> = GateFuture<F, B, Box<Applied>>;

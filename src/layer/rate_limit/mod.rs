@@ -31,15 +31,12 @@
 //! describes; [`OutagePolicy`] has the alternatives. No request waits for Redis longer than its
 //! [budget](crate::health::RequestBudget).
 
-mod future;
+mod applied;
 mod headers;
 mod layer;
 mod options;
 mod rules;
-mod service;
 
-pub use future::RateLimitFuture;
 pub use headers::HeaderStyle;
-pub use layer::RateLimitLayer;
+pub use layer::{RateLimit, RateLimitFuture, RateLimitLayer};
 pub use options::OutagePolicy;
-pub use service::RateLimit;

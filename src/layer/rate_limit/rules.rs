@@ -3,14 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
-use http::{Request, Response};
-
+use super::applied::Applied;
 use super::headers::HeaderStyle;
 use super::options::OutagePolicy;
 use crate::layer::client_key::{Extracted, Extraction};
+use crate::layer::gate::{Decide, Disposition};
 use crate::layer::request_head::RequestHead;
-use crate::respond::{Refusal, RefusalResponse, ResponseBody};
+use crate::respond::Refusal;
+use crate::store::Step;
 use crate::store::rate::{Policy, RateLimiter, Retry, Subject, Tally, Verdict};
 
 type PolicyFn = dyn Fn(&RequestHead<'_>) -> Policy + Send + Sync;
@@ -29,8 +29,16 @@ impl Limit {
     }
 }
 
-/// All that a layer was told. What each request may choose is boxed; what is the same for all is at hand.
-pub(super) struct Rules<R> {
+impl fmt::Debug for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.policy.fmt(f)
+    }
+}
+
+/// All that a layer was told. What each request may choose is boxed; what is the same for all is at
+/// hand.
+#[derive(Clone)]
+pub struct RateLimitRules {
     pub(super) limiter: RateLimiter,
     pub(super) limit: Limit,
     pub(super) limit_for: Option<Arc<PolicyFn>>,
@@ -41,166 +49,103 @@ pub(super) struct Rules<R> {
     pub(super) headers: HeaderStyle,
     pub(super) shadow: bool,
     pub(super) extensions: bool,
-    pub(super) refusal: Arc<R>,
 }
 
-/// A verdict, and the policy that it is on unless that is the layer's own.
-pub(super) struct Ruling {
-    verdict: Verdict,
+/// May this subject spend so much?
+#[derive(Debug)]
+pub struct Question {
+    subject: Subject,
+    cost: u32,
+    asked: u64,
+    /// The policy, unless it is the layer's own.
     limit: Option<Limit>,
 }
 
-/// What becomes of a request. With the ruling, if anybody is to be told: boxed, since it is large and most of the way it
-/// is only carried.
-pub(super) enum Fate {
-    /// It goes on.
-    Pass(Option<Box<Ruling>>),
-    /// It is answered here.
-    Refuse(Refusal, Option<Box<Ruling>>),
-}
+impl Decide for RateLimitRules {
+    type Question = Question;
+    type Note = Box<Applied>;
 
-/// What is to be done with a request.
-pub(super) enum Step {
-    Decided(Fate),
-    /// Redis is asked first.
-    Ask(BoxFuture<'static, Option<Verdict>>, Option<Limit>),
-}
-
-impl<R> Rules<R> {
-    /// The first step; everything that needs no answer of Redis is decided in it.
     #[inline]
-    pub(super) fn begin<B>(&self, request: &Request<B>) -> Step {
-        let view = RequestHead::new(request);
-        let extracted = self.clients.extract(&view);
+    fn decide(&self, head: &RequestHead<'_>) -> Step<Disposition<Box<Applied>>, Question> {
+        let extracted = self.clients.extract(head);
         // Borrowed from where it was made: moving it costs more than hashing it.
         let subject = match &extracted {
             Extracted::Subject(subject) => subject,
-            Extracted::Uncounted => return Step::Decided(Fate::Pass(None)),
-            Extracted::Keyless => return Step::Decided(Fate::Refuse(Refusal::no_key(), None)),
-        };
-        let cost = self.cost_for.as_ref().map_or(self.cost, |cost| cost(&view));
-        let chosen = self.limit_for.as_ref().map(|limit| Limit::new(&self.limiter, limit(&view)));
-        let policy = &chosen.as_ref().unwrap_or(&self.limit).policy;
-        let now = self.limiter.now();
-        if let Some(verdict) = self.limiter.at_hand(policy, subject, now, cost) {
-            return Step::Decided(self.conclude(Some(&verdict), chosen));
-        }
-        if self.limiter.is_up() {
-            return Step::Ask(self.ask(policy.clone(), subject.clone(), now, cost), chosen);
-        }
-        let verdict = self.outage.verdict(&self.limiter, policy, subject, now, cost);
-        Step::Decided(self.conclude(verdict.as_ref(), chosen))
-    }
-
-    fn ask(
-        &self,
-        policy: Policy,
-        subject: Subject,
-        now: u64,
-        cost: u32,
-    ) -> BoxFuture<'static, Option<Verdict>> {
-        let (limiter, outage) = (self.limiter.clone(), self.outage);
-        Box::pin(async move {
-            match limiter.ask(&policy, &subject, now, cost).await {
-                Some(verdict) => Some(verdict),
-                None => outage.verdict(&limiter, &policy, &subject, limiter.now(), cost),
+            Extracted::Uncounted => return Step::Decided(Disposition::Pass(None)),
+            Extracted::Keyless => {
+                return Step::Decided(Disposition::Refuse(Refusal::no_key(), None));
             }
-        })
+        };
+        let cost = self.cost_for.as_ref().map_or(self.cost, |cost| cost(head));
+        let chosen = self.limit_for.as_ref().map(|limit| Limit::new(&self.limiter, limit(head)));
+        let limit = chosen.as_ref().unwrap_or(&self.limit);
+        let now = self.limiter.now();
+        let verdict = match self.limiter.at_hand(&limit.policy, subject, now, cost) {
+            Some(verdict) => Some(verdict),
+            None if self.limiter.is_up() => {
+                let subject = subject.clone();
+                return Step::Ask(Question { subject, cost, asked: now, limit: chosen });
+            }
+            None => self.outage.verdict(&self.limiter, &limit.policy, subject, now, cost),
+        };
+        Step::Decided(self.conclude(limit, verdict.as_ref()))
     }
 
-    /// The last step: counts the verdict, and acts on it. No verdict: Redis is away, and nobody else may decide.
+    async fn ask(&self, question: Question) -> Disposition<Box<Applied>> {
+        let Question { subject, cost, asked, limit } = question;
+        let limit = limit.as_ref().unwrap_or(&self.limit);
+        let verdict = match self.limiter.ask(&limit.policy, &subject, asked, cost).await {
+            Some(verdict) => Some(verdict),
+            None => {
+                let now = self.limiter.now();
+                self.outage.verdict(&self.limiter, &limit.policy, &subject, now, cost)
+            }
+        };
+        self.conclude(limit, verdict.as_ref())
+    }
+}
+
+impl RateLimitRules {
+    /// The last step: counts the verdict, and says what follows. No verdict: Redis is away, and nobody
+    /// else may decide.
     #[inline(always)]
-    pub(super) fn conclude(&self, verdict: Option<&Verdict>, limit: Option<Limit>) -> Fate {
+    fn conclude(&self, limit: &Limit, verdict: Option<&Verdict>) -> Disposition<Box<Applied>> {
         let Some(verdict) = verdict else {
             let monitor = self.limiter.monitor();
             monitor.request_probe();
-            return Fate::Refuse(Refusal::unavailable(monitor), None);
+            return Disposition::Refuse(Refusal::unavailable(monitor), None);
         };
-        limit.as_ref().unwrap_or(&self.limit).tally.count(verdict, self.shadow);
-        let told = self.extensions || (self.headers != HeaderStyle::None && !self.shadow);
-        let ruling = told.then(|| Box::new(Ruling { verdict: *verdict, limit }));
+        limit.tally.count(verdict, self.shadow);
+        let applied = self.applied(limit, verdict);
         match verdict.retry() {
-            Some(_) if self.shadow => Fate::Pass(ruling),
-            None => Fate::Pass(ruling),
-            Some(Retry::After(wait)) => Fate::Refuse(Refusal::rate_limited(Some(wait)), ruling),
-            Some(Retry::Never) => Fate::Refuse(Refusal::rate_limited(None), ruling),
+            Some(_) if self.shadow => Disposition::Pass(applied),
+            None => Disposition::Pass(applied),
+            Some(Retry::After(wait)) => {
+                Disposition::Refuse(Refusal::rate_limited(Some(wait)), applied)
+            }
+            Some(Retry::Never) => Disposition::Refuse(Refusal::rate_limited(None), applied),
         }
     }
 
-    /// Tells the handler.
+    /// What is to be told, if anything.
     #[inline]
-    pub(super) fn mark_request<B>(&self, ruling: &Ruling, request: &mut Request<B>) {
-        if self.extensions {
-            request.extensions_mut().insert(ruling.verdict);
+    fn applied(&self, limit: &Limit, verdict: &Verdict) -> Option<Box<Applied>> {
+        let style = if self.shadow { HeaderStyle::None } else { self.headers };
+        if style == HeaderStyle::None && !self.extensions {
+            return None;
         }
-    }
-
-    /// Tells the client, and who stands further out.
-    #[inline]
-    pub(super) fn mark_response<B>(&self, ruling: &Ruling, response: &mut Response<B>) {
-        let Ruling { verdict, limit } = ruling;
-        if !self.shadow {
-            let policy = &limit.as_ref().unwrap_or(&self.limit).policy;
-            policy.with_share(verdict.instances(), |share| {
-                self.headers.apply(share, verdict, response.headers_mut());
-            });
-        }
-        if self.extensions {
-            response.extensions_mut().insert(*verdict);
-        }
-    }
-
-    /// Answers in place of the inner service.
-    #[inline(never)]
-    pub(super) fn refuse<B, ResBody>(
-        &self,
-        mut request: Request<B>,
-        refusal: Refusal,
-        ruling: Option<&Ruling>,
-    ) -> Response<ResponseBody<ResBody>>
-    where
-        R: RefusalResponse<ResBody>,
-    {
-        if let Some(ruling) = ruling {
-            self.mark_request(ruling, &mut request);
-        }
-        let mut response = self.refusal.refuse(&request.into_parts().0, refusal);
-        if let Some(ruling) = ruling {
-            self.mark_response(ruling, &mut response);
-        }
-        response.extensions_mut().insert(refusal);
-        response
+        let verdict_told = self.extensions.then_some(*verdict);
+        limit.policy.with_share(verdict.instances(), |share| {
+            let headers = style.headers(share, verdict);
+            Some(Box::new(Applied { verdict: verdict_told, headers }))
+        })
     }
 }
 
-impl<R> Clone for Rules<R> {
-    fn clone(&self) -> Self {
-        self.with_refusal(Arc::clone(&self.refusal))
-    }
-}
-
-impl<R> Rules<R> {
-    pub(super) fn with_refusal<Q>(&self, refusal: Arc<Q>) -> Rules<Q> {
-        Rules {
-            limiter: self.limiter.clone(),
-            limit: self.limit.clone(),
-            limit_for: self.limit_for.clone(),
-            clients: self.clients.clone(),
-            cost: self.cost,
-            cost_for: self.cost_for.clone(),
-            outage: self.outage,
-            headers: self.headers,
-            shadow: self.shadow,
-            extensions: self.extensions,
-            refusal,
-        }
-    }
-}
-
-impl<R> fmt::Debug for Rules<R> {
+impl fmt::Debug for RateLimitRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rules")
-            .field("policy", &self.limit.policy)
+        f.debug_struct("RateLimitRules")
+            .field("policy", &self.limit)
             .field("clients", &self.clients)
             .field("cost", &self.cost)
             .field("outage", &self.outage)
