@@ -50,17 +50,13 @@ pub(crate) trait Follower: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// The connection is lost, or could not be made.
-    fn lost(&self, loss: Loss<'_>);
+    fn lost(&self, loss: Loss);
 }
 
 /// How a connection that listened was lost.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Loss<'a> {
-    /// What was met.
-    #[allow(dead_code)]
-    pub(crate) error: &'a Error,
+pub(crate) struct Loss {
     /// Redis is away for commands, too; `false`: only this connection is affected.
-    #[allow(dead_code)]
     pub(crate) is_outage: bool,
     /// The last sign of life. What happened later may have been missed.
     pub(crate) since: Instant,
@@ -142,7 +138,7 @@ impl<'a, F: Follower> Supervisor<'a, F> {
                 self.pause = FIRST_PAUSE;
             }
             let is_outage = !monitor.can_read() || !self.commands_work().await;
-            self.follower.lost(Loss { error: &error, is_outage, since: self.heard });
+            self.follower.lost(Loss { is_outage, since: self.heard });
             self.log(&error);
             // Spread, so that instances that lost their connections together do not return
             // together.

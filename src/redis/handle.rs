@@ -291,7 +291,6 @@ impl Redis {
 
     /// The one `T` of this handle and its clones, from `make` when nobody uses one yet. It is held
     /// weakly, so it may hold the handle. `make` may ask for values of other types.
-    #[allow(dead_code)]
     pub(crate) fn shared<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> Arc<T>) -> Arc<T> {
         self.inner.registry.get_or_make(make)
     }

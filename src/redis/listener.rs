@@ -107,7 +107,7 @@ impl Follower for Listener {
         Ok(())
     }
 
-    fn lost(&self, loss: Loss<'_>) {
+    fn lost(&self, loss: Loss) {
         self.mailbox.disconnected(loss.since);
     }
 }

@@ -46,7 +46,6 @@ mod write_probe;
 
 pub use config::RedisConfig;
 pub use connection::Connection;
-#[allow(unused_imports)]
 pub(crate) use follow::{Follower, Following, Loss, own_connection};
 pub use handle::Redis;
 pub use mailbox::{Message, SubscriptionEvent};

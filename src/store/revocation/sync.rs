@@ -72,7 +72,7 @@ impl Follower for Sync {
         self.maintain(link).await
     }
 
-    fn lost(&self, loss: Loss<'_>) {
+    fn lost(&self, loss: Loss) {
         // During an outage it stays as it was when that began.
         if !loss.is_outage {
             self.shared.set_in_step(false);

@@ -80,7 +80,7 @@ async fn one_of_several_is_lost() {
     let mut world =
         World::up_with(RedisServer::start().await, |config| config.with_connections(4)).await;
     let traffic = Traffic::start(&world.app);
-    // The handle's and the canary's.
+    // The handle's and the write probe's.
     let has_all = || async { world.server.connected_clients().await == 5 };
     assert!(eventually(LONG, has_all).await);
     for round in 0..4 {

@@ -31,11 +31,11 @@ async fn world(persistent: bool) -> World {
     let server = RedisServer::builder().persistent(persistent).start().await;
     let health = super::world::health().with_probe_interval(Duration::from_millis(100));
     let world = World::up_with(server, |config| config.with_health(health)).await;
-    // A beat or two: what the data is known by.
-    let beaten = eventually(super::LONG, || async {
+    // A heartbeat or two: by them Redis is known to have kept its data.
+    let written = eventually(super::LONG, || async {
         world.server.query::<Vec<String>>(&["KEYS", "evenkeel:canary:*"]).await.unwrap().len() == 1
     });
-    assert!(beaten.await);
+    assert!(written.await);
     world
 }
 

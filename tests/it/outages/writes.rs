@@ -130,7 +130,7 @@ async fn renewal_loses_no_read() {
         futures_util::future::join_all(batch).await;
     }
     assert!(renewals() >= 5, "{} renewals", renewals());
-    // The handle's and the canary's, each at most once in 0.85 s.
+    // The handle's and the write probe's, each at most once in 0.85 s.
     let most = 2.0 * (began.elapsed().as_secs_f64() / 0.85 + 1.0);
     assert!(renewals() as f64 <= most, "{} connections, at most {most}", renewals());
 }
