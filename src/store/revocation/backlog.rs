@@ -12,7 +12,6 @@ use tokio::time::timeout;
 
 use super::{
     catch_up::catch_up,
-    memory::SHARDS,
     shard::{Entry, PENDING},
     shared::Shared,
 };
@@ -86,8 +85,10 @@ impl Backlog for RevocationBacklog {
             }
         }
         let mut entries = Vec::new();
-        while *cursor < SHARDS && entries.len() < BATCH {
-            entries.extend(shared.table.pending(*cursor));
+        while entries.len() < BATCH
+            && let Some(pending) = shared.table.pending(*cursor)
+        {
+            entries.extend(pending);
             *cursor += 1;
         }
         page.extend(entries.chunks(BATCH).map(<[Entry]>::to_vec));

@@ -1,9 +1,6 @@
-//! A part of the table: plain maps.
+//! A part of the table: plain maps, which forget nothing by themselves.
 
-use std::{
-    collections::HashMap,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::collections::HashMap;
 
 use super::{
     clock::Until,
@@ -43,14 +40,10 @@ pub(super) struct Shard {
     ids: HashMap<Digest, Id, DigestHasher>,
     cut_offs: HashMap<Digest, CutOff, DigestHasher>,
     /// Some may be pending; if not, nobody needs to look.
-    may_have_pending: AtomicBool,
+    may_have_pending: bool,
 }
 
 impl Shard {
-    pub(super) fn len(&self) -> usize {
-        self.ids.len() + self.cut_offs.len()
-    }
-
     #[inline]
     pub(super) fn lists(&self, digest: Digest) -> bool {
         self.ids.contains_key(&digest)
@@ -65,21 +58,22 @@ impl Shard {
         self.lists(digest) || self.cut_offs.contains_key(&digest)
     }
 
-    pub(super) fn pending(&self) -> Vec<Entry> {
-        if !self.may_have_pending.load(Ordering::Relaxed) {
+    pub(super) fn pending(&mut self) -> Vec<Entry> {
+        if !self.may_have_pending {
             return Vec::new();
         }
         let pending = self.entries().filter(|(_, tick)| *tick == PENDING);
         let pending: Vec<_> = pending.map(|(entry, _)| entry).collect();
-        // Nobody adds to it while the lock is held for reading.
-        self.may_have_pending.store(!pending.is_empty(), Ordering::Relaxed);
+        self.may_have_pending = !pending.is_empty();
         pending
     }
 
     /// What Redis was told at `since` or later is pending again.
     pub(super) fn mark_pending(&mut self, since: Tick) {
-        self.ticks().filter(|tick| **tick >= since).for_each(|tick| *tick = PENDING);
-        *self.may_have_pending.get_mut() = true;
+        let ids = self.ids.values_mut().map(|id| &mut id.held_by_redis);
+        let ticks = ids.chain(self.cut_offs.values_mut().map(|cut| &mut cut.held_by_redis));
+        ticks.filter(|tick| **tick >= since).for_each(|tick| *tick = PENDING);
+        self.may_have_pending = true;
     }
 
     fn entries(&self) -> impl Iterator<Item = (Entry, Tick)> {
@@ -92,24 +86,20 @@ impl Shard {
         ids.chain(cut_offs)
     }
 
-    fn ticks(&mut self) -> impl Iterator<Item = &mut Tick> {
-        let ids = self.ids.values_mut().map(|id| &mut id.held_by_redis);
-        ids.chain(self.cut_offs.values_mut().map(|cut| &mut cut.held_by_redis))
-    }
-
-    pub(super) fn purge(&mut self, now: u64) {
+    /// Forgets what has expired; returns how many that were.
+    pub(super) fn purge(&mut self, now: u64) -> usize {
+        let before = self.ids.len() + self.cut_offs.len();
         self.ids.retain(|_, id| !id.until.is_over(now));
         self.cut_offs.retain(|_, cut| !cut.until.is_over(now));
         shrink(&mut self.ids);
         shrink(&mut self.cut_offs);
+        before - self.ids.len() - self.cut_offs.len()
     }
 
     /// Takes in `entry`; what is known already is raised, never lowered.
     pub(super) fn merge(&mut self, entry: Entry, tick: Tick) {
         let Entry { digest, until, cut_off } = entry;
-        if tick == PENDING {
-            *self.may_have_pending.get_mut() = true;
-        }
+        self.may_have_pending |= tick == PENDING;
         if cut_off == 0 {
             let new = Id { until, held_by_redis: tick };
             let id = self.ids.entry(digest).or_insert(new);
