@@ -23,7 +23,7 @@ use super::database::Database;
 const WRONG_ONES: u32 = 5;
 const WINDOW: Duration = Duration::from_secs(15 * 60);
 
-/// Stands in front of whatever judges a password.
+/// Stands in front of whatever verifies a password.
 #[derive(Clone)]
 pub(crate) struct LoginGuard {
     users: Lockout,
@@ -49,7 +49,7 @@ impl LoginGuard {
         let attempt = match self.users.attempt(&Subject::secret(user)).await {
             Ok(served) => match served.value {
                 LoginVerdict::Admitted(attempt) => attempt,
-                LoginVerdict::Refused(standing) => return Err(locked(standing)),
+                LoginVerdict::Refused(status) => return Err(locked(status)),
             },
             Err(error) => return Err(self.cannot_count(&error)),
         };
@@ -72,8 +72,8 @@ impl LoginGuard {
     }
 }
 
-fn locked(standing: LockoutStatus) -> Response {
-    let seconds = standing.retry_after().as_secs_f64().ceil().max(1.0) as u64;
+fn locked(status: LockoutStatus) -> Response {
+    let seconds = status.retry_after().as_secs_f64().ceil().max(1.0) as u64;
     let body = json!({
         "error": "Locked",
         "message": "Too many wrong passwords for this user. Please retry later.",

@@ -1,4 +1,4 @@
-//! What is told.
+//! What callers are told: may an attempt be made, and how is a subject locked.
 
 use std::{fmt, time::Duration};
 
@@ -7,15 +7,15 @@ use super::law::Outcome;
 /// May an attempt be made?
 #[derive(Debug)]
 pub enum LoginVerdict {
-    /// Yes: judge the password, and tell what came of it.
+    /// Yes: verify the password, and report the result.
     Admitted(Attempt),
-    /// No: it is locked, or all the attempts that may still fail are being judged just now.
+    /// No: it is locked, or all the attempts that may still fail are under way.
     Refused(LockoutStatus),
 }
 
-/// An attempt that has its place. Tell what came of it: [`Lockout::fail`](super::Lockout::fail),
+/// An attempt that holds a slot. Report its result: [`Lockout::fail`](super::Lockout::fail),
 /// [`succeed`](super::Lockout::succeed) or [`cancel`](super::Lockout::cancel).
-#[must_use = "what is not judged counts as failed after a while"]
+#[must_use = "what is not reported counts as failed after a while"]
 pub struct Attempt {
     pub(super) subject: String,
     pub(super) nonce: u64,
@@ -35,7 +35,7 @@ impl fmt::Debug for Attempt {
     }
 }
 
-/// How a subject stands.
+/// Is a subject locked, and for how long?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LockoutStatus {
     wait: Duration,

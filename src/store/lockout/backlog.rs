@@ -1,5 +1,5 @@
-//! What Redis has not been told of failed attempts and locks, and how it is told: raised there, never
-//! lowered.
+//! What Redis has not been told of failed attempts and locks, and how it is told: raised there,
+//! never lowered.
 
 use super::{
     law::{Change, State},

@@ -12,10 +12,11 @@ use crate::{
 };
 
 impl Lockout {
-    /// A lockout of this name in this Redis, with every setting at its default. Returns at once, Redis
-    /// or no Redis.
+    /// A lockout of this name in this Redis, with every setting at its default. Returns at once,
+    /// Redis or no Redis.
     ///
-    /// Lockouts of one name (1 to 64 letters, digits or `-`) count together and should have one policy.
+    /// Lockouts of one name (1 to 64 letters, digits or `-`) count together and should have one
+    /// policy.
     ///
     /// # Errors
     ///
@@ -58,8 +59,8 @@ impl<J> LockoutBuilder<J> {
         self
     }
 
-    /// A place on disk for locks, so that they outlive the process during an outage. Failed attempts
-    /// that have not led to a lock are not kept there. Default: none.
+    /// A place on disk for locks, so that they outlive the process during an outage. Failed
+    /// attempts that have not led to a lock are not kept there. Default: none.
     pub fn with_journal<K: Journal>(self, journal: K) -> LockoutBuilder<K> {
         LockoutBuilder { redis: self.redis, settings: self.settings, journal }
     }
@@ -77,8 +78,8 @@ impl LockoutBuilder {
 }
 
 impl<J: Journal> LockoutBuilder<J> {
-    /// The lockout, after the journal was read: the locks in it hold from the beginning. Does not wait
-    /// for Redis.
+    /// The lockout, after the journal was read: the locks in it hold from the beginning. Does not
+    /// wait for Redis.
     ///
     /// # Errors
     ///

@@ -1,22 +1,23 @@
 //! The law of lockout: a pure function of what is known of one subject. `apply.lua` is the same law
 //! inside Redis, held to this one by a differential test.
 //!
-//! An attempt takes a place *before* the password is judged. So however many guesses come at once,
-//! no more of them are judged than the threshold has places; the others are refused until a place
-//! is free or the lock falls. Instants are milliseconds since any origin, the same for all.
+//! An attempt takes a slot *before* the password is verified, and there are as many slots as the
+//! threshold says. So however many guesses come at once, no more of them are verified; the others
+//! are refused until a slot is free or the subject is locked. Instants are milliseconds since any
+//! origin, the same for all.
 
 use super::policy::LockoutPolicy;
 
-/// How long to wait when all places are taken by attempts that are being judged.
+/// How long to wait when all slots are taken by attempts that are under way.
 const BUSY: u64 = 1_000;
 
-/// One attempt: a place that is taken.
+/// One attempt: a slot that is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slot {
-    /// Random; by it Redis and memory know that they speak of the same attempt.
+    /// Random: by it Redis and memory know the same attempt.
     pub(super) nonce: u64,
     pub(super) at: u64,
-    /// Judged, and wrong; else being judged.
+    /// It has failed; else it is under way.
     pub(super) failed: bool,
 }
 
@@ -46,20 +47,20 @@ pub(super) enum Change {
     /// Lifts the lock, and forgets all.
     Unlock,
     Read,
-    /// What another place knows: raises, never lowers.
+    /// What Redis or memory knows besides: raises, never lowers.
     Merge(State),
 }
 
-/// What is told afterwards, in milliseconds.
+/// The result of a change; times in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Outcome {
     /// `Begin`: it may go on.
     pub(super) admitted: bool,
-    /// A lock has fallen with this.
+    /// This change has locked the subject.
     pub(super) newly_locked: bool,
     /// For how long nothing is admitted; 0: something is.
     pub(super) wait: u64,
-    /// That is a lock, and not only a crowd.
+    /// The reason is a lock, not that all slots are taken.
     pub(super) locked: bool,
     /// Attempts that may still fail before it locks.
     pub(super) left: u32,
@@ -116,12 +117,12 @@ impl State {
             return false;
         }
         self.slots.retain(|slot| !slot.failed);
-        let falls = self.locked_until <= now;
-        if falls {
+        let newly_locked = self.locked_until <= now;
+        if newly_locked {
             self.locked_until = now.saturating_add(policy.lock_time(self.consecutive_locks));
             self.consecutive_locks = self.consecutive_locks.saturating_add(1);
         }
-        falls
+        newly_locked
     }
 
     fn add(&mut self, slot: Slot) {

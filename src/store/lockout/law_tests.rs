@@ -138,7 +138,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// No more places are taken than there are; a lock never ends early; refused until exactly when
+    /// No more slots are taken than there are; a lock never ends early; refused until exactly when
     /// we said.
     #[test]
     fn the_law_holds_whatever_happens(steps in steps()) {

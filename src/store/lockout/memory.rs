@@ -52,8 +52,8 @@ impl Entry {
     }
 }
 
-/// A bounded table. What is known of a subject is forgotten when it does not matter any more, and never
-/// to make room: at the bound all newcomers share one place, and are locked together.
+/// A bounded table. What is known of a subject is forgotten when it does not matter any more, and
+/// never to make room: at the bound all newcomers share one state, and are locked together.
 pub(super) struct LocalStates {
     table: BoundedMap<Entry>,
     hasher: IdHasher,

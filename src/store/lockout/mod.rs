@@ -26,9 +26,9 @@
 //!
 //! # How it works
 //!
-//! An attempt takes its place before the password is judged, so 200 guesses at once are not 200
-//! guesses judged: places are counted and given away by one script in one round trip. A success
-//! clears the counter, not the lock.
+//! An attempt takes a slot before the password is verified, and there are as many slots as attempts
+//! may fail. One script counts and reserves them in one round trip, so of 200 guesses at once five
+//! are verified. A success clears the counter, not the lock.
 //!
 //! Write the user as a [`Subject::secret`](super::rate::Subject::secret), so that no name stands in
 //! Redis, in the form that your login compares (lower case, say); count addresses by a [`Lockout`]
@@ -38,9 +38,9 @@
 //! # When Redis is down
 //!
 //! Memory goes on from the failed attempts and locks that this instance has seen, under the same
-//! law. Afterwards Redis is told, before it counts as available: raised, never lowered; what both
-//! know counts once. What other instances count during an outage cannot be known here: against n
-//! instances an attacker has n times the threshold at most.
+//! law. Afterwards this is merged into Redis before it counts as available: counts and locks are
+//! raised, never lowered, and what both know counts once. What other instances count during an
+//! outage cannot be known here: against n instances an attacker has n times the threshold at most.
 
 mod answer;
 mod backlog;

@@ -30,7 +30,7 @@ pub struct LockoutPolicy {
     pub(super) longest: u64,
     /// How long after its end a lock still makes the next one longer.
     pub(super) memory_of_locks: u64,
-    /// An attempt that nobody has judged for so long counts as failed.
+    /// An attempt of which no result is reported for so long counts as failed.
     pub(super) attempt_timeout: u64,
 }
 
@@ -77,8 +77,8 @@ impl LockoutPolicy {
         self
     }
 
-    /// An attempt that was begun and never judged (the client went away, the handler failed) counts
-    /// as failed after this time; until then it takes the place of one. Longer than judging takes.
+    /// An attempt whose result is never reported (the handler failed) counts as failed after this
+    /// time; until then it holds a slot. Longer than verifying a password takes.
     /// Default 30 s.
     #[must_use]
     pub fn with_attempt_timeout(mut self, attempt_timeout: Duration) -> Self {

@@ -29,7 +29,7 @@ impl Remote {
         Self { prefix, apply: Script::new(include_str!("apply.lua")), policy }
     }
 
-    /// Counts and judges, in one round trip. `now` is this instance's own time.
+    /// Applies a change in one round trip. `now` is this instance's own time.
     pub(super) async fn apply(
         &self,
         connection: &mut Connection,

@@ -1,4 +1,4 @@
-//! The handle: attempts, what became of them, locks.
+//! The handle: attempts and their results, locks.
 
 use std::{
     fmt,
@@ -30,11 +30,11 @@ use crate::{
     telemetry::Feature,
 };
 
-/// Counts failed attempts, and locks. Cheap to clone; one for each kind of subject: one for user names,
-/// one for addresses.
+/// Counts failed attempts, and locks. Cheap to clone; one for each kind of subject: one for user
+/// names, one for addresses.
 ///
-/// A future of it that is dropped after its first poll is carried to its end all the same, so a client
-/// that goes away takes nothing back.
+/// A future of it that is dropped after its first poll is carried to its end all the same, so a
+/// client that goes away takes nothing back.
 ///
 /// See the [module](super) for how it works.
 #[derive(Clone)]
@@ -96,12 +96,12 @@ impl Lockout {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Takes a place for one attempt, before the password is judged. At most as many are judged at
-    /// once as may still fail.
+    /// Takes a slot for one attempt, before the password is verified. At most as many are under way
+    /// at once as may still fail.
     ///
-    /// Tell what came of it with [`fail`](Self::fail), [`succeed`](Self::succeed) or
-    /// [`cancel`](Self::cancel); an attempt of which nothing is told counts as failed after the
-    /// policy's [attempt timeout](LockoutPolicy::with_attempt_timeout).
+    /// Report the result with [`fail`](Self::fail), [`succeed`](Self::succeed) or
+    /// [`cancel`](Self::cancel); an attempt without a result counts as failed after the policy's
+    /// [attempt timeout](LockoutPolicy::with_attempt_timeout).
     ///
     /// # Errors
     ///
@@ -130,11 +130,10 @@ impl Lockout {
     /// As for [`attempt`](Self::attempt).
     pub async fn fail(&self, attempt: Attempt) -> Result<Served<LockoutStatus>, Error> {
         self.inner.metrics.failed.add(1);
-        let change = Change::Fail(attempt.nonce);
-        Ok(self.apply(attempt.subject, change).await?.map(LockoutStatus::of))
+        self.change(attempt.subject, Change::Fail(attempt.nonce)).await
     }
 
-    /// Counts a failure for which no place was taken: for subjects that many share, an address say,
+    /// Counts a failure for which no slot was taken: for subjects that many share, an address say,
     /// whose right attempts must not wait for each other. Ask [`status`](Self::status) first.
     ///
     /// # Errors
@@ -142,11 +141,10 @@ impl Lockout {
     /// As for [`attempt`](Self::attempt).
     pub async fn count(&self, subject: &Subject) -> Result<Served<LockoutStatus>, Error> {
         self.inner.metrics.failed.add(1);
-        let change = Change::Fail(rand::random());
-        Ok(self.apply(subject.redis_form(), change).await?.map(LockoutStatus::of))
+        self.change(subject.redis_form(), Change::Fail(rand::random())).await
     }
 
-    /// The attempt succeeded: the failed ones are forgotten. A lock that has fallen meanwhile
+    /// The attempt succeeded: the failed ones are forgotten. A lock that was set meanwhile
     /// stays.
     ///
     /// # Errors
@@ -154,19 +152,17 @@ impl Lockout {
     /// As for [`attempt`](Self::attempt).
     pub async fn succeed(&self, attempt: Attempt) -> Result<Served<LockoutStatus>, Error> {
         self.inner.metrics.succeeded.add(1);
-        let change = Change::Succeed(attempt.nonce);
-        Ok(self.apply(attempt.subject, change).await?.map(LockoutStatus::of))
+        self.change(attempt.subject, Change::Succeed(attempt.nonce)).await
     }
 
-    /// The attempt was not made after all (another lockout has refused it): its place is free
+    /// The attempt was not made after all (another lockout has refused it): its slot is free
     /// again.
     ///
     /// # Errors
     ///
     /// As for [`attempt`](Self::attempt).
     pub async fn cancel(&self, attempt: Attempt) -> Result<Served<LockoutStatus>, Error> {
-        let change = Change::Cancel(attempt.nonce);
-        Ok(self.apply(attempt.subject, change).await?.map(LockoutStatus::of))
+        self.change(attempt.subject, Change::Cancel(attempt.nonce)).await
     }
 
     /// Locks for this long at least, at most a century.
@@ -179,8 +175,7 @@ impl Lockout {
         subject: &Subject,
         time: Duration,
     ) -> Result<Served<LockoutStatus>, Error> {
-        let change = Change::Lock(millis(time));
-        Ok(self.apply(subject.redis_form(), change).await?.map(LockoutStatus::of))
+        self.change(subject.redis_form(), Change::Lock(millis(time))).await
     }
 
     /// Lifts the lock, and forgets failed attempts.
@@ -195,7 +190,7 @@ impl Lockout {
     /// locked stays locked there.
     pub async fn unlock(&self, subject: &Subject) -> Result<Served<LockoutStatus>, Error> {
         self.inner.metrics.unlocked.add(1);
-        Ok(self.apply(subject.redis_form(), Change::Unlock).await?.map(LockoutStatus::of))
+        self.change(subject.redis_form(), Change::Unlock).await
     }
 
     /// Is it locked, and how many attempts may still fail? Changes nothing.
@@ -204,7 +199,7 @@ impl Lockout {
     ///
     /// As for [`attempt`](Self::attempt).
     pub async fn status(&self, subject: &Subject) -> Result<Served<LockoutStatus>, Error> {
-        Ok(self.apply(subject.redis_form(), Change::Read).await?.map(LockoutStatus::of))
+        self.change(subject.redis_form(), Change::Read).await
     }
 
     /// How many subjects memory knows.
@@ -215,6 +210,14 @@ impl Lockout {
     /// Whether memory knows none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    async fn change(
+        &self,
+        subject: String,
+        change: Change,
+    ) -> Result<Served<LockoutStatus>, Error> {
+        Ok(self.apply(subject, change).await?.map(LockoutStatus::of))
     }
 
     async fn apply(&self, subject: String, change: Change) -> Result<Served<Outcome>, Error> {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::redis::client::{Cmd, FromRedisValue, Value, cmd};
-
 use super::{
     clock::Until,
     law::Lookup,
@@ -12,7 +10,10 @@ use super::{
 };
 use crate::{
     Error, ErrorKind,
-    redis::{Connection, Script},
+    redis::{
+        Connection, Script,
+        client::{Cmd, cmd},
+    },
 };
 
 /// Entries of the log that are kept: whoever has missed more reads the whole table.
@@ -45,8 +46,11 @@ pub(super) struct LogPage {
     pub(super) is_last: bool,
 }
 
-/// A field of the table and its value, as they stand there.
+/// A field and its value, as they stand in Redis.
 type Raw = (Vec<u8>, Vec<u8>);
+
+/// An entry of the log: its id, its fields.
+type Logged = (String, Vec<Raw>);
 
 /// A page of the whole table.
 pub(super) struct TablePage {
@@ -120,7 +124,9 @@ impl Remote {
         let replaced = replaced.map(|table_id| format!("{table_id:016x}")).unwrap_or_default();
         let open = self.open.prepare(&[&self.table]).arg(fresh).arg(replaced);
         let head: Vec<u8> = open.run(connection).await?;
-        read_head(&head).ok_or_else(unreadable)
+        read_head(&head).ok_or_else(|| {
+            Error::new(ErrorKind::Command, "the table of revocations is not readable")
+        })
     }
 
     /// Puts revocations in, and a cut-off of everybody (or 0). The head, if there is a table, and
@@ -144,12 +150,10 @@ impl Remote {
     pub(super) async fn end_of_log(&self, connection: &mut Connection) -> Result<Cursor, Error> {
         let mut last = cmd("XREVRANGE");
         last.arg(&self.log).arg("+").arg("-").arg("COUNT").arg(1);
-        let last: Value = connection.query(&last).await?;
-        let last = stream_entries(last).pop();
-        Ok(last.map_or(Cursor { id: "0-0".to_owned(), number: 0 }, |(id, number, _)| Cursor {
-            id,
-            number,
-        }))
+        let last: Vec<Logged> = connection.query(&last).await?;
+        let last = last.into_iter().next().map(|(id, fields)| (id, read_logged(&fields).0));
+        let (id, number) = last.unwrap_or(("0-0".to_owned(), 0));
+        Ok(Cursor { id, number })
     }
 
     /// What follows in the log; `block`: waits for so long for it.
@@ -165,12 +169,13 @@ impl Remote {
             read.arg("BLOCK").arg(block.as_millis() as u64);
         }
         read.arg("STREAMS").arg(&self.log).arg(&from.id);
-        let answer: Value = connection.query(&read).await?;
-        let read = stream_entries(one_stream(answer));
-        let is_last = read.len() < PAGE;
+        let streams: Vec<(Vec<u8>, Vec<Logged>)> = connection.query(&read).await?;
+        let logged: Vec<Logged> = streams.into_iter().flat_map(|(_, logged)| logged).collect();
+        let is_last = logged.len() < PAGE;
         let mut next = Some(from.clone());
-        let mut entries = Vec::with_capacity(read.len());
-        for (id, number, entry) in read {
+        let mut entries = Vec::with_capacity(logged.len());
+        for (id, fields) in logged {
+            let (number, entry) = read_logged(&fields);
             let follows = next.is_some_and(|last| last.number + 1 == number);
             next = (follows && entry.is_some()).then_some(Cursor { id, number });
             entries.extend(entry);
@@ -211,10 +216,6 @@ impl Remote {
     }
 }
 
-fn unreadable() -> Error {
-    Error::new(ErrorKind::Command, "the table of revocations is not readable")
-}
-
 fn read_head(head: &[u8]) -> Option<Head> {
     let (table_id, global_cut_off) = std::str::from_utf8(head).ok()?.split_once(':')?;
     let table_id = u64::from_str_radix(table_id, 16).ok().filter(|table_id| *table_id != 0)?;
@@ -233,32 +234,13 @@ fn read_entry(digest: &[u8], value: &[u8]) -> Option<Entry> {
     Some(Entry { digest: Digest::from_bytes(digest), until: Until::from_unix(until), cut_off })
 }
 
-/// The entries of the one stream that was asked for: a list of pairs before RESP3, a map since.
-fn one_stream(answer: Value) -> Value {
-    match answer {
-        Value::Map(mut streams) => streams.pop().map_or(Value::Nil, |(_, entries)| entries),
-        Value::Array(mut streams) => match streams.pop() {
-            Some(Value::Array(mut pair)) => pair.pop().unwrap_or(Value::Nil),
-            _ => Value::Nil,
-        },
-        _ => Value::Nil,
-    }
-}
-
-/// Id, number and content of each; a number or content that is not ours reads as 0 or nothing.
-fn stream_entries(entries: Value) -> Vec<(String, u64, Option<Entry>)> {
-    let Value::Array(entries) = entries else { return Vec::new() };
-    let read = |entry: Value| {
-        let (id, fields): (String, Vec<(String, Vec<u8>)>) =
-            FromRedisValue::from_redis_value(entry).ok()?;
-        let field = |name| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value);
-        let number = field("n").and_then(|number| std::str::from_utf8(number).ok()?.parse().ok());
-        let content = field("e").and_then(|entry| {
-            let (digest, value) = entry.split_at_checked(DIGEST)?;
-            read_entry(digest, value)
-        });
-        Some((id, number.unwrap_or(0), content))
-    };
-    // What is no entry at all shows as a gap in the numbers.
-    entries.into_iter().filter_map(read).collect()
+/// Number and content of an entry of the log. What is not ours reads as 0 or nothing: a gap.
+fn read_logged(fields: &[Raw]) -> (u64, Option<Entry>) {
+    let field = |name| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value);
+    let number = field(b"n").and_then(|number| std::str::from_utf8(number).ok()?.parse().ok());
+    let content = field(b"e").and_then(|content| {
+        let (digest, value) = content.split_at_checked(DIGEST)?;
+        read_entry(digest, value)
+    });
+    (number.unwrap_or(0), content)
 }
