@@ -15,7 +15,7 @@ use super::{
     metrics::RevocationMetrics,
     shard::Entry,
     shared::Shared,
-    sync::Sync,
+    sync::LogFollower,
     token::{Digest, Token},
 };
 use crate::{
@@ -82,9 +82,9 @@ impl Revocations {
         }
         let backlog = Arc::new(RevocationBacklog::new(&shared));
         let replay = Arc::new(Replay::new(redis, Arc::downgrade(&backlog)));
-        let sync = Sync { shared: Arc::clone(&shared), replay: Arc::clone(&replay) };
+        let follower = LogFollower { shared: Arc::clone(&shared), replay: Arc::clone(&replay) };
         let inner = Inner {
-            _following: redis.follow(Arc::new(sync)),
+            _following: redis.follow(Arc::new(follower)),
             switch: Switch::new(redis, Feature::Revocation, Needs::Reads),
             metrics: RevocationMetrics::new(redis.metrics()),
             shared,

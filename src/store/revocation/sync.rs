@@ -30,7 +30,7 @@ const PURGE_INTERVAL: Duration = Duration::from_secs(60);
 /// Between the end of a reading of the whole table and the beginning of the next.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(600);
 
-pub(super) struct Sync {
+pub(super) struct LogFollower {
     pub(super) shared: Arc<Shared>,
     pub(super) replay: Arc<Replay<RevocationBacklog>>,
 }
@@ -45,7 +45,7 @@ pub(super) struct Link {
     position: u64,
 }
 
-impl Follower for Sync {
+impl Follower for LogFollower {
     const NAME: &'static str = "the log of revocations";
 
     type Link = Link;
@@ -80,7 +80,7 @@ impl Follower for Sync {
     }
 }
 
-impl Sync {
+impl LogFollower {
     async fn read_on(&self, connection: &mut Connection, block: Duration) -> Result<(), Error> {
         let mut reading = pin!(read_log(&self.shared, connection, Some(block)));
         if let Ok(read) = timeout(block + LATE, &mut reading).await {
