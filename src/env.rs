@@ -6,7 +6,9 @@ use crate::Error;
 
 /// Reads a duration written as `250ms`, `5s` or `1m`.
 pub(crate) fn duration(text: &str) -> Option<Duration> {
-    humantime::parse_duration(text.trim()).ok()
+    let text = text.trim();
+    // `5 s` and `1m 30s` are none of these forms; humantime would take them.
+    if text.contains(char::is_whitespace) { None } else { humantime::parse_duration(text).ok() }
 }
 
 /// Reads the environment variable `name`, if it is set and not empty, with [`FromStr`].
@@ -67,7 +69,8 @@ mod tests {
         ] {
             assert_eq!(duration(text), Some(Duration::from_millis(millis)), "{text}");
         }
-        for text in ["", "5", "s", "-1s", "1e400s", "NaNs", "..5s", "99999999999999999999s"] {
+        for text in ["", "5", "s", "5 s", "-1s", "1e400s", "NaNs", "..5s", "99999999999999999999s"]
+        {
             assert_eq!(duration(text), None, "{text}");
         }
     }
