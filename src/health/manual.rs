@@ -41,7 +41,7 @@ impl ManualControl {
     pub(crate) fn monitor() -> (HealthMonitor, Self) {
         let config = HealthConfig::new("redis").with_probe_interval(FOR_EVER);
         let probe = Arc::new(Nothing);
-        let (monitor, _) = HealthMonitor::idle(probe, &config, &Metrics::default(), Instant::now());
+        let (monitor, ..) = HealthMonitor::idle(probe, &config, &Metrics::default());
         let shared = Arc::clone(&monitor.shared);
         (monitor, Self { shared, sequence: 0 })
     }

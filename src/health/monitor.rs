@@ -1,23 +1,25 @@
 //! How a monitor is started.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
+use rand::{SeedableRng, rngs::StdRng};
 use tokio::{
     sync::{broadcast, mpsc, watch},
     time::Instant,
 };
 
 use super::{
-    HealthMonitor, Probe, State, Status,
+    HealthConfig, HealthMonitor, Probe,
     atomic_state::AtomicState,
     gauges,
     metrics::HealthMetrics,
+    policy::Policy,
     probe::DynProbe,
     shared::{Message, Shared},
     task::Task,
     transitions::KEPT,
 };
-use crate::{Error, health::HealthConfig, telemetry::Metrics};
+use crate::{Error, telemetry::Metrics};
 
 impl HealthMonitor {
     /// Watches `probe`, from now on.
@@ -32,43 +34,28 @@ impl HealthMonitor {
     ) -> Result<Self, Error> {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|_| Error::config("a health monitor needs a running tokio runtime"))?;
-        let start = Instant::now();
-        let (monitor, messages) = Self::idle(Arc::new(probe), config, metrics, start);
-        let task = Task::new(Arc::clone(&monitor.shared), config);
+        let (monitor, messages, policy) = Self::idle(Arc::new(probe), config, metrics);
+        let task = Task::new(Arc::clone(&monitor.shared), policy, config.step_timeout());
         drop(runtime.spawn(task.run(messages)));
         Ok(monitor)
     }
 
-    /// A monitor without its task: nothing probes, and nothing changes.
+    /// A monitor without its task: nothing probes, and nothing changes. With it come what the task
+    /// needs: the messages of the handles, and a policy that knows nothing yet.
     pub(super) fn idle(
         probe: Arc<dyn DynProbe>,
         config: &HealthConfig,
         metrics: &Metrics,
-        start: Instant,
-    ) -> (Self, mpsc::UnboundedReceiver<Message>) {
-        let status = Status {
-            state: State::Connecting,
-            reads: false,
-            writes: false,
-            forced: false,
-            since: start,
-            verified: None,
-            last_fault: None,
-            response_time: None,
-            retry_count: 0,
-            reconnect_attempts: 0,
-            outages: 0,
-            outage_since: None,
-            degraded: Duration::ZERO,
-            next_attempt: start,
-        };
+    ) -> (Self, mpsc::UnboundedReceiver<Message>, Policy) {
+        let start = Instant::now();
+        let policy = Policy::new(config.rules(), StdRng::from_rng(&mut rand::rng()));
         let (sender, messages) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             name: config.name(),
             started: start,
             probe,
             state: AtomicState::new(),
-            status: watch::Sender::new(status),
+            status: watch::Sender::new(policy.status(start)),
             transitions: broadcast::Sender::new(KEPT),
             steps: Arc::default(),
             probe_requested: false.into(),
@@ -78,7 +65,7 @@ impl HealthMonitor {
             stale_after: config.stale_after(),
         });
         gauges::register(metrics, &shared);
-        (Self { shared, messages: sender }, messages)
+        (Self { shared, messages: sender }, messages, policy)
     }
 }
 

@@ -10,9 +10,10 @@ mod outage;
 use std::{ops::Range, time::Duration};
 
 use rand::{RngExt, rngs::StdRng};
+use tokio::time::Instant;
 
 use super::{
-    Fault, FaultClass, ProbeAnswer, ProbeOptions, State, Via, Writes,
+    Fault, FaultClass, ProbeAnswer, ProbeOptions, State, Status, Via, Writes,
     schedule::{Backoff, jittered},
 };
 
@@ -145,6 +146,28 @@ impl Policy {
 
     pub(crate) fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// Everything that is known, for a monitor that was started at `start`.
+    pub(crate) fn status(&self, start: Instant) -> Status {
+        let at = |time: Duration| start + time;
+        let facts = &self.facts;
+        Status {
+            state: self.state,
+            reads: self.reads(),
+            writes: self.writes(),
+            forced: self.forced(),
+            since: at(facts.since),
+            verified: facts.verified.map(at),
+            last_fault: facts.last_fault.map(|(fault, time)| (fault, at(time))),
+            response_time: facts.response_time,
+            retry_count: facts.attempts,
+            reconnect_attempts: facts.reconnect_attempts,
+            outages: facts.outages,
+            outage_since: facts.outage_since.map(at),
+            degraded: facts.degraded,
+            next_attempt: at(facts.next_probe),
+        }
     }
 
     /// Was it ever connected?

@@ -6,18 +6,16 @@ use std::{
     time::Duration,
 };
 
-use rand::{SeedableRng, rngs::StdRng};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
 };
 
 use super::{
-    HealthConfig, Recovery, State, Status, Transition,
+    Recovery, State, Status, Transition,
     atomic_state::StateWord,
     in_flight::{InFlight, Outcome, probe_once, recover},
     policy::{Next, Policy},
-    probe::DynProbe,
     shared::{Message, Shared},
 };
 
@@ -30,20 +28,17 @@ enum Event {
 
 pub(super) struct Task {
     shared: Arc<Shared>,
-    probe: Arc<dyn DynProbe>,
     policy: Policy,
     /// The state word that the policy knows of.
     known: StateWord,
     /// State and writes as last announced.
     announced: (State, bool),
-    start: Instant,
     step_timeout: Duration,
     sequence: u64,
     /// When the request that raised the present suspicion began.
     detection: Option<Instant>,
     /// Time spent in outages, as of the last announcement.
     degraded_before: Duration,
-    outages_counted: u64,
 }
 
 /// Turns the monitor to unavailable however the task ends: nobody would take back an old verdict.
@@ -61,18 +56,15 @@ impl Drop for DownOnDrop {
 }
 
 impl Task {
-    pub(super) fn new(shared: Arc<Shared>, config: &HealthConfig) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, policy: Policy, step_timeout: Duration) -> Self {
         Self {
-            probe: Arc::clone(&shared.probe),
-            policy: Policy::new(config.rules(), StdRng::from_rng(&mut rand::rng())),
+            policy,
             known: StateWord::START,
             announced: (State::Connecting, false),
-            start: shared.started,
-            step_timeout: config.step_timeout(),
+            step_timeout,
             sequence: 0,
             detection: None,
             degraded_before: Duration::ZERO,
-            outages_counted: 0,
             shared,
         }
     }
@@ -84,7 +76,7 @@ impl Task {
             let event = {
                 let due = match (&in_flight, self.policy.next()) {
                     (Some(_), _) => None,
-                    (None, Next::Probe(at, _) | Next::Rest(at)) => Some(self.start + at),
+                    (None, Next::Probe(at, _) | Next::Rest(at)) => Some(self.shared.started + at),
                     (None, Next::Recover) => Some(Instant::now()),
                 };
                 let mut due = due.map(|at| Box::pin(sleep_until(at)));
@@ -96,12 +88,12 @@ impl Task {
                     () = maybe(due.as_mut()) => Event::Due,
                 }
             };
-            let now = self.start.elapsed();
+            let now = self.shared.started.elapsed();
             match event {
                 Event::Message(None) => return,
                 Event::Message(Some(Message::Shutdown(done))) => {
                     drop(in_flight);
-                    self.probe.outage(false);
+                    self.shared.probe.outage(false);
                     drop(_down_on_drop);
                     let _ = done.send(());
                     return;
@@ -132,7 +124,7 @@ impl Task {
             }
             Message::Force { until, word } => {
                 self.known = word;
-                self.policy.force_down(until.saturating_duration_since(self.start), now);
+                self.policy.force_down(until.saturating_duration_since(self.shared.started), now);
             }
             Message::Release => self.policy.release(now),
             Message::Shutdown(_) => {}
@@ -148,7 +140,7 @@ impl Task {
             Next::Probe(at, options) if at <= now => {
                 self.policy.probe_sent(options, now);
                 self.shared.probe_requested.store(false, Ordering::Relaxed);
-                Some(probe_once(Arc::clone(&self.probe), options))
+                Some(probe_once(Arc::clone(&self.shared.probe), options))
             }
             Next::Recover => {
                 let facts = self.policy.facts();
@@ -190,9 +182,7 @@ impl Task {
             let Ok(word) = self.shared.state.publish(was, word) else { return };
             self.known = word;
         }
-        let status = self.status();
-        self.shared.metrics.outages_begun(status.outages - self.outages_counted);
-        self.outages_counted = status.outages;
+        let status = self.policy.status(self.shared.started);
         let announce = (status.state, status.writes);
         let settled = status.state != State::Suspect;
         if settled && announce != self.announced {
@@ -202,6 +192,7 @@ impl Task {
             self.detection = None;
         }
         self.shared.status.send_if_modified(|held| {
+            self.shared.metrics.outages_begun(status.outages - held.outages);
             let changed = (held.state, held.reads, held.writes, held.forced)
                 != (status.state, status.reads, status.writes, status.forced);
             *held = status;
@@ -214,7 +205,7 @@ impl Task {
         let cause = self.policy.cause();
         let transition = Transition { sequence: self.sequence, from, status, cause };
         if status.state == State::Disconnected || status.state == State::Failed {
-            self.probe.outage(self.policy.keeps_connections());
+            self.shared.probe.outage(self.policy.keeps_connections());
         }
         let detection = self.detection.take().map(|since| since.elapsed());
         let outage = status.degraded.checked_sub(self.degraded_before).filter(|d| !d.is_zero());
@@ -222,27 +213,6 @@ impl Task {
         self.shared.metrics.transition(&transition, detection, outage);
         super::log::transition(self.shared.name, &transition);
         let _ = self.shared.transitions.send(transition);
-    }
-
-    fn status(&self) -> Status {
-        let facts = self.policy.facts();
-        let at = |time: Duration| self.start + time;
-        Status {
-            state: self.policy.state(),
-            reads: self.policy.reads(),
-            writes: self.policy.writes(),
-            forced: self.policy.forced(),
-            since: at(facts.since),
-            verified: facts.verified.map(at),
-            last_fault: facts.last_fault.map(|(fault, time)| (fault, at(time))),
-            response_time: facts.response_time,
-            retry_count: facts.attempts,
-            reconnect_attempts: facts.reconnect_attempts,
-            outages: facts.outages,
-            outage_since: facts.outage_since.map(at),
-            degraded: facts.degraded,
-            next_attempt: at(facts.next_probe),
-        }
     }
 }
 

@@ -6,13 +6,12 @@ mod probing;
 mod recovery;
 mod telling;
 
-use std::future::pending;
-use std::sync::Mutex;
+use std::{future::pending, sync::Mutex, time::Duration};
 
 use tokio::time::timeout;
 
 use super::*;
-use crate::health::{Fault, FaultClass, ProbeAnswer, ProbeOptions, Stage, Writes};
+use crate::health::{Fault, FaultClass, ProbeAnswer, ProbeOptions, Stage, State, Writes};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
