@@ -22,15 +22,12 @@ use super::{
 use crate::{
     Error,
     respond::Refusal,
-    store::session::{
-        Expiry, Known, Origin, ResponseCookies, Rules, SessionId, SessionState, SessionStore,
-    },
+    store::session::{Expiry, Known, Origin, ResponseCookies, SessionId, SessionState, Sessions},
 };
 
 /// What the requests of one layer share.
 pub(super) struct Shared {
-    pub(super) store: SessionStore,
-    pub(super) rules: Rules,
+    pub(super) sessions: Sessions,
     pub(super) cookies: Cookies,
 }
 
@@ -106,7 +103,7 @@ impl Session {
     /// It cannot be known now, or is not of type `T`.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, SessionError> {
         let held = self.held().await?;
-        match held.get(key, &self.0.shared.rules) {
+        match held.get(key, &self.0.shared.sessions.rules) {
             Known::Value(json) => serde_json::from_str(json).map(Some).map_err(SessionError::value),
             Known::Nothing => Ok(None),
             Known::Unknown => Err(self.cannot_say()),
@@ -119,7 +116,7 @@ impl Session {
     ///
     /// It cannot be known now.
     pub async fn contains(&self, key: &str) -> Result<bool, SessionError> {
-        match self.held().await?.get(key, &self.0.shared.rules) {
+        match self.held().await?.get(key, &self.0.shared.sessions.rules) {
             Known::Value(_) => Ok(true),
             Known::Nothing => Ok(false),
             Known::Unknown => Err(self.cannot_say()),
@@ -150,9 +147,9 @@ impl Session {
 
     async fn set(&self, key: &str, json: Option<String>) -> Result<(), SessionError> {
         let mut held = self.held().await?;
-        let rules = &self.0.shared.rules;
+        let rules = &self.0.shared.sessions.rules;
         let without_redis = match held.origin {
-            Origin::None => !self.0.shared.store.monitor().can_write(),
+            Origin::None => !self.0.shared.sessions.monitor().can_write(),
             Origin::Redis(_) => false,
             Origin::Snapshot(_) => true,
         };
@@ -174,7 +171,8 @@ impl Session {
 
     /// Says whose session this is: the user who has just logged in. The session gets a new id, a new lifetime and keeps its
     /// values, unless it is that user's already. A subject travels in the snapshot and is what
-    /// [`SessionStore::list`] and [`SessionStore::revoke_all`] go by.
+    /// [`SessionStore::list`](crate::store::session::SessionStore::list) and
+    /// [`SessionStore::revoke_all`](crate::store::session::SessionStore::revoke_all) go by.
     ///
     /// # Errors
     ///
@@ -215,17 +213,17 @@ impl Session {
     ///
     /// The session is refused on this instance from now on, and its record is deleted before Redis is announced as available again.
     pub async fn flush(&self) -> Result<(), SessionError> {
-        let Shared { store, rules, cookies } = &*self.0.shared;
+        let Shared { sessions, cookies } = &*self.0.shared;
         let known = self.0.held.get().map(|held| {
             let held = held.lock().unwrap_or_else(PoisonError::into_inner);
             (held.id, held.times().map(|times| times.ends))
         });
         let shown = self.shown_id();
         if let Some((Some(id), ends)) = known {
-            store.end(rules, id, None, ends).await.map_err(|error| self.error(error))?;
+            sessions.end(id, None.into(), ends).await.map_err(|error| self.error(error))?;
         } else if let Some(id) = shown {
-            let sealed = self.0.shown.get(cookies.snapshot);
-            store.end(rules, id, sealed, None).await.map_err(|error| self.error(error))?;
+            let sealed = self.0.shown.get(cookies.snapshot).into();
+            sessions.end(id, sealed, None).await.map_err(|error| self.error(error))?;
         }
         self.0.is_flushed.store(true, Ordering::Release);
         let nothing = self.0.held.get_or_init(|| async { Mutex::new(SessionState::none()) }).await;
@@ -270,10 +268,10 @@ impl Session {
         drop(self.held().await?);
         let Some(held) = self.0.held.get() else { return Ok(()) };
         let lock = || held.lock().unwrap_or_else(PoisonError::into_inner);
-        let Shared { store, rules, .. } = &*self.0.shared;
+        let sessions = &self.0.shared.sessions;
         let _one_at_a_time = self.0.saving.lock().await;
         let work = lock().clone();
-        let saved = store.save(rules, work.clone()).await.map_err(|error| self.error(error))?;
+        let saved = sessions.save(work.clone()).await.map_err(|error| self.error(error))?;
         lock().settle(&work, saved);
         Ok(())
     }
@@ -293,7 +291,7 @@ impl Session {
         let given = match self.0.held.get() {
             Some(held) => {
                 let held = held.lock().unwrap_or_else(PoisonError::into_inner);
-                self.0.shared.store.response_cookies(&self.0.shared.rules, &held)
+                self.0.shared.sessions.response_cookies(&held)
             }
             None => ResponseCookies::default(),
         };
@@ -321,9 +319,9 @@ impl Session {
     /// Loads it, once.
     async fn held(&self) -> Result<MutexGuard<'_, SessionState>, SessionError> {
         let held = self.0.held.get_or_try_init(|| async {
-            let Shared { store, rules, cookies } = &*self.0.shared;
+            let Shared { sessions, cookies } = &*self.0.shared;
             let held = match self.shown_id() {
-                Some(id) => store.load(rules, id, self.0.shown.get(cookies.snapshot)).await?,
+                Some(id) => sessions.load(id, self.0.shown.get(cookies.snapshot).into()).await?,
                 None => SessionState::none(),
             };
             Ok(Mutex::new(held))
@@ -339,12 +337,12 @@ impl Session {
                 form.insert(name, value.clone());
             }
         }
-        let refusal = Refusal::unavailable(self.0.shared.store.monitor());
+        let refusal = Refusal::unavailable(self.0.shared.sessions.monitor());
         SessionError::unavailable(error, refusal, form)
     }
 
     pub(super) fn cannot_say(&self) -> SessionError {
-        self.error(self.0.shared.store.unavailable())
+        self.error(self.0.shared.sessions.unavailable())
     }
 }
 

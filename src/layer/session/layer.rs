@@ -7,7 +7,7 @@ use tower::Layer;
 use super::{cookie::Cookies, handle::Shared, service::SessionService};
 use crate::{
     redis::Redis,
-    store::session::{Expiry, Rules, SessionKeys, SessionStore},
+    store::session::{Declared, Expiry, Rules, SessionKeys, SessionStore, Sessions},
 };
 
 /// Gives each request its [`Session`](super::Session): in Redis, and carried by the client when Redis is away.
@@ -74,7 +74,7 @@ impl SessionLayer {
         mut self,
         keys: impl IntoIterator<Item = K>,
     ) -> Self {
-        self.rules.declare(keys.into_iter().map(Into::into).collect());
+        self.rules.declared = Declared::new(keys.into_iter().map(Into::into).collect());
         self
     }
 
@@ -113,10 +113,8 @@ impl<S> Layer<S> for SessionLayer {
     type Service = SessionService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let shared =
-            Shared { store: self.store.clone(), rules: self.rules.clone(), cookies: self.cookies };
-        shared.store.note_lifetime(&shared.rules);
-        SessionService::new(inner, Arc::new(shared))
+        let sessions = Sessions::new(&self.store, self.rules.clone());
+        SessionService::new(inner, Arc::new(Shared { sessions, cookies: self.cookies }))
     }
 }
 

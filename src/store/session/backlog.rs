@@ -22,11 +22,12 @@ pub(super) const IN_FLIGHT: usize = 64;
 /// What Redis wrote to disk last may be older than its last heartbeat by this, in ms.
 const UNWRITTEN: u64 = 1_000;
 
-/// One that was ended.
-pub(super) enum Ended {
-    Session(SessionName),
-    Unverified(SessionName, Tombstone),
-    Subject(SessionName, Tombstone),
+/// What was ended.
+#[derive(Clone, Copy)]
+pub(crate) enum Ended {
+    Subject,
+    Unverified,
+    Session,
 }
 
 impl Backlog for Inner {
@@ -35,7 +36,7 @@ impl Backlog for Inner {
     const FEATURE: Feature = Feature::Session;
     const IN_FLIGHT: usize = IN_FLIGHT;
 
-    type Item = Ended;
+    type Item = (Ended, SessionName, Tombstone);
 
     fn mark_lost(&self, continuity: Continuity) {
         self.snapshots.forget_all();
@@ -52,34 +53,34 @@ impl Backlog for Inner {
     }
 
     /// A page for each table: what is ended meanwhile would shift any smaller one.
-    fn due(&self, cursor: &mut usize) -> Option<Vec<Ended>> {
-        let (page, now) = (*cursor, wall());
-        *cursor += 1;
+    fn due(&self, cursor: &mut usize) -> Option<Vec<Self::Item>> {
         let mut ended = self.memory.ended();
-        let subject = |(name, tombstone)| Ended::Subject(name, tombstone);
-        let unverified = |(name, tombstone)| Ended::Unverified(name, tombstone);
-        let session = |(name, _)| Ended::Session(name);
-        Some(match page {
-            0 => ended.subjects.due(now).into_iter().map(subject).collect(),
-            1 => ended.unverified.due(now).into_iter().map(unverified).collect(),
-            2 => ended.sessions.due(now).into_iter().map(session).collect(),
+        let (what, table) = match *cursor {
+            0 => (Ended::Subject, &mut ended.subjects),
+            1 => (Ended::Unverified, &mut ended.unverified),
+            2 => (Ended::Session, &mut ended.sessions),
             _ => return None,
-        })
+        };
+        *cursor += 1;
+        Some(table.due(wall()).map(|(name, tombstone)| (what, name, tombstone)).collect())
     }
 
-    async fn push(&self, connection: &mut Connection, ended: Ended) -> Result<Pushed, Error> {
-        match ended {
-            Ended::Session(name) => {
-                self.push_session(connection, name).await?;
+    async fn push(
+        &self,
+        connection: &mut Connection,
+        (what, name, tombstone): Self::Item,
+    ) -> Result<Pushed, Error> {
+        match what {
+            Ended::Subject => {
+                self.push_subject(connection, name, tombstone, Some(tombstone.at)).await?;
             }
-            Ended::Unverified(name, tombstone) => {
+            Ended::Unverified => {
                 let stands = tombstone.until.saturating_sub(wall());
                 self.records.delete(connection, name, stands, true, None).await?;
                 self.memory.ended().unverified.mark_pushed(name, tombstone.at);
             }
-            Ended::Subject(name, tombstone) => {
-                let earlier = Some(tombstone.at);
-                self.push_subject(connection, name, tombstone, earlier).await?;
+            Ended::Session => {
+                self.push_session(connection, name).await?;
             }
         }
         Ok(Pushed::APPLIED)

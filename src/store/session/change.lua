@@ -1,7 +1,10 @@
 -- KEYS: the record, its tombstone.
--- ARGV: the version that the caller knows; new idle and absolute lifetime in ms ('' for as they are); then key, json, ...
--- A key that was changed after that version is left as it is: whoever came first has won. json '' removes.
--- Answers 'absent' | 'ok', version, now, keys that were left, and the whole record when the caller does not know it.
+-- ARGV: the version that the caller knows; new idle and absolute lifetime in ms ('' for as they
+-- are); then key, json, ...
+-- A key that was changed after that version is left as it is: whoever came first has won. json ''
+-- removes.
+-- Answers 'absent' | 'ok', version, now, keys that were left, and the whole record when the caller
+-- does not know it.
 local record, gone = KEYS[1], KEYS[2]
 local version = tonumber(redis.call('HGET', record, 'v'))
 if not version or redis.call('EXISTS', gone) == 1 then return { 'absent' } end

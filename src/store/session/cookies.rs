@@ -6,11 +6,10 @@ use super::{
     expiry::wall,
     high_water_marks::KnownCookie,
     id::SessionId,
-    rules::Rules,
     seal,
+    sessions::Sessions,
     snapshot::Snapshot,
     state::{Origin, SessionState},
-    store::SessionStore,
 };
 
 /// The values of the two cookies, where they are to be set.
@@ -24,11 +23,10 @@ pub(crate) struct ResponseCookies {
     pub(crate) max_age: u64,
 }
 
-impl SessionStore {
+impl Sessions {
     /// What the client is to be given. Nothing, when the session has ended meanwhile.
-    pub(crate) fn response_cookies(&self, rules: &Rules, state: &SessionState) -> ResponseCookies {
-        let inner = &*self.inner;
-        let ended = |id: &SessionId| inner.memory.has_ended(id.name());
+    pub(crate) fn response_cookies(&self, state: &SessionState) -> ResponseCookies {
+        let ended = |id: &SessionId| self.memory.has_ended(id.name());
         let Some((id, times)) = state.id.filter(|id| !ended(id)).zip(state.times()) else {
             return ResponseCookies::default();
         };
@@ -38,17 +36,17 @@ impl SessionStore {
             Origin::Redis(record) => Some(Cow::Owned(Snapshot::of(
                 id,
                 record,
-                &rules.declared,
-                inner.epoch(),
+                &self.rules.declared,
+                self.epoch(),
                 state.verified,
             ))),
             Origin::Snapshot(snapshot) => Some(Cow::Borrowed(&**snapshot)),
         };
         let cookie = snapshot.and_then(|snapshot| {
             let (version, epoch) = (snapshot.version, snapshot.epoch);
-            let cookie = seal::seal(&inner.keys, rules.cookie, snapshot, &rules.declared)?;
+            let cookie = seal::seal(&self.keys, self.rules.cookie, snapshot, &self.rules.declared)?;
             if matches!(state.origin, Origin::Redis(_)) {
-                let marks = &inner.memory.marks;
+                let marks = &self.memory.marks;
                 let known =
                     KnownCookie { hash: marks.hash(&cookie), verified: state.verified, epoch };
                 marks.set_cookie(id.name(), version, known);

@@ -1,5 +1,6 @@
 -- KEYS: the record, its tombstone.
--- ARGV: idle and absolute lifetime in ms; when it was created ('' for now); the subject ('' for none); then key, json, ...
+-- ARGV: idle and absolute lifetime in ms; when it was created ('' for now); the subject ('' for
+-- none); then key, json, ...
 -- Answers 'ok', now | 'gone' | 'taken'.
 local record, gone = KEYS[1], KEYS[2]
 if redis.call('EXISTS', gone) == 1 then return { 'gone' } end

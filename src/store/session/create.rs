@@ -6,27 +6,22 @@ use super::{
     metrics::{Operation::Create, Outcome},
     record::{Changes, Field, Record},
     redis::{Created, NewRecord},
-    rules::Rules,
+    sessions::Sessions,
     snapshot::Snapshot,
     state::SessionState,
-    store::Inner,
 };
 use crate::Error;
 
-impl Inner {
+impl Sessions {
     /// A session that did not exist before.
-    pub(super) async fn create(
-        &self,
-        rules: &Rules,
-        mut state: SessionState,
-    ) -> Result<SessionState, Error> {
-        let mut times = Times::beginning(wall(), rules.expiry);
+    pub(super) async fn create(&self, mut state: SessionState) -> Result<SessionState, Error> {
+        let mut times = Times::beginning(wall(), self.rules.expiry);
         if let Some(expiry) = state.changes.expiry {
             times.set(expiry);
         }
         let changes = std::mem::take(&mut state.changes);
         let id = SessionId::random();
-        let state = self.create_with_id(rules, id, times, state.subject, changes).await?;
+        let state = self.create_with_id(id, times, state.subject, changes).await?;
         // A new id is neither taken nor logged out.
         state.ok_or_else(|| self.unavailable())
     }
@@ -34,7 +29,6 @@ impl Inner {
     /// The same with an id. `None`: it is taken, or was logged out.
     pub(super) async fn create_with_id(
         &self,
-        rules: &Rules,
         id: SessionId,
         times: Times,
         subject: Option<String>,
@@ -47,7 +41,7 @@ impl Inner {
             })),
             Err(error) => {
                 let snapshot = Snapshot::new_offline(id, times, subject);
-                let state = self.create_offline(rules, id, snapshot, changes, error)?;
+                let state = self.create_offline(id, snapshot, changes, error)?;
                 self.metrics.count(Create, Outcome::Stateless);
                 Ok(Some(state))
             }

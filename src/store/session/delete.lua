@@ -1,6 +1,8 @@
 -- KEYS: the record, its tombstone.
--- ARGV: how long the tombstone stands at least, in ms; '1': also where there is no record; spare it when it began after this.
--- Whatever stands at the record's key goes, also what is none of ours. Answers whether there was something.
+-- ARGV: how long the tombstone stands at least, in ms; '1': also where there is no record; spare it
+-- when it began after this.
+-- Whatever stands at the record's key goes, also what is none of ours. Answers whether there was
+-- something.
 local record, gone = KEYS[1], KEYS[2]
 local existed = redis.call('EXISTS', record)
 if existed == 0 and ARGV[2] ~= '1' then return 0 end

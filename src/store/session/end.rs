@@ -4,10 +4,11 @@
 //! client that goes away in the middle drops the future, and the replay tells Redis in its place.
 
 use super::{
-    expiry::{millis, wall},
+    expiry::wall,
     id::{SessionId, SessionName},
     metrics::{Operation::Delete, Outcome},
-    rules::Rules,
+    presented::Presented,
+    sessions::Sessions,
     store::{Inner, SessionStore},
     tombstones::Tombstone,
 };
@@ -44,7 +45,9 @@ impl SessionStore {
         let pushed = inner.push_subject(connection, subject, tombstone, None).await;
         inner.conclude(unless_pushed, pushed)
     }
+}
 
+impl Sessions {
     /// Ends the session of a client that shows this id. `ends`: when it would have, if that is
     /// known.
     ///
@@ -53,20 +56,17 @@ impl SessionStore {
     /// Nobody vouches for the id, Redis cannot be asked, and too many such are noted here already.
     pub(crate) async fn end(
         &self,
-        rules: &Rules,
         id: SessionId,
-        sealed: Option<&str>,
+        presented: Presented<'_>,
         ends: Option<u64>,
     ) -> Result<(), Error> {
-        let inner = &*self.inner;
-        let verified =
-            || inner.open(rules, id, sealed.into()).0.map(|snapshot| snapshot.times.ends);
+        let verified = || self.open(id, presented).0.map(|snapshot| snapshot.times.ends);
         match ends.or_else(verified) {
             Some(ends) => {
-                inner.end_session(id.name(), ends).await;
+                self.end_session(id.name(), ends).await;
                 Ok(())
             }
-            None => inner.end_unverified(rules, id.name()).await,
+            None => self.end_unverified(id.name()).await,
         }
     }
 }
@@ -81,9 +81,9 @@ impl Inner {
 
     /// Ends a session that nobody vouches for. It is noted here only if Redis has it or does not
     /// answer: a stranger can name as many as it likes.
-    async fn end_unverified(&self, rules: &Rules, name: SessionName) -> Result<(), Error> {
-        let stands = self.memory.longest_lifetime().max(millis(rules.expiry.absolute()));
-        let tombstone = Tombstone { at: wall(), until: wall().saturating_add(stands) };
+    async fn end_unverified(&self, name: SessionName) -> Result<(), Error> {
+        let (now, stands) = (wall(), self.memory.longest_lifetime());
+        let tombstone = Tombstone { at: now, until: now.saturating_add(stands) };
         let unless_pushed = self.replay.guard();
         // Dropped before the guard, which arms: what it notes is pushed.
         let mut unanswered = Unanswered { inner: self, name, tombstone, is_answered: false };

@@ -1,4 +1,5 @@
--- KEYS: a subject's sessions. ARGV: a session's name; when it ends, in ms. The list goes with the last of them.
+-- KEYS: a subject's sessions. ARGV: a session's name; when it ends, in ms. The list goes with the
+-- last of them.
 local list = KEYS[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -16,8 +16,9 @@ const ROOM: usize = 8 * 1024 * 1024;
 struct HighWaterMark {
     version: u64,
     stamp: u32,
-    /// What was changed without Redis up to `stamp`, so that a request with an older cookie (sent before the answer with the
-    /// newer one came) goes on from there. Not kept when there is no room.
+    /// What was changed without Redis up to `stamp`, so that a request with an older cookie (sent
+    /// before the answer with the newer one came) goes on from there. Not kept when there is no
+    /// room.
     changes: Option<Arc<Changes>>,
     /// The cookie that holds just this version.
     cookie: Option<KnownCookie>,
@@ -38,15 +39,16 @@ pub(super) struct KnownCookie {
 ///
 /// # At the bound
 ///
-/// Marks of sessions that were not used for the longest time are forgotten: a replay of an older copy of one of those would
-/// not be noticed here in an outage. A mark is only made for a session that Redis or a key of ours vouches for.
+/// Marks of sessions that were not used for the longest time are forgotten: a replay of an older
+/// copy of one of those would not be noticed here in an outage. A mark is only made for a session
+/// that Redis or a key of ours vouches for.
 pub(super) struct HighWaterMarks {
     shards: Shards<Shard>,
     hasher: RandomState,
 }
 
 struct Shard {
-    all: GenerationalCache<SessionName, HighWaterMark>,
+    marks: GenerationalCache<SessionName, HighWaterMark>,
     /// Bytes that are left for changes.
     room: usize,
 }
@@ -65,7 +67,7 @@ pub(super) enum Reconciled {
 impl HighWaterMarks {
     pub(super) fn new(capacity: usize) -> Self {
         let shards = Shards::new(|| Shard {
-            all: GenerationalCache::new(capacity / Shards::<Shard>::COUNT),
+            marks: GenerationalCache::new(capacity / Shards::<Shard>::COUNT),
             room: ROOM / Shards::<Shard>::COUNT,
         });
         Self { shards, hasher: RandomState::new() }
@@ -73,45 +75,41 @@ impl HighWaterMarks {
 
     /// Redis holds this version.
     pub(super) fn raise(&self, name: SessionName, version: u64) {
-        let mut shard = self.shards.of(name);
-        if shard.all.get_young(&name).is_some_and(|mark| mark.version >= version) {
-            return;
-        }
-        let known = shard.all.get(&name).filter(|mark| mark.version >= version).cloned();
-        // Put in again also when it is not new: it was used.
-        shard.put(
-            name,
-            known.unwrap_or(HighWaterMark { version, stamp: 0, changes: None, cookie: None }),
-        );
+        self.raise_to(name, (version, 0), || None);
     }
 
     /// This snapshot was believed.
     pub(super) fn observe(&self, name: SessionName, snapshot: &Snapshot) {
-        let seen = (snapshot.version, snapshot.stamp);
+        let changes = || (snapshot.stamp > 0).then(|| Arc::new(snapshot.changes.clone()));
+        self.raise_to(name, (snapshot.version, snapshot.stamp), changes);
+    }
+
+    fn raise_to(
+        &self,
+        name: SessionName,
+        (version, stamp): (u64, u32),
+        changes: impl FnOnce() -> Option<Arc<Changes>>,
+    ) {
         let mut shard = self.shards.of(name);
-        let is_seen = |mark: &HighWaterMark| (mark.version, mark.stamp) >= seen;
-        if shard.all.get_young(&name).is_some_and(&is_seen) {
+        let is_as_high = |mark: &&HighWaterMark| (mark.version, mark.stamp) >= (version, stamp);
+        if shard.marks.get_young(&name).filter(is_as_high).is_some() {
             return;
         }
-        let known = shard.all.get(&name).filter(|mark| is_seen(mark)).cloned();
-        let mark = known.unwrap_or_else(|| HighWaterMark {
-            version: snapshot.version,
-            stamp: snapshot.stamp,
-            changes: (snapshot.stamp > 0).then(|| Arc::new(snapshot.changes.clone())),
-            cookie: None,
-        });
-        shard.put(name, mark);
+        // Put in again also when it is as high: it was used.
+        let known = shard.marks.get(&name).filter(is_as_high).cloned();
+        let raised = || HighWaterMark { version, stamp, changes: changes(), cookie: None };
+        shard.put(name, known.unwrap_or_else(raised));
     }
 
     /// The highest version that was seen, and the cookie that holds it.
     pub(super) fn newest(&self, name: SessionName) -> Option<(u64, Option<KnownCookie>)> {
-        self.shards.of(name).all.get(&name).map(|mark| (mark.version, mark.cookie))
+        self.shards.of(name).marks.get(&name).map(|mark| (mark.version, mark.cookie))
     }
 
     /// This cookie holds this version, and nothing else.
     pub(super) fn set_cookie(&self, name: SessionName, version: u64, cookie: KnownCookie) {
         let mut shard = self.shards.of(name);
-        if let Some(mark) = shard.all.get_mut(&name).filter(|mark| mark.version == version) {
+        if let Some(mark) = shard.marks.get_mut(&name).filter(|mark| mark.version == version) {
             mark.cookie = Some(cookie);
         }
     }
@@ -121,34 +119,32 @@ impl HighWaterMarks {
         self.hasher.hash_one(cookie)
     }
 
-    /// Compares a snapshot with what was seen here, and brings it up to date where that is possible.
+    /// Compares a snapshot with what was seen here, and brings it up to date where that is
+    /// possible.
     pub(super) fn reconcile(&self, name: SessionName, snapshot: &mut Snapshot) -> Reconciled {
         let shard = self.shards.of(name);
-        let Some(mark) = shard.all.get(&name) else { return Reconciled::Current };
+        let Some(mark) = shard.marks.get(&name) else { return Reconciled::Current };
         if snapshot.version > mark.version {
             return Reconciled::Current;
         }
         if snapshot.version < mark.version {
             return Reconciled::Stale;
         }
-        match &mark.changes {
-            Some(changes) if snapshot.stamp >= mark.stamp && **changes == snapshot.changes => {
-                Reconciled::Current
-            }
-            Some(changes) => {
-                let before = (snapshot.stamp, snapshot.changes.clone());
-                snapshot.changes = merged(snapshot, mark.stamp, changes);
-                snapshot.stamp = snapshot.stamp.max(mark.stamp);
-                let is_same = before == (snapshot.stamp, snapshot.changes.clone());
-                if is_same { Reconciled::Current } else { Reconciled::Updated }
-            }
-            None if snapshot.stamp < mark.stamp => Reconciled::Stale,
-            None => Reconciled::Current,
+        let Some(changes) = &mark.changes else {
+            let is_older = snapshot.stamp < mark.stamp;
+            return if is_older { Reconciled::Stale } else { Reconciled::Current };
+        };
+        let changes = merged(snapshot, mark.stamp, changes);
+        if snapshot.stamp >= mark.stamp && changes == snapshot.changes {
+            return Reconciled::Current;
         }
+        snapshot.changes = changes;
+        snapshot.stamp = snapshot.stamp.max(mark.stamp);
+        Reconciled::Updated
     }
 
-    /// Puts `more` on top of a snapshot and of what was changed meanwhile, as the newest of all, if `fits` agrees.
-    /// `None`: it does not, or a newer version was seen.
+    /// Puts `more` on top of a snapshot and of what was changed meanwhile, as the newest of all, if
+    /// `fits` agrees. `None`: it does not, or a newer version was seen.
     pub(super) fn change(
         &self,
         name: SessionName,
@@ -158,20 +154,18 @@ impl HighWaterMarks {
     ) -> Option<Snapshot> {
         let mut shard = self.shards.of(name);
         let mut changed = snapshot.clone();
-        let mut stamp = snapshot.stamp;
-        if let Some(mark) = shard.all.get(&name) {
+        let mark = shard.marks.get(&name).filter(|mark| mark.version >= snapshot.version);
+        if let Some(mark) = mark {
             if mark.version > snapshot.version {
                 return None;
             }
-            if mark.version == snapshot.version {
-                stamp = stamp.max(mark.stamp);
-                if let Some(changes) = &mark.changes {
-                    changed.changes = merged(snapshot, mark.stamp, changes);
-                }
+            changed.stamp = snapshot.stamp.max(mark.stamp);
+            if let Some(changes) = &mark.changes {
+                changed.changes = merged(snapshot, mark.stamp, changes);
             }
         }
         changed.changes = changed.changes.then(more);
-        changed.stamp = stamp.checked_add(1)?;
+        changed.stamp = changed.stamp.checked_add(1)?;
         if !fits(&changed) {
             return None;
         }
@@ -195,14 +189,14 @@ fn merged(snapshot: &Snapshot, stamp: u32, changes: &Changes) -> Changes {
 
 impl Shard {
     fn put(&mut self, name: SessionName, mut mark: HighWaterMark) {
-        if let Some(replaced) = self.all.remove(&name) {
+        if let Some(replaced) = self.marks.remove(&name) {
             self.room += replaced.size();
         }
         if mark.size() > self.room {
             mark.changes = None;
         }
         self.room -= mark.size();
-        self.room += self.all.put(name, mark).map(|forgotten| forgotten.size()).sum::<usize>();
+        self.room += self.marks.put(name, mark).map(|forgotten| forgotten.size()).sum::<usize>();
     }
 }
 

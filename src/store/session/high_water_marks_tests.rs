@@ -118,7 +118,7 @@ fn room_is_given_back() {
         }
     }
     for shard in marks.shards.iter() {
-        assert!(shard.all.len() <= 64 / Shards::<Shard>::COUNT);
+        assert!(shard.marks.len() <= 64 / Shards::<Shard>::COUNT);
         assert!(
             shard.room <= ROOM / Shards::<Shard>::COUNT
                 && shard.room > ROOM / Shards::<Shard>::COUNT - 10_000

@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 
 /// The secret that a client shows to have its session: 128 random bits.
 ///
-/// Whoever has it has the session, so it is printed nowhere; [`name`](Self::name) is what goes into keys and logs.
+/// Whoever has it has the session, so it is printed nowhere; [`name`](Self::name) is what goes into
+/// keys and logs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SessionId([u8; 16]);
 
@@ -62,7 +63,8 @@ impl From<SessionId> for IdWithHash {
     }
 }
 
-/// The name of a session in keys, lists and logs: a hash of its [`SessionId`], which cannot be had back from it.
+/// The name of a session in keys, lists and logs: a hash of its [`SessionId`], which cannot be had
+/// back from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionName([u8; 16]);
 

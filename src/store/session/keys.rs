@@ -24,10 +24,10 @@ pub(crate) const NAME_LEN: usize = 4;
 
 /// A ring of secrets: the first seals, all open.
 ///
-/// Instances that serve the same clients need the same ring. To rotate without logging anybody out: put the new secret
-/// *last* and deploy everywhere (all can open it), then move it to the front and deploy (all seal with it; what is
-/// sealed with the old one is sealed anew when its session is next used), and take the old one away when the absolute
-/// lifetime of sessions has passed.
+/// Instances that serve the same clients need the same ring. To rotate without logging anybody out:
+/// put the new secret *last* and deploy everywhere (all can open it), then move it to the front and
+/// deploy (all seal with it; what is sealed with the old one is sealed anew when its session is
+/// next used), and take the old one away when the absolute lifetime of sessions has passed.
 ///
 /// ```
 /// use evenkeel::store::session::SessionKeys;
@@ -49,7 +49,8 @@ pub(super) struct Key {
 }
 
 impl SessionKeys {
-    /// Reads `SESSION_KEYS`. When it is not set: [`random`](Self::random), with a warning in the log.
+    /// Reads `SESSION_KEYS`. When it is not set: [`random`](Self::random), with a warning in the
+    /// log.
     ///
     /// # Errors
     ///
@@ -65,11 +66,13 @@ impl SessionKeys {
         Self::parse(&text).map_err(|error| Error::config(format!("{VARIABLE}: {error}")))
     }
 
-    /// Reads a ring: base64 (either alphabet, padding optional) of 32 bytes or more each, comma separated.
+    /// Reads a ring: base64 (either alphabet, padding optional) of 32 bytes or more each, comma
+    /// separated.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config), which says which of the keys is wrong and never what it is.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config), which says which of the keys is wrong and
+    /// never what it is.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let all: Vec<&str> = text.split(',').collect();
         let mut keys = Vec::with_capacity(all.len());

@@ -71,7 +71,8 @@ pub(super) fn found(record: &Record, snapshot: Option<&Snapshot>, seen: Seen) ->
     if record.times.touched <= seen.pending_cutoff {
         return Found::EndedAgain;
     }
-    // Before what was seen here: the client's copy may be just that. If it is older, it is not restored.
+    // Before what was seen here: the client's copy may be just that. If it is older, it is not
+    // restored.
     if snapshot.is_some_and(|snapshot| snapshot.version > record.version) {
         return Found::Restored;
     }

@@ -7,49 +7,31 @@ use super::{
     law::{self, Found, Seen},
     loaded::Loaded,
     metrics::{Operation::Load, Outcome},
-    presented::{Presented, Seal},
+    presented::Presented,
     record::{Changes, Record},
-    rules::Rules,
+    seal::Seal,
+    sessions::Sessions,
     snapshot::Snapshot,
     state::SessionState,
-    store::{Inner, SessionStore},
 };
 use crate::Error;
 
-impl SessionStore {
-    /// The session of a client that shows this id and this snapshot.
+impl Sessions {
+    /// The session of a client that shows this id and this copy.
     ///
     /// # Errors
     ///
     /// Only Redis could say whether there is one, and it cannot be asked.
     pub(crate) async fn load(
         &self,
-        rules: &Rules,
-        id: SessionId,
-        sealed: Option<&str>,
-    ) -> Result<SessionState, Error> {
-        self.load_with(rules, id, sealed.into()).await
-    }
-
-    /// The same, with a copy that may be open already.
-    pub(super) async fn load_with(
-        &self,
-        rules: &Rules,
         id: SessionId,
         presented: Presented<'_>,
     ) -> Result<SessionState, Error> {
-        let loaded = self.inner.judge(rules, IdWithHash::from(id), presented).await;
-        self.inner.count(loaded)
+        let loaded = self.judge(IdWithHash::from(id), presented).await;
+        self.count(loaded)
     }
-}
 
-impl Inner {
-    async fn judge(
-        &self,
-        rules: &Rules,
-        who: IdWithHash,
-        presented: Presented<'_>,
-    ) -> Result<Loaded, Error> {
+    async fn judge(&self, who: IdWithHash, presented: Presented<'_>) -> Result<Loaded, Error> {
         if self.memory.has_ended(who.name) {
             return Ok(Loaded::none(Load, Outcome::Refused));
         }
@@ -57,21 +39,18 @@ impl Inner {
             Ok(Some(record)) => {
                 let newest = self.memory.marks.newest(who.name);
                 let seen = self.seen(&record, newest.map(|(version, _)| version));
-                if self.is_current(rules, &record, &presented, newest, seen) {
+                if self.is_current(&record, &presented, newest, seen) {
                     return Ok(self.loaded(who, record, Changes::default(), false));
                 }
                 // Seldom, and long: boxed, so that the future of every read stays small.
-                Box::pin(self.found(rules, who, record, presented, seen)).await
+                Box::pin(self.found(who, record, presented, seen)).await
             }
             Ok(None) => {
-                let snapshot = self.open(rules, who.id, presented).0;
-                Box::pin(self.missing(rules, who, snapshot)).await
+                let snapshot = self.open(who.id, presented).0;
+                Box::pin(self.missing(who, snapshot)).await
             }
             // Also an error about this record: it harms this session alone, as if Redis were away.
-            Err(error) => {
-                let snapshot = self.open_cached(rules, who, presented);
-                self.load_offline(rules, who, snapshot, error)
-            }
+            Err(error) => self.load_offline(who, self.open_cached(who, presented), error),
         }
     }
 
@@ -86,7 +65,6 @@ impl Inner {
     /// Redis has just what the client has, and that is known without opening its copy.
     fn is_current(
         &self,
-        rules: &Rules,
         record: &Record,
         presented: &Presented<'_>,
         newest: Option<(u64, Option<KnownCookie>)>,
@@ -97,7 +75,7 @@ impl Inner {
             return false;
         };
         version == record.version
-            && law::is_recent((verified, epoch), wall(), self.redis.epoch(), rules.refresh)
+            && law::is_recent((verified, epoch), wall(), self.redis.epoch(), self.rules.refresh)
             && law::found(record, None, seen) == Found::Served
             && hash == self.memory.marks.hash(sealed)
     }
@@ -105,7 +83,6 @@ impl Inner {
     /// Redis has it, and the client's copy has to be opened to compare them.
     async fn found(
         &self,
-        rules: &Rules,
         who: IdWithHash,
         record: Record,
         presented: Presented<'_>,
@@ -115,10 +92,10 @@ impl Inner {
             Presented::Sealed(sealed) => Some(self.memory.marks.hash(sealed)),
             Presented::Nothing | Presented::Open(_) => None,
         };
-        let (snapshot, seal) = self.open(rules, who.id, presented);
+        let (snapshot, seal) = self.open(who.id, presented);
         match (law::found(&record, snapshot.as_ref(), seen), snapshot) {
-            (Found::Served, snapshot) => Ok(self.serve(rules, who, record, snapshot, seal, hash)),
-            (Found::Restored, Some(snapshot)) => self.restore(rules, who, &snapshot).await,
+            (Found::Served, snapshot) => Ok(self.serve(who, record, snapshot, seal, hash)),
+            (Found::Restored, Some(snapshot)) => self.restore(who, &snapshot).await,
             (Found::EndedAgain, _) => {
                 // It is not noted here, where there is no room; if the deletion fails, the next
                 // request of this session tries again.
@@ -133,7 +110,6 @@ impl Inner {
     /// The record, with what the client brings from an outage on top.
     fn serve(
         &self,
-        rules: &Rules,
         who: IdWithHash,
         record: Record,
         snapshot: Option<Snapshot>,
@@ -146,7 +122,7 @@ impl Inner {
             seal == Seal::Current
                 && snapshot.version == record.version
                 && snapshot.changes.is_empty()
-                && law::is_recent(verified, wall(), self.redis.epoch(), rules.refresh)
+                && law::is_recent(verified, wall(), self.redis.epoch(), self.rules.refresh)
         });
         let is_outdated = seal != Seal::Foreign && current.is_none();
         let known_cookie =

@@ -89,10 +89,6 @@ impl Memory {
         self.ended().sessions.pending_cutoff()
     }
 
-    pub(super) fn insert_tombstone(&self, name: SessionName, tombstone: Tombstone) {
-        self.ended().sessions.insert(name, tombstone);
-    }
-
     /// Remembers the end of an unverified id. `false`: there is no room for it.
     pub(super) fn insert_unverified(&self, name: SessionName, tombstone: Tombstone) -> bool {
         let mut ended = self.ended();
@@ -138,7 +134,7 @@ mod tests {
             for n in 0..MANY {
                 let name = SessionName::of(&n.to_le_bytes());
                 memory.marks.raise(name, n);
-                memory.insert_tombstone(name, Tombstone { at: n, until: u64::MAX });
+                memory.ended().sessions.insert(name, Tombstone { at: n, until: u64::MAX });
             }
             assert!(memory.has_ended(SessionName::of(&7_u64.to_le_bytes())));
             assert_eq!(memory.cutoff(), 0, "all of them are remembered");

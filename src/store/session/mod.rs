@@ -5,8 +5,9 @@
 //! for it, the *snapshot*, issued while Redis is there. This instance remembers what it saw: the
 //! newest version of each session, and which have ended.
 //!
-//! [`SessionLayer`](crate::layer::SessionLayer) puts this into HTTP; [`SessionStore`] lists and ends
-//! sessions. The guide `docs/sessions.md` says what a session without Redis can and cannot promise.
+//! [`SessionLayer`](crate::layer::SessionLayer) puts this into HTTP; [`SessionStore`] lists and
+//! ends sessions. The guide `docs/sessions.md` says what a session without Redis can and cannot
+//! promise.
 //!
 //! # When Redis is down
 //!
@@ -18,14 +19,12 @@
 //! | anything else | [`Error::is_unavailable`](crate::Error::is_unavailable): nobody can say |
 //!
 //! What is changed meanwhile travels with the client and is brought to Redis by its first request
-//! afterwards. A key that somebody else has changed in Redis stays as it is there. What was ended is
-//! brought to Redis before that is announced as available again.
+//! afterwards. A key that somebody else has changed in Redis stays as it is there. What was ended
+//! is brought to Redis before that is announced as available again.
 
 mod backlog;
 #[cfg(feature = "testing")]
 pub(crate) mod bench;
-mod builder;
-mod complete_state;
 mod cookies;
 mod create;
 mod end;
@@ -45,9 +44,9 @@ mod record;
 mod redis;
 mod renew;
 mod restore;
-mod rules;
 mod save;
 mod seal;
+mod sessions;
 mod shards;
 mod snapshot;
 mod snapshot_cache;
@@ -57,16 +56,15 @@ mod tombstones;
 #[cfg(feature = "tower-sessions")]
 mod tower_sessions;
 
-pub use builder::SessionStoreBuilder;
 pub use expiry::Expiry;
 pub use id::{SessionId, SessionName};
 pub use keys::SessionKeys;
 pub use list::SessionInfo;
-pub use store::SessionStore;
+pub use store::{SessionStore, SessionStoreBuilder};
 #[cfg(feature = "tower-sessions")]
 pub use tower_sessions::{TowerSessionStore, TowerSessionStoreBuilder};
 
 pub(crate) use cookies::ResponseCookies;
-pub(crate) use rules::Rules;
-pub(crate) use snapshot::Known;
+pub(crate) use sessions::{Rules, Sessions};
+pub(crate) use snapshot::{Declared, Known};
 pub(crate) use state::{Origin, SessionState};

@@ -11,19 +11,17 @@ use super::{
         Outcome,
     },
     record::Changes,
-    rules::Rules,
     seal,
+    sessions::Sessions,
     snapshot::Snapshot,
     state::{Origin, SessionState},
-    store::Inner,
 };
 use crate::Error;
 
-impl Inner {
+impl Sessions {
     /// Redis cannot be asked (`error` says why): the client's copy has to do.
     pub(super) fn load_offline(
         &self,
-        rules: &Rules,
         who: IdWithHash,
         snapshot: Option<Snapshot>,
         error: Error,
@@ -32,7 +30,7 @@ impl Inner {
         if self.memory.is_revoked(snapshot.subject.as_deref(), snapshot.times.created) {
             return Ok(Loaded::none(Load, Outcome::Refused));
         }
-        match law::offline(&snapshot, wall(), rules.max_offline_age, self.memory.cutoff()) {
+        match law::offline(&snapshot, wall(), self.rules.max_offline_age, self.memory.cutoff()) {
             Offline::Honoured => {}
             Offline::Over => return Ok(Loaded::none(Load, Outcome::Absent)),
             Offline::CannotJudge => return Err(error),
@@ -54,7 +52,6 @@ impl Inner {
     /// A session that begins with the client, which gets all of it.
     pub(super) fn create_offline(
         &self,
-        rules: &Rules,
         id: SessionId,
         snapshot: Snapshot,
         changes: Changes,
@@ -66,18 +63,17 @@ impl Inner {
         state.outdated.id = true;
         self.memory.note_lifetime(snapshot.times.lifetime());
         self.switch.record_fallback();
-        self.apply_offline(rules, state, &snapshot, error)
+        self.apply_offline(state, &snapshot, error)
     }
 
     /// A session that goes on with the client.
     pub(super) fn continue_offline(
         &self,
-        rules: &Rules,
         mut state: SessionState,
         mut snapshot: Snapshot,
     ) -> Result<SessionState, Error> {
         if state.is_changed() {
-            return self.apply_offline(rules, state, &snapshot, self.unavailable());
+            return self.apply_offline(state, &snapshot, self.unavailable());
         }
         let now = wall();
         if snapshot.times.wants_touch(now) {
@@ -95,14 +91,13 @@ impl Inner {
     /// `error`, when the client cannot carry them: a key that is not declared, or no room.
     pub(super) fn apply_offline(
         &self,
-        rules: &Rules,
         mut state: SessionState,
         snapshot: &Snapshot,
         error: Error,
     ) -> Result<SessionState, Error> {
         let changes = std::mem::take(&mut state.changes);
-        let may_travel = changes.values.keys().all(|key| rules.declared.contains(key));
-        let fits = |changed: &Snapshot| seal::fits(rules.room, rules.cookie, changed);
+        let may_travel = changes.values.keys().all(|key| self.rules.declared.contains(key));
+        let fits = |changed: &Snapshot| seal::fits(self.rules.room, self.rules.cookie, changed);
         let changed = may_travel
             .then(|| self.memory.marks.change(snapshot.id().name(), snapshot, &changes, fits))
             .flatten();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::expiry::{Expiry, Times};
+use super::expiry::Times;
 
 /// A value as JSON, or that there is none any more.
 pub(crate) type Json = Option<String>;
@@ -53,10 +53,6 @@ impl Changes {
             self.expiry = None;
         }
     }
-
-    pub(crate) fn set_expiry(&mut self, expiry: Expiry) {
-        self.expiry = Some(expiry.in_millis());
-    }
 }
 
 const KEY: &str = "k:";
@@ -64,28 +60,20 @@ const KEY: &str = "k:";
 impl Record {
     /// Reads the hash; a pair that is no text is `None`. `None`: it is not a record of ours.
     pub(crate) fn read(hash: impl IntoIterator<Item = Option<(String, String)>>) -> Option<Self> {
-        let (mut version, mut created, mut touched, mut idle, mut ends) =
-            (None, None, None, None, None);
-        let mut subject = None;
-        let mut fields = BTreeMap::new();
+        const NUMBERS: [&str; 5] = ["v", "c", "t", "i", "a"];
+        let (mut numbers, mut subject, mut fields) = ([None; 5], None, BTreeMap::new());
         for pair in hash {
             let (mut name, value) = pair?;
             if name.starts_with(KEY) {
                 name.drain(..KEY.len());
                 fields.insert(name, Field::read(value)?);
-                continue;
-            }
-            let number = || value.parse::<u64>().ok();
-            match name.as_str() {
-                "v" => version = number(),
-                "c" => created = number(),
-                "t" => touched = number(),
-                "i" => idle = number(),
-                "a" => ends = number(),
-                "s" => subject = Some(value),
-                _ => {}
+            } else if let Some(at) = NUMBERS.iter().position(|number| *number == name) {
+                numbers[at] = value.parse().ok();
+            } else if name == "s" {
+                subject = Some(value);
             }
         }
+        let [version, created, touched, idle, ends] = numbers;
         let times = Times { created: created?, touched: touched?, idle: idle?, ends: ends? };
         Some(Self { version: version?, times, subject, fields })
     }

@@ -1,7 +1,5 @@
 //! Sessions in Redis: one command to read, one script for each change.
 
-use std::sync::Arc;
-
 use crate::redis::client::{Cmd, FromRedisValue, Value, cmd};
 
 use super::{
@@ -15,14 +13,10 @@ use crate::{
     redis::{Connection, Redis, Script},
 };
 
-/// The commands. An error with [`Error::is_unavailable`] is the third answer beside found and absent.
-#[derive(Clone)]
+/// The commands. An error with [`Error::is_unavailable`] is the third answer beside found and
+/// absent.
 pub(super) struct Records {
     redis: Redis,
-    scripts: Arc<Scripts>,
-}
-
-struct Scripts {
     create: Script,
     change: Script,
     touch: Script,
@@ -62,7 +56,8 @@ pub(super) struct Changed {
 
 impl Records {
     pub(super) fn new(redis: &Redis) -> Self {
-        let scripts = Arc::new(Scripts {
+        Self {
+            redis: redis.clone(),
             create: Script::new(include_str!("create.lua")),
             change: Script::new(include_str!("change.lua")),
             touch: Script::new(include_str!("touch.lua")),
@@ -70,8 +65,7 @@ impl Records {
             restore: Script::new(include_str!("restore.lua")),
             enlist: Script::new(include_str!("enlist.lua")),
             revoke: Script::new(include_str!("revoke.lua")),
-        });
-        Self { redis: redis.clone(), scripts }
+        }
     }
 
     fn key(&self, name: SessionName) -> String {
@@ -104,7 +98,7 @@ impl Records {
     ) -> Result<Created, Error> {
         let Times { created, idle, .. } = new.times;
         let created_at = if new.is_older { created.to_string() } else { String::new() };
-        let mut call = self.scripts.create.prepare(&self.keys(name));
+        let mut call = self.create.prepare(&self.keys(name));
         call = call.arg(idle).arg(new.times.lifetime()).arg(created_at);
         call = call.arg(new.subject.unwrap_or_default());
         for (key, json) in &new.changes.values {
@@ -113,7 +107,7 @@ impl Records {
             }
         }
         let answer: Vec<Value> = call.run(&mut self.redis.connection()).await?;
-        match word(&answer)?.as_str() {
+        match field::<String>(&answer, 0)?.as_str() {
             "ok" => Ok(Created::At(field(&answer, 1)?)),
             "gone" => Ok(Created::Gone),
             _ => Ok(Created::Taken),
@@ -131,13 +125,13 @@ impl Records {
             Some((idle, absolute)) => (idle.to_string(), absolute.to_string()),
             None => Default::default(),
         };
-        let mut call = self.scripts.change.prepare(&self.keys(name));
+        let mut call = self.change.prepare(&self.keys(name));
         call = call.arg(known).arg(idle).arg(absolute);
         for (key, json) in &changes.values {
             call = call.arg(key).arg(json.as_deref().unwrap_or_default());
         }
         let answer: Vec<Value> = call.run(&mut self.redis.connection()).await?;
-        if word(&answer)? != "ok" {
+        if field::<String>(&answer, 0)? != "ok" {
             return Ok(None);
         }
         Ok(Some(Changed {
@@ -151,11 +145,12 @@ impl Records {
     /// When it was touched; `None`: the session is gone.
     pub(super) async fn touch(&self, name: SessionName) -> Result<Option<u64>, Error> {
         let record = self.key(name);
-        self.scripts.touch.prepare(&[record]).run(&mut self.redis.connection()).await
+        self.touch.prepare(&[record]).run(&mut self.redis.connection()).await
     }
 
-    /// Deletes for good: the tombstone stands for `stands` ms, or as long as the record might have lived. With `always`,
-    /// also where there is no record; never one that began after `spare_after`.
+    /// Deletes for good: the tombstone stands for `stands` ms, or as long as the record might have
+    /// lived. With `always`, also where there is no record; never one that began after
+    /// `spare_after`.
     pub(super) async fn delete(
         &self,
         connection: &mut Connection,
@@ -164,7 +159,7 @@ impl Records {
         always: bool,
         spare_after: Option<u64>,
     ) -> Result<bool, Error> {
-        let call = self.scripts.delete.prepare(&self.keys(name)).arg(stands).arg(u8::from(always));
+        let call = self.delete.prepare(&self.keys(name)).arg(stands).arg(u8::from(always));
         let spare_after = spare_after.map(|at| at.to_string()).unwrap_or_default();
         call.arg(spare_after).run(connection).await
     }
@@ -175,7 +170,7 @@ impl Records {
         name: SessionName,
         lost: &Snapshot,
     ) -> Result<Option<Record>, Error> {
-        let mut call = self.scripts.restore.prepare(&self.keys(name));
+        let mut call = self.restore.prepare(&self.keys(name));
         call = call.arg(lost.version).arg(lost.times.created).arg(lost.times.idle);
         call = call.arg(lost.times.ends).arg(lost.subject.as_deref().unwrap_or_default());
         call = call.arg(u8::from(lost.is_complete()));
@@ -183,13 +178,14 @@ impl Records {
             call = call.arg(&part.key).arg(part.version).arg(&part.json);
         }
         let answer: Vec<Value> = call.run(&mut self.redis.connection()).await?;
-        if word(&answer)? != "ok" {
+        if field::<String>(&answer, 0)? != "ok" {
             return Ok(None);
         }
         read(field(&answer, 1)?)
     }
 
-    /// Lists a session among its subject's. Before it is made: a list may name one too many, never one too few.
+    /// Lists a session among its subject's. Before it is made: a list may name one too many, never
+    /// one too few.
     pub(super) async fn enlist(
         &self,
         subject: SessionName,
@@ -197,7 +193,7 @@ impl Records {
         ends: u64,
     ) -> Result<(), Error> {
         let [list, _] = self.subject_keys(subject);
-        let call = self.scripts.enlist.prepare(&[list]).arg(name.to_string()).arg(ends);
+        let call = self.enlist.prepare(&[list]).arg(name.to_string()).arg(ends);
         call.run::<i64>(&mut self.redis.connection()).await.map(|_| ())
     }
 
@@ -213,8 +209,8 @@ impl Records {
         self.redis.query(cmd("GET").arg(cutoff)).await
     }
 
-    /// Notes that all sessions that began until `at`, or now, are revoked. Says when that was, and their names, for
-    /// [`delete`](Self::delete).
+    /// Notes that all sessions that began until `at`, or now, are revoked. Says when that was, and
+    /// their names, for [`delete`](Self::delete).
     pub(super) async fn revoke(
         &self,
         connection: &mut Connection,
@@ -223,7 +219,7 @@ impl Records {
         stands: u64,
     ) -> Result<(u64, Vec<SessionName>), Error> {
         let at = at.map(|at| at.to_string()).unwrap_or_default();
-        let call = self.scripts.revoke.prepare(&self.subject_keys(subject)).arg(at).arg(stands);
+        let call = self.revoke.prepare(&self.subject_keys(subject)).arg(at).arg(stands);
         let (at, names): (u64, Vec<String>) = call.run(connection).await?;
         Ok((at, names.iter().filter_map(|name| SessionName::parse(name)).collect()))
     }
@@ -239,10 +235,6 @@ fn read(hash: Value) -> Result<Option<Record>, Error> {
     let text = |value| String::from_redis_value(value).ok();
     let record = Record::read(pairs.map(|(name, value)| Some((text(name)?, text(value)?))));
     record.map(Some).ok_or_else(not_ours)
-}
-
-fn word(answer: &[Value]) -> Result<String, Error> {
-    field(answer, 0)
 }
 
 fn field<T: FromRedisValue>(answer: &[Value], at: usize) -> Result<T, Error> {

@@ -1,21 +1,18 @@
 //! A new id for a session: the old one dies.
 
 use super::{
-    complete_state::CompleteState,
     expiry::{Times, wall},
     id::SessionId,
     metrics::{Operation::NewId, Outcome},
-    rules::Rules,
+    sessions::Sessions,
     snapshot::Snapshot,
-    state::{Renewal, SessionState},
-    store::Inner,
+    state::{CompleteState, Renewal, SessionState},
 };
 use crate::Error;
 
-impl Inner {
+impl Sessions {
     pub(super) async fn renew(
         &self,
-        rules: &Rules,
         state: SessionState,
         old: SessionId,
         renewal: Renewal,
@@ -26,7 +23,7 @@ impl Inner {
         let (mut times, verified) = match renewal {
             Renewal::Cycle => (complete.times, complete.verified),
             Renewal::Login => {
-                let times = Times::beginning(wall(), rules.expiry);
+                let times = Times::beginning(wall(), self.rules.expiry);
                 (times, times.created)
             }
         };
@@ -52,7 +49,7 @@ impl Inner {
             Err(error) => {
                 let mut snapshot = Snapshot::new_offline(id, times, state.subject);
                 snapshot.verified = verified;
-                let state = self.create_offline(rules, id, snapshot, changes, error)?;
+                let state = self.create_offline(id, snapshot, changes, error)?;
                 self.insert_tombstone(old.name(), old_ends);
                 self.replay.arm();
                 self.metrics.count(NewId, Outcome::Stateless);

@@ -1,6 +1,8 @@
 -- KEYS: the record, its tombstone.
--- ARGV: version; created, idle (ms), ends; subject ('' for none); '1' when nothing is missing; then key, version, json, ...
--- Redis has lost the record or holds an older one: what the client carried takes its place, key by key, where it is newer.
+-- ARGV: version; created, idle (ms), ends; subject ('' for none); '1' when nothing is missing; then
+-- key, version, json, ...
+-- Redis has lost the record or holds an older one: what the client carried takes its place, key by
+-- key, where it is newer.
 -- Answers 'gone' | 'over' | 'ok' and the whole record.
 local record, gone = KEYS[1], KEYS[2]
 if redis.call('EXISTS', gone) == 1 then return { 'gone' } end

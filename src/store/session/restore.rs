@@ -12,18 +12,16 @@ use super::{
     },
     record::{Changes, Record},
     redis::{Created, NewRecord},
-    rules::Rules,
+    sessions::Sessions,
     snapshot::Snapshot,
     state::{Origin, SessionState},
-    store::Inner,
 };
 use crate::Error;
 
-impl Inner {
+impl Sessions {
     /// Redis does not have it.
     pub(super) async fn missing(
         &self,
-        rules: &Rules,
         who: IdWithHash,
         snapshot: Option<Snapshot>,
     ) -> Result<Loaded, Error> {
@@ -32,11 +30,11 @@ impl Inner {
         let (epoch, windows) = (self.redis.epoch(), self.memory.loss_windows());
         match law::missing(&snapshot, wall(), epoch, &windows, self.memory.cutoff()) {
             Missing::Refused => absent(),
-            Missing::Restored => self.restore(rules, who, &snapshot).await,
+            Missing::Restored => self.restore(who, &snapshot).await,
             Missing::DependsOnEpoch => match self.redis.keeps_its_data().await {
                 Ok(true) => absent(),
-                Ok(false) => self.load_offline(rules, who, Some(snapshot), self.unavailable()),
-                Err(error) => self.load_offline(rules, who, Some(snapshot), error),
+                Ok(false) => self.load_offline(who, Some(snapshot), self.unavailable()),
+                Err(error) => self.load_offline(who, Some(snapshot), error),
             },
         }
     }
@@ -44,7 +42,6 @@ impl Inner {
     /// Puts back what Redis has lost.
     pub(super) async fn restore(
         &self,
-        rules: &Rules,
         who: IdWithHash,
         snapshot: &Snapshot,
     ) -> Result<Loaded, Error> {
@@ -62,7 +59,7 @@ impl Inner {
                 Ok(Loaded { operation: Restore, conflicts, ..loaded })
             }
             Ok(None) => refused(),
-            Err(error) => self.load_offline(rules, who, Some(newest), error),
+            Err(error) => self.load_offline(who, Some(newest), error),
         }
     }
 

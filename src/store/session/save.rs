@@ -9,51 +9,40 @@ use super::{
     },
     record::{Changes, Record},
     redis::Changed,
-    rules::Rules,
+    sessions::Sessions,
     snapshot::Snapshot,
     state::{Origin, SessionState},
-    store::{Inner, SessionStore},
 };
 use crate::Error;
 
-impl SessionStore {
+impl Sessions {
     /// Writes what was changed. The session that comes back has no changes left.
     ///
     /// # Errors
     ///
     /// It cannot be written now, and the client cannot carry it: a key that is not declared, or no
     /// room.
-    pub(crate) async fn save(
-        &self,
-        rules: &Rules,
-        mut state: SessionState,
-    ) -> Result<SessionState, Error> {
-        let inner = &*self.inner;
+    pub(crate) async fn save(&self, mut state: SessionState) -> Result<SessionState, Error> {
         if state.is_new() {
-            return inner.create(rules, state).await;
+            return self.create(state).await;
         }
         let Some(id) = state.id else { return Ok(state) };
-        if inner.memory.has_ended(id.name()) {
+        if self.memory.has_ended(id.name()) {
             return Ok(SessionState::none());
         }
         if let Some(renewal) = state.renewal {
-            return inner.renew(rules, state, id, renewal).await;
+            return self.renew(state, id, renewal).await;
         }
         match std::mem::replace(&mut state.origin, Origin::None) {
             Origin::None => Ok(state),
-            Origin::Redis(record) if state.is_changed() => {
-                inner.change(rules, state, id, *record).await
-            }
-            Origin::Redis(record) => Ok(inner.touch(state, id.name(), *record).await),
-            Origin::Snapshot(snapshot) => inner.continue_offline(rules, state, *snapshot),
+            Origin::Redis(record) if state.is_changed() => self.change(state, id, *record).await,
+            Origin::Redis(record) => Ok(self.touch(state, id.name(), *record).await),
+            Origin::Snapshot(snapshot) => self.continue_offline(state, *snapshot),
         }
     }
-}
 
-impl Inner {
     async fn change(
         &self,
-        rules: &Rules,
         mut state: SessionState,
         id: SessionId,
         record: Record,
@@ -82,10 +71,11 @@ impl Inner {
             },
             Err(error) => error,
         };
-        let snapshot = Snapshot::of(id, &record, &rules.declared, self.epoch(), state.verified);
+        let snapshot =
+            Snapshot::of(id, &record, &self.rules.declared, self.epoch(), state.verified);
         state.changes = changes;
         self.switch.record_fallback();
-        self.apply_offline(rules, state, &snapshot, error)
+        self.apply_offline(state, &snapshot, error)
     }
 
     fn count_change(&self, conflicts: u64, from_offline: u64) {

@@ -19,24 +19,20 @@ const HEADER_LEN: usize = 1 + NAME_LEN;
 /// A browser drops a cookie whose `name=value` is larger, without a word.
 pub(crate) const LARGEST: usize = 4096;
 
-/// A snapshot that was opened.
-pub(crate) struct Opened {
-    pub(crate) snapshot: Snapshot,
-    /// Under a key that seals no more.
-    pub(crate) is_outdated: bool,
+/// Whether a client needs another copy, as far as the seal is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seal {
+    /// Made with the key that seals.
+    Current,
+    /// Missing, none of ours, or made with a key that seals no more.
+    Outdated,
+    /// Made with a key that another instance may have: the cookie is left as it is.
+    Foreign,
 }
 
-/// What became of a cookie.
-pub(crate) enum Opening {
-    Opened(Box<Opened>),
-    /// No key of this name: another instance may have it.
-    UnknownKey,
-    /// Not ours.
-    Rejected,
-}
-
-/// The cookie's value: form, key name, nonce, ciphertext and tag. The cookie's name and the header are authenticated
-/// with it. What finds no room is left out, the least important first; `None`: even the rest finds none.
+/// The cookie's value: form, key name, nonce, ciphertext and tag. The cookie's name and the header
+/// are authenticated with it. What finds no room is left out, the least important first; `None`:
+/// even the rest finds none.
 pub(crate) fn seal(
     keys: &SessionKeys,
     cookie: &str,
@@ -98,39 +94,39 @@ pub(crate) fn fits_whole(room: usize, snapshot: &Snapshot) -> bool {
 }
 
 /// Opens what [`seal`] made under any key of the ring.
-pub(crate) fn open(keys: &SessionKeys, cookie: &str, value: &str) -> Opening {
+pub(crate) fn open(keys: &SessionKeys, cookie: &str, value: &str) -> (Option<Snapshot>, Seal) {
+    const REJECTED: (Option<Snapshot>, Seal) = (None, Seal::Outdated);
     if value.len() > LARGEST {
-        return Opening::Rejected;
+        return REJECTED;
     }
-    let Ok(mut sealed) = BASE64_URL_SAFE_NO_PAD.decode(value) else { return Opening::Rejected };
-    let Some((header, rest)) = sealed.split_first_chunk_mut::<HEADER_LEN>() else {
-        return Opening::Rejected;
-    };
-    let Some((nonce, rest)) = rest.split_first_chunk_mut::<NONCE_LEN>() else {
-        return Opening::Rejected;
-    };
-    let Some((text, tag)) = rest.split_last_chunk_mut::<TAG_LEN>() else {
-        return Opening::Rejected;
-    };
-    let [form, name @ ..] = *header;
+    let Ok(mut sealed) = BASE64_URL_SAFE_NO_PAD.decode(value) else { return REJECTED };
+    let Some((header, nonce, text, tag)) = split(&mut sealed) else { return REJECTED };
+    let [form, name @ ..] = header;
     if form != FORM {
-        return Opening::Rejected;
+        return REJECTED;
     }
-    let associated = associated(header, cookie);
-    let mut is_known = false;
-    let (nonce, tag) = (XNonce::from(*nonce), (*tag).into());
+    let associated = associated(&header, cookie);
+    let mut unopened = (None, Seal::Foreign);
     for key in keys.named(name) {
-        is_known = true;
+        unopened = REJECTED;
         // In place: the tag is checked before anything is changed.
-        let opened =
-            key.cipher.decrypt_inout_detached(&nonce, &associated, (&mut *text).into(), &tag);
-        if opened.is_ok() {
-            let Ok(snapshot) = postcard::from_bytes(text) else { return Opening::Rejected };
-            let is_outdated = key.name != keys.sealing().name;
-            return Opening::Opened(Box::new(Opened { snapshot, is_outdated }));
+        let (text, nonce, tag) = (&mut *text, XNonce::from(nonce), tag.into());
+        if key.cipher.decrypt_inout_detached(&nonce, &associated, text.into(), &tag).is_ok() {
+            let Ok(snapshot) = postcard::from_bytes(text) else { return REJECTED };
+            let is_current = key.name == keys.sealing().name;
+            return (Some(snapshot), if is_current { Seal::Current } else { Seal::Outdated });
         }
     }
-    if is_known { Opening::Rejected } else { Opening::UnknownKey }
+    unopened
+}
+
+type Parts<'a> = ([u8; HEADER_LEN], [u8; NONCE_LEN], &'a mut [u8], [u8; TAG_LEN]);
+
+fn split(sealed: &mut [u8]) -> Option<Parts<'_>> {
+    let (header, rest) = sealed.split_first_chunk_mut()?;
+    let (nonce, rest) = rest.split_first_chunk_mut()?;
+    let (text, tag) = rest.split_last_chunk_mut()?;
+    Some((*header, *nonce, text, *tag))
 }
 
 fn associated(header: &[u8], cookie: &str) -> Vec<u8> {

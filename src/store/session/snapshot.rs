@@ -8,8 +8,8 @@ use super::{
     record::{Changes, Field, Record},
 };
 
-/// A copy of the parts of a session that were declared fit for it, as of when Redis last verified them, and what was
-/// changed since without Redis.
+/// A copy of the parts of a session that were declared fit for it, as of when Redis last verified
+/// them, and what was changed since without Redis.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
     id: [u8; 16],
@@ -56,6 +56,12 @@ pub(crate) enum Known<'a> {
     Unknown,
 }
 
+impl<'a> From<Option<&'a str>> for Known<'a> {
+    fn from(json: Option<&'a str>) -> Self {
+        json.map_or(Self::Nothing, Self::Value)
+    }
+}
+
 impl Snapshot {
     /// The parts of `record` that are declared, the most important first.
     pub(crate) fn of(
@@ -76,17 +82,13 @@ impl Snapshot {
         let live = record.fields.values().filter(|field| field.json.is_some()).count();
         let gaps = if parts.len() == live { Gaps::None } else { declared.gaps(Vec::new()) };
         Self {
-            id: id.to_bytes(),
             epoch,
             version: record.version,
             verified,
-            times: record.times,
             stored_until: record.times.until(),
-            subject: record.subject.clone(),
             parts,
             gaps,
-            stamp: 0,
-            changes: Changes::default(),
+            ..Self::new_offline(id, record.times, record.subject.clone())
         }
     }
 
@@ -118,7 +120,7 @@ impl Snapshot {
 
     pub(crate) fn get(&self, key: &str, declared: &Declared) -> Known<'_> {
         if let Some(json) = self.changes.values.get(key) {
-            return json.as_deref().map_or(Known::Nothing, Known::Value);
+            return json.as_deref().into();
         }
         if let Some(part) = self.parts.iter().find(|part| part.key == key) {
             return Known::Value(&part.json);
@@ -141,19 +143,6 @@ impl Snapshot {
             Gaps::None => self.gaps = declared.gaps(vec![part.key]),
         }
         true
-    }
-
-    /// The record that Redis would hold: what is known here, as of `version`.
-    pub(crate) fn to_record(&self) -> Record {
-        let field = |part: &Part| {
-            (part.key.clone(), Field { version: part.version, json: Some(part.json.clone()) })
-        };
-        Record {
-            version: self.version,
-            times: self.times,
-            subject: self.subject.clone(),
-            fields: self.parts.iter().map(field).collect(),
-        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Snapshots that were opened in this outage, so that a cookie shown again is compared, not decrypted.
+//! Snapshots that were opened in this outage, so that a cookie shown again is compared, not
+//! decrypted.
 
 use ctutils::CtEq;
 

@@ -4,14 +4,15 @@ use super::{
     expiry::{Expiry, Times, wall},
     id::SessionId,
     record::{Changes, Json, Record},
-    rules::Rules,
+    sessions::Rules,
     snapshot::{Known, Snapshot},
 };
 
 /// What the session stands on.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) enum Origin {
     /// There is no session (yet).
+    #[default]
     None,
     /// Redis has it.
     Redis(Box<Record>),
@@ -35,7 +36,7 @@ pub(crate) enum Renewal {
     Login,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct SessionState {
     /// `None`: there is no session, or it begins with the next change.
     pub(crate) id: Option<SessionId>,
@@ -54,16 +55,7 @@ pub(crate) struct SessionState {
 impl SessionState {
     /// No session.
     pub(crate) fn none() -> Self {
-        Self {
-            id: None,
-            origin: Origin::None,
-            verified: 0,
-            offline_changes: Changes::default(),
-            changes: Changes::default(),
-            subject: None,
-            renewal: None,
-            outdated: Outdated::default(),
-        }
+        Self::default()
     }
 
     /// A session, as it stands on `origin`.
@@ -73,7 +65,7 @@ impl SessionState {
             Origin::Redis(record) => record.subject.clone(),
             Origin::Snapshot(snapshot) => snapshot.subject.clone(),
         };
-        Self { id: Some(id), origin, verified, subject, ..Self::none() }
+        Self { id: Some(id), origin, verified, subject, ..Self::default() }
     }
 
     /// There is one, or there will be.
@@ -100,11 +92,11 @@ impl SessionState {
     pub(crate) fn get(&self, key: &str, rules: &Rules) -> Known<'_> {
         let changed = self.changes.values.get(key).or_else(|| self.offline_changes.values.get(key));
         if let Some(json) = changed {
-            return json.as_deref().map_or(Known::Nothing, Known::Value);
+            return json.as_deref().into();
         }
         match &self.origin {
             Origin::None => Known::Nothing,
-            Origin::Redis(record) => record.get(key).map_or(Known::Nothing, Known::Value),
+            Origin::Redis(record) => record.get(key).into(),
             Origin::Snapshot(snapshot) => snapshot.get(key, &rules.declared),
         }
     }
@@ -131,7 +123,7 @@ impl SessionState {
     }
 
     pub(crate) fn set_expiry(&mut self, expiry: Expiry) {
-        self.changes.set_expiry(expiry);
+        self.changes.expiry = Some(expiry.in_millis());
     }
 
     /// A session of somebody else is another session.
@@ -151,7 +143,8 @@ impl SessionState {
         }
     }
 
-    /// Takes over what came of saving `work`, a copy of this one; what was changed meanwhile stays to be saved.
+    /// Takes over what came of saving `work`, a copy of this one; what was changed meanwhile stays
+    /// to be saved.
     pub(crate) fn settle(&mut self, work: &Self, saved: Self) {
         self.changes.settle(&work.changes);
         if self.renewal == work.renewal {
@@ -165,6 +158,35 @@ impl SessionState {
         self.verified = saved.verified;
         self.offline_changes = saved.offline_changes;
         self.outdated = saved.outdated;
+    }
+}
+
+/// All that is known of a session, where that is all there is.
+pub(super) struct CompleteState {
+    pub(super) times: Times,
+    pub(super) verified: u64,
+    /// Every value as a change. Values that were removed without Redis are there as such.
+    pub(super) changes: Changes,
+}
+
+impl CompleteState {
+    /// `None`: there is no session, or Redis may hold more.
+    pub(super) fn of(state: &SessionState) -> Option<Self> {
+        let (times, values, on_top) = match &state.origin {
+            Origin::Redis(record) => {
+                let live = record.fields.iter().filter(|(_, field)| field.json.is_some());
+                let values = live.map(|(key, field)| (key.clone(), field.json.clone())).collect();
+                (record.times, values, &state.offline_changes)
+            }
+            Origin::Snapshot(snapshot) if snapshot.is_complete() => {
+                let values = snapshot.parts.iter();
+                let values = values.map(|part| (part.key.clone(), Some(part.json.clone())));
+                (snapshot.times, values.collect(), &snapshot.changes)
+            }
+            Origin::None | Origin::Snapshot(_) => return None,
+        };
+        let changes = Changes { values, expiry: None }.then(on_top);
+        Some(Self { times, verified: state.verified, changes })
     }
 }
 

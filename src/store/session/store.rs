@@ -1,17 +1,10 @@
-//! The handle of the session store, and what its operations share.
+//! The handle of the session store, its settings, and what its operations share.
 
 use std::{fmt, sync::Arc};
 
 use super::{
-    expiry::{millis, wall},
-    id::SessionName,
-    keys::SessionKeys,
-    memory::Memory,
-    metrics::SessionMetrics,
-    redis::Records,
-    rules::Rules,
-    snapshot_cache::SnapshotCache,
-    tombstones::Tombstone,
+    expiry::wall, id::SessionName, keys::SessionKeys, memory::Memory, metrics::SessionMetrics,
+    redis::Records, snapshot_cache::SnapshotCache, tombstones::Tombstone,
 };
 use crate::{
     Error, ErrorKind,
@@ -25,7 +18,7 @@ use crate::{
 };
 
 /// Ended sessions that are remembered here unless set, and newest versions.
-pub(super) const CAPACITY: usize = 100_000;
+const CAPACITY: usize = 100_000;
 
 /// Sessions in Redis, and what is needed to go on without it. Cheap to clone; clones are one store.
 ///
@@ -40,7 +33,7 @@ pub(super) const CAPACITY: usize = 100_000;
 /// # At the bound
 ///
 /// The store remembers of 100 000 sessions that they ended, and of as many what their newest
-/// version is (see [`with_capacity`](super::SessionStoreBuilder::with_capacity)).
+/// version is (see [`with_capacity`](SessionStoreBuilder::with_capacity)).
 ///
 /// When more sessions end, the oldest is forgotten and a cut-off is raised in its place: sessions
 /// that Redis has not verified since are not believed without it. If Redis had not been told of the
@@ -54,7 +47,7 @@ pub struct SessionStore {
     pub(super) inner: Arc<Inner>,
 }
 
-pub(super) struct Inner {
+pub(crate) struct Inner {
     pub(super) redis: Redis,
     pub(super) records: Records,
     pub(super) keys: SessionKeys,
@@ -66,44 +59,80 @@ pub(super) struct Inner {
     pub(super) replay: Replay<Self>,
 }
 
+/// Settings of a [`SessionStore`], from [`SessionStore::builder`].
+///
+/// Lifetimes, declared keys and cookies are the
+/// [`SessionLayer`](crate::layer::SessionLayer)'s to say: several layers may share a store.
+#[derive(Debug, Clone)]
+#[must_use = "nothing is made before `build`"]
+pub struct SessionStoreBuilder {
+    redis: Redis,
+    keys: SessionKeys,
+    capacity: usize,
+}
+
 impl SessionStore {
     /// A store in this Redis, whose snapshots are sealed with these keys.
     /// [`builder`](Self::builder) has the settings.
     pub fn new(redis: &Redis, keys: SessionKeys) -> Self {
-        Self::with_capacity(redis, keys, CAPACITY)
+        Self::builder(redis, keys).build()
     }
 
-    pub(super) fn with_capacity(redis: &Redis, keys: SessionKeys, capacity: usize) -> Self {
+    /// A store in this Redis, whose snapshots are sealed with these keys, with other settings than
+    /// the defaults of [`new`](Self::new).
+    ///
+    /// ```no_run
+    /// use evenkeel::{
+    ///     layer::SessionLayer,
+    ///     redis::Redis,
+    ///     store::session::{SessionKeys, SessionStore},
+    /// };
+    ///
+    /// # fn demo() -> Result<(), evenkeel::Error> {
+    /// let redis = Redis::from_env()?;
+    /// let keys = SessionKeys::from_env()?;
+    /// let store = SessionStore::builder(&redis, keys).with_capacity(1_000_000).build();
+    /// let layer = SessionLayer::from_store(&store);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder(redis: &Redis, keys: SessionKeys) -> SessionStoreBuilder {
+        SessionStoreBuilder { redis: redis.clone(), keys, capacity: CAPACITY }
+    }
+}
+
+impl SessionStoreBuilder {
+    /// Of how many sessions this instance remembers that they ended, and what their newest version
+    /// is. Default: 100 000 of each. See [`SessionStore`] for what happens beyond.
+    pub fn with_capacity(mut self, sessions: usize) -> Self {
+        self.capacity = sessions;
+        self
+    }
+
+    /// The store.
+    pub fn build(self) -> SessionStore {
+        let Self { redis, keys, capacity } = self;
         let inner = Arc::new_cyclic(|inner| Inner {
-            redis: redis.clone(),
-            records: Records::new(redis),
+            records: Records::new(&redis),
             keys,
             memory: Memory::new(capacity),
             snapshots: SnapshotCache::new(),
-            // A read that Redis answers is worth more than a snapshot, also while it takes no writes.
-            switch: Switch::new(redis, Feature::Session, Needs::Reads),
+            // A read that Redis answers is worth more than a snapshot, even while it takes no
+            // writes.
+            switch: Switch::new(&redis, Feature::Session, Needs::Reads),
             metrics: SessionMetrics::new(redis.metrics()),
-            replay: Replay::new(redis, inner.clone()),
+            replay: Replay::new(&redis, inner.clone()),
+            redis,
         });
-        Self { inner }
-    }
-
-    pub(crate) fn monitor(&self) -> &HealthMonitor {
-        self.inner.redis.monitor()
-    }
-
-    /// Sessions live by these rules: their ends are remembered for as long.
-    pub(crate) fn note_lifetime(&self, rules: &Rules) {
-        self.inner.memory.note_lifetime(millis(rules.expiry.absolute()));
-    }
-
-    /// The error of an answer that only Redis could give.
-    pub(crate) fn unavailable(&self) -> Error {
-        self.inner.unavailable()
+        SessionStore { inner }
     }
 }
 
 impl Inner {
+    pub(crate) fn monitor(&self) -> &HealthMonitor {
+        self.redis.monitor()
+    }
+
     /// Stands for the data that Redis holds.
     pub(super) fn epoch(&self) -> u64 {
         self.redis.epoch().unwrap_or_default()
@@ -111,12 +140,12 @@ impl Inner {
 
     /// Remembers that a session has ended, before Redis is told.
     pub(super) fn insert_tombstone(&self, name: SessionName, ends: u64) {
-        self.memory.insert_tombstone(name, Tombstone { at: wall(), until: ends });
+        self.memory.ended().sessions.insert(name, Tombstone { at: wall(), until: ends });
         self.snapshots.forget(name);
     }
 
     /// The error of an answer that only Redis could give.
-    pub(super) fn unavailable(&self) -> Error {
+    pub(crate) fn unavailable(&self) -> Error {
         self.redis.monitor().request_probe();
         Error::new(ErrorKind::Unavailable, "the session cannot be judged without Redis")
     }

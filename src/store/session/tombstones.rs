@@ -6,7 +6,7 @@ use super::id::SessionName;
 
 /// One that was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tombstone {
+pub(crate) struct Tombstone {
     /// When, in ms of the wall clock.
     pub(super) at: u64,
     /// From when on it could not live anyway.
@@ -99,10 +99,10 @@ impl Tombstones {
     }
 
     /// Those that Redis has not been told of. What could not live any longer is left out for good.
-    pub(super) fn due(&mut self, now: u64) -> Vec<(SessionName, Tombstone)> {
+    pub(super) fn due(&mut self, now: u64) -> impl Iterator<Item = (SessionName, Tombstone)> {
         let all = &self.all;
         self.pending.retain(|name| all.get(name).is_some_and(|tombstone| tombstone.until > now));
-        self.pending.iter().filter_map(|name| Some((*name, *all.get(name)?))).collect()
+        self.pending.iter().filter_map(|name| Some((*name, *all.get(name)?)))
     }
 
     /// What was ended at `was` by this clock was ended at `at` by the clock of Redis.
@@ -148,7 +148,7 @@ mod tests {
             assert!(tombstones.get(name(n)).is_some() || tombstones.cutoff() >= n, "{n}");
         }
         assert_eq!((tombstones.cutoff(), tombstones.pending_cutoff()), (14, 14));
-        assert_eq!(tombstones.due(0).len(), 10);
+        assert_eq!(tombstones.due(0).count(), 10);
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
         tombstones.insert(name(3), Tombstone { at: 9, until: 100 });
         tombstones.mark_pushed(name(3), 3);
         let names = |tombstones: &mut Tombstones| {
-            let mut names: Vec<_> = tombstones.due(50).iter().map(|(name, _)| *name).collect();
+            let mut names: Vec<_> = tombstones.due(50).map(|(name, _)| name).collect();
             names.sort();
             names
         };
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(names(&mut tombstones), sorted(&[1, 2, 3]));
         tombstones.mark_lost(0);
         assert_eq!(names(&mut tombstones), sorted(&[0, 1, 2, 3]));
-        assert!(tombstones.due(100).is_empty() && tombstones.pending.is_empty());
+        assert!(tombstones.due(100).next().is_none() && tombstones.pending.is_empty());
     }
 
     proptest! {

@@ -5,22 +5,24 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 
 use crate::{
-    Error,
+    Error, ErrorKind,
+    health::{Continuity, Stage},
     memory::GenerationalCache,
-    redis::Redis,
+    redis::{Connection, Redis},
     store::{
-        replay::Replay,
+        replay::{Backlog, Pushed, Replay},
         session::{
             id::{SessionId, SessionName},
             keys::SessionKeys,
             presented::Presented,
-            rules::Rules,
             seal,
+            sessions::{Rules, Sessions},
             snapshot::{Declared, Snapshot},
             state::{Origin, SessionState},
             store::SessionStore,
         },
     },
+    telemetry::Feature,
 };
 
 /// The largest copy that is kept, in bytes.
@@ -28,8 +30,7 @@ const LARGEST: usize = 64 * 1024;
 
 /// Sessions with their copies here.
 pub(super) struct Copies {
-    pub(super) store: SessionStore,
-    pub(super) rules: Rules,
+    pub(super) sessions: Sessions,
     capacity: usize,
     tables: Mutex<Tables>,
     /// Writes to Redis what was written without it.
@@ -58,8 +59,7 @@ impl Copies {
         let tables = Tables { stored: GenerationalCache::new(capacity), unwritten: HashMap::new() };
         Self {
             // No snapshot leaves this process, so none is ever sealed.
-            store: SessionStore::new(redis, SessionKeys::random()),
-            rules,
+            sessions: Sessions::new(&SessionStore::new(redis, SessionKeys::random()), rules),
             capacity,
             tables: Mutex::new(tables),
             replay,
@@ -70,7 +70,7 @@ impl Copies {
     pub(super) async fn load(&self, id: SessionId) -> Result<SessionState, Error> {
         let copy = self.get(id.name());
         let presented = copy.map_or(Presented::Nothing, |copy| Presented::Open(copy.into()));
-        let state = self.store.load_with(&self.rules, id, presented).await?;
+        let state = self.sessions.load(id, presented).await?;
         self.keep(id, &state);
         Ok(state)
     }
@@ -82,7 +82,7 @@ impl Copies {
         state: SessionState,
     ) -> Result<SessionState, Error> {
         self.has_room(id)?;
-        let saved = self.store.save(&self.rules, state).await?;
+        let saved = self.sessions.save(state).await?;
         self.keep(id, &saved);
         Ok(saved)
     }
@@ -101,8 +101,9 @@ impl Copies {
                 tables.unwritten.remove(&name);
             }
             Origin::Redis(record) => {
-                let epoch = self.store.inner.epoch();
-                let copy = Snapshot::of(id, record, &self.rules.declared, epoch, state.verified);
+                let epoch = self.sessions.epoch();
+                let copy =
+                    Snapshot::of(id, record, &self.sessions.rules.declared, epoch, state.verified);
                 if state.offline_changes.is_empty() {
                     tables.unwritten.remove(&name);
                 }
@@ -126,13 +127,41 @@ impl Copies {
         let tables = self.tables.lock();
         let is_full = tables.unwritten.len() >= self.capacity;
         match is_full && !tables.unwritten.contains_key(&id.name()) {
-            true => Err(self.store.unavailable()),
+            true => Err(self.sessions.unavailable()),
             false => Ok(()),
         }
     }
+}
 
-    /// Those that are to be written to Redis.
-    pub(super) fn unwritten(&self) -> Vec<SessionId> {
-        self.tables.lock().unwritten.values().map(Snapshot::id).collect()
+/// What was written without Redis is brought there as soon as it serves again.
+impl Backlog for Copies {
+    /// Loaded and saved as by a request, which Redis serves after the recovery.
+    const STAGE: Option<Stage> = None;
+    const NAME: &'static str = "tower-sessions";
+    const FEATURE: Feature = Feature::Session;
+
+    type Item = SessionId;
+
+    /// Whether Redis has lost a session is found out when it is loaded.
+    fn mark_lost(&self, _: Continuity) {}
+
+    fn due(&self, cursor: &mut usize) -> Option<Vec<SessionId>> {
+        *cursor += 1;
+        let unwritten = || self.tables.lock().unwritten.values().map(Snapshot::id).collect();
+        (*cursor == 1).then(unwritten)
+    }
+
+    async fn push(&self, _: &mut Connection, id: SessionId) -> Result<Pushed, Error> {
+        let state = self.load(id).await?;
+        let saved = self.sessions.save(state).await?;
+        if saved.is_stateless() {
+            return Err(match self.sessions.monitor().is_available() {
+                true => Error::new(ErrorKind::Command, "Redis refuses the session"),
+                false => self.sessions.unavailable(),
+            });
+        }
+        self.keep(id, &saved);
+        // The session store counts it, as for a request.
+        Ok(Pushed::NONE)
     }
 }

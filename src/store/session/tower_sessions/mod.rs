@@ -1,10 +1,7 @@
 //! For applications that use tower-sessions already.
 
-mod backlog;
-mod builder;
 mod convert;
 mod copies;
 mod store;
 
-pub use builder::TowerSessionStoreBuilder;
-pub use store::TowerSessionStore;
+pub use store::{TowerSessionStore, TowerSessionStoreBuilder};

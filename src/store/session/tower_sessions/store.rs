@@ -1,6 +1,6 @@
-//! The store that tower-sessions asks.
+//! The store that tower-sessions asks, and its settings.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tower_sessions_core::{
@@ -11,30 +11,33 @@ use tower_sessions_core::{
 
 use super::{
     convert::{backend, expiry, millis, session_id, to_record, to_values},
-    copies::Copies,
+    copies::{Copies, rules},
 };
 use crate::{
     redis::Redis,
     store::{
         replay::Replay,
         session::{
-            complete_state::CompleteState,
             expiry::{Times, wall},
+            presented::Presented,
             record::Changes,
-            rules::Rules,
-            state::SessionState,
+            sessions::Rules,
+            state::{CompleteState, SessionState},
         },
     },
 };
 
+/// Copies that are kept unless set.
+const CAPACITY: usize = 10_000;
 /// How far a date of expiry may be from what is stored before it is written anew, in ms.
 const EXPIRY_SLACK: u64 = 1_000;
 
-/// A store for [tower-sessions] 0.15, in Redis, which goes on without it: handlers stay as they are.
+/// A store for [tower-sessions] 0.15, in Redis, which goes on without it: handlers stay as they
+/// are.
 ///
 /// The layer of tower-sessions gives the client only an id. What
-/// [`SessionLayer`](crate::layer::SessionLayer) lets the client carry is therefore kept here: a copy
-/// of each session that this instance served not long ago.
+/// [`SessionLayer`](crate::layer::SessionLayer) lets the client carry is therefore kept here: a
+/// copy of each session that this instance served not long ago.
 ///
 /// ```no_run
 /// use evenkeel::{redis::Redis, store::session::TowerSessionStore};
@@ -50,9 +53,9 @@ const EXPIRY_SLACK: u64 = 1_000;
 /// # When Redis is down
 ///
 /// A session that this instance has served within the hour (see
-/// [`with_max_offline_age`](super::TowerSessionStoreBuilder::with_max_offline_age)) goes on from
-/// its copy. What is written is noted, and brought to Redis as soon as that is back, key by key; what
-/// another instance has changed there meanwhile stays.
+/// [`with_max_offline_age`](TowerSessionStoreBuilder::with_max_offline_age)) goes on from its copy.
+/// What is written is noted, and brought to Redis as soon as that is back, key by key; what another
+/// instance has changed there meanwhile stays.
 ///
 /// A deletion holds at once here and in Redis afterwards, also when that comes back empty or older.
 ///
@@ -72,26 +75,62 @@ pub struct TowerSessionStore {
     copies: Arc<Copies>,
 }
 
+/// Settings of a [`TowerSessionStore`], from [`TowerSessionStore::builder`].
+#[derive(Debug, Clone)]
+#[must_use = "nothing is made before `build`"]
+pub struct TowerSessionStoreBuilder {
+    redis: Redis,
+    rules: Rules,
+    capacity: usize,
+}
+
 impl TowerSessionStore {
-    pub(super) fn with(redis: &Redis, rules: Rules, capacity: usize) -> Self {
+    /// A store in this Redis, with an hour's trust in copies and room for 10 000.
+    /// [`builder`](Self::builder) has the settings.
+    pub fn new(redis: &Redis) -> Self {
+        Self::builder(redis).build()
+    }
+
+    /// A store in this Redis, with other settings than the defaults.
+    pub fn builder(redis: &Redis) -> TowerSessionStoreBuilder {
+        TowerSessionStoreBuilder { redis: redis.clone(), rules: rules(), capacity: CAPACITY }
+    }
+}
+
+impl TowerSessionStoreBuilder {
+    /// Of how many sessions a copy is kept here for an outage. Default: 10 000; at least 2.
+    pub fn with_capacity(mut self, sessions: usize) -> Self {
+        self.capacity = sessions;
+        self
+    }
+
+    /// For how long a copy is believed without Redis, counted from when Redis last verified it.
+    /// Default: an hour.
+    pub fn with_max_offline_age(mut self, age: Duration) -> Self {
+        self.rules.max_offline_age = age;
+        self
+    }
+
+    /// The store.
+    pub fn build(self) -> TowerSessionStore {
+        let Self { redis, rules, capacity } = self;
         let copies = Arc::new_cyclic(|copies| {
-            Copies::new(redis, rules, capacity, Replay::new(redis, copies.clone()))
+            Copies::new(&redis, rules, capacity, Replay::new(&redis, copies.clone()))
         });
-        Self { copies }
+        TowerSessionStore { copies }
     }
 }
 
 #[async_trait]
 impl Store for TowerSessionStore {
     async fn create(&self, record: &mut Record) -> StoreResult<()> {
-        let Copies { store, rules, .. } = &*self.copies;
         let changes = Changes { values: to_values(record)?, expiry: None };
         loop {
             let id = session_id(record.id);
             let now = wall();
             let times = Times::beginning(now, expiry(now, record));
             self.copies.has_room(id).map_err(backend)?;
-            let created = store.inner.create_with_id(rules, id, times, None, changes.clone());
+            let created = self.copies.sessions.create_with_id(id, times, None, changes.clone());
             if let Some(state) = created.await.map_err(backend)? {
                 self.copies.keep(id, &state);
                 return Ok(());
@@ -131,19 +170,18 @@ impl Store for TowerSessionStore {
     }
 
     async fn delete(&self, id: &Id) -> StoreResult<()> {
-        let Copies { store, rules, .. } = &*self.copies;
         let id = session_id(*id);
         let ends = self.copies.get(id.name()).map(|copy| copy.times.ends);
         // Before the await, in which the client may go away.
         self.copies.keep(id, &SessionState::none());
-        store.end(rules, id, None, ends).await.map_err(backend)
+        self.copies.sessions.end(id, Presented::Nothing, ends).await.map_err(backend)
     }
 }
 
 impl fmt::Debug for TowerSessionStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TowerSessionStore")
-            .field("store", &self.copies.store)
+            .field("sessions", &self.copies.sessions)
             .finish_non_exhaustive()
     }
 }
