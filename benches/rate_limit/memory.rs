@@ -13,7 +13,7 @@ use axum::{body::Body, extract::ConnectInfo};
 use evenkeel::{
     layer::rate_limit::{HeaderStyle, RateLimitLayer},
     redis::{Redis, RedisConfig},
-    store::rate::{Policy, Quota, RateLimiter, Subject},
+    store::rate::{Quota, RateLimiter, RatePolicy, Subject},
 };
 use futures_util::FutureExt;
 use http::{Request, Response};
@@ -152,7 +152,7 @@ fn checks<'a>(redis: &Redis, keys: u64) -> Vec<Way<'a>> {
     let governor = governor::RateLimiter::keyed(quota.allow_burst(BURST.try_into().unwrap()));
     let governor = Arc::new(governor);
     let limiter = limiter(redis, keys);
-    let policy: Policy = Quota::per_second(1_000_000).with_burst(BURST).into();
+    let policy: RatePolicy = Quota::per_second(1_000_000).with_burst(BURST).into();
     vec![
         way("governor", keys, make, move |key| drop(black_box(governor.check_key(&key)))),
         way("evenkeel", keys, make, move |key| {

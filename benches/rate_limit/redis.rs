@@ -17,7 +17,7 @@ use deadpool_redis::{
 use evenkeel::{
     layer::{client_key::ClientKey, rate_limit::RateLimitLayer},
     redis::{Redis, RedisConfig},
-    store::rate::{Policy, Quota, RateLimiter, Subject},
+    store::rate::{Quota, RateLimiter, RatePolicy, Subject},
 };
 use http::{HeaderValue, Request, Response};
 use tokio::runtime::Runtime;
@@ -32,7 +32,7 @@ const SCRIPT: &str = include_str!("../../src/store/rate/gcra.lua");
 const ROUNDS: usize = 11;
 
 /// A client that asks ten thousand times a second has ten thousand a second, and a large burst.
-fn policy() -> Policy {
+fn policy() -> RatePolicy {
     Quota::per_second(10_000).with_burst(1_000_000_000).into()
 }
 
@@ -40,7 +40,7 @@ fn policy() -> Policy {
 #[derive(Clone)]
 struct Asking {
     limiter: RateLimiter,
-    policy: Policy,
+    policy: RatePolicy,
     who: Subject,
     turn: usize,
 }
@@ -195,7 +195,7 @@ fn ways<'a>(runtime: &'a Runtime, server: &RedisServer, tasks: usize) -> [Way<'a
 async fn over_the_limit(server: &RedisServer) {
     const RATE: u32 = 20_000;
     const BURST: u32 = 10_000;
-    let policy = Policy::from(Quota::per_second(RATE).with_burst(BURST));
+    let policy = RatePolicy::from(Quota::per_second(RATE).with_burst(BURST));
     let admitted = Arc::new(AtomicUsize::new(0));
     let mut asking = vec![];
     for _ in 0..2 {

@@ -14,7 +14,7 @@ use evenkeel::{
         rate_limit::RateLimitLayer,
     },
     redis::Redis,
-    store::rate::{Quota, Verdict},
+    store::rate::{Quota, RateVerdict},
 };
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ pub(crate) fn routes(redis: &Redis, quota: &Quota, proxies: &TrustedProxies) -> 
     Router::new().route("/limited", route)
 }
 
-async fn limited(Extension(verdict): Extension<Verdict>) -> Json<Value> {
+async fn limited(Extension(verdict): Extension<RateVerdict>) -> Json<Value> {
     Json(json!({ "ok": true, "source": verdict.source().as_str() }))
 }
 

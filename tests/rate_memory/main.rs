@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use evenkeel::{
     redis::{Redis, RedisConfig},
-    store::rate::{Policy, Quota, RateLimiter, Subject},
+    store::rate::{Quota, RateLimiter, RatePolicy, Subject},
 };
 
 const BOUND: u32 = 100_000;
@@ -30,7 +30,7 @@ fn who(n: u32) -> Subject {
 async fn a_hundred_thousand_subjects_and_a_flood() {
     let redis = Redis::new(RedisConfig::new("redis://127.0.0.1:1".parse().unwrap())).unwrap();
     let limiter = RateLimiter::builder(&redis).with_capacity(BOUND as usize).build();
-    let policy = Policy::from(Quota::per_day(10));
+    let policy = RatePolicy::from(Quota::per_day(10));
     let decide = async |n, cost| limiter.decide(&policy, &who(n), cost).await.allowed();
     let empty = resident();
     let throttled = 1_000;

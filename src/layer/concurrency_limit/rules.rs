@@ -34,14 +34,14 @@ impl Decide for ConcurrencyLimitRules {
                 return Step::Decided(Disposition::Refuse(Refusal::no_key(), None));
             }
         };
-        match self.limiter.at_hand(&subject) {
+        match self.limiter.try_local(&subject) {
             Some(admission) => Step::Decided(conclude(admission)),
             None => Step::Ask(subject),
         }
     }
 
     async fn ask(&self, subject: Subject) -> Disposition<Applied> {
-        conclude(self.limiter.ask(&subject).await)
+        conclude(self.limiter.decide_remote(&subject).await)
     }
 }
 

@@ -5,14 +5,14 @@ use http::{Extensions, Response};
 use super::headers::Headers;
 use crate::layer::gate::Note;
 use crate::respond::ResponseBody;
-use crate::store::rate::Verdict;
+use crate::store::rate::RateVerdict;
 
 /// A verdict in the form in which it is told. The headers are written when it is decided, so that
 /// nothing that threads share has to be kept for as long as the request is served.
 #[derive(Debug)]
 pub struct Applied {
     /// For the extensions.
-    pub(super) verdict: Option<Verdict>,
+    pub(super) verdict: Option<RateVerdict>,
     pub(super) headers: Headers,
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::retry_after::whole_seconds_up;
-use crate::store::rate::{Decision, Policy};
+use crate::store::rate::{Decision, RatePolicy};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STATE: HeaderName = HeaderName::from_static("ratelimit");
@@ -18,7 +18,7 @@ const X_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeaderStyle {
-    /// `RateLimit-Policy` and `RateLimit`, as in the IETF's `draft-ietf-httpapi-ratelimit-headers` (the
+    /// `RateLimit-RatePolicy` and `RateLimit`, as in the IETF's `draft-ietf-httpapi-ratelimit-headers` (the
     /// default): one item for each window.
     #[default]
     Draft,
@@ -34,11 +34,11 @@ pub enum HeaderStyle {
 impl HeaderStyle {
     /// The headers for this decision, one on this policy. For the share of an instance these are the
     /// share's numbers: what is in force.
-    pub(super) fn headers(self, policy: &Policy, decision: &Decision) -> Headers {
+    pub(super) fn headers(self, policy: &RatePolicy, decision: &Decision) -> Headers {
         let draft = matches!(self, Self::Draft | Self::Both)
             .then(|| (policy_value(policy), state_value(policy, decision)));
         let tightest = matches!(self, Self::XRateLimit | Self::Both).then(|| {
-            let tightest = policy.levels(decision).nth(decision.tightest());
+            let tightest = policy.levels_in_force(decision).nth(decision.tightest());
             let (limit, reset) = tightest
                 .map_or((0, 0), |level| (u64::from(level.limit), seconds(level.reset_after)));
             [limit, u64::from(decision.remaining()), reset]
@@ -50,7 +50,7 @@ impl HeaderStyle {
 /// The headers of one answer.
 #[derive(Debug)]
 pub(super) struct Headers {
-    /// `RateLimit-Policy` and `RateLimit`.
+    /// `RateLimit-RatePolicy` and `RateLimit`.
     draft: Option<(HeaderValue, HeaderValue)>,
     /// The numbers of the tightest window: limit, remaining, reset.
     tightest: Option<[u64; 3]>,
@@ -73,17 +73,17 @@ impl Headers {
 
 /// A copy: a value that all threads share would have its reference count changed by each of them
 /// twice a request, which costs several times as much.
-fn policy_value(policy: &Policy) -> HeaderValue {
+fn policy_value(policy: &RatePolicy) -> HeaderValue {
     value(&policy.labels().line)
 }
 
-fn state_value(policy: &Policy, decision: &Decision) -> HeaderValue {
+fn state_value(policy: &RatePolicy, decision: &Decision) -> HeaderValue {
     thread_local! {
         static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
     LINE.with_borrow_mut(|line| {
         line.clear();
-        for (label, level) in policy.labels().each.iter().zip(policy.levels(decision)) {
+        for (label, level) in policy.labels().each.iter().zip(policy.levels_in_force(decision)) {
             if !line.is_empty() {
                 line.extend_from_slice(b", ");
             }
@@ -116,7 +116,7 @@ mod tests {
     use proptest::prelude::*;
     use std::num::NonZeroU32;
 
-    fn after(policy: &Policy, cost: u32, style: HeaderStyle) -> Vec<String> {
+    fn after(policy: &RatePolicy, cost: u32, style: HeaderStyle) -> Vec<String> {
         let decision = decide(policy.windows(), &[], 0, cost);
         let mut headers = HeaderMap::new();
         headers.insert(STATE, HeaderValue::from_static("an inner service's"));
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn as_in_the_contract() {
-        let policy = Policy::from(Quota::per_minute(100));
+        let policy = RatePolicy::from(Quota::per_minute(100));
         let expected =
             ["ratelimit-policy: \"default\";q=100;w=60", "ratelimit: \"default\";r=99;t=1"];
         assert_eq!(after(&policy, 1, HeaderStyle::default()), expected);
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn several_windows_are_several_items() {
         let hour = Quota::per_hour(10).with_name("hour");
-        let policy = Policy::from([Quota::per_second(10).with_name("burst"), hour]);
+        let policy = RatePolicy::from([Quota::per_second(10).with_name("burst"), hour]);
         assert_eq!(
             after(&policy, 10, HeaderStyle::Both),
             [
@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn the_policy_in_force_is_shown() {
-        let share = Policy::from(Quota::per_minute(100)).share(NonZeroU32::new(4).expect("four"));
+        let share =
+            RatePolicy::from(Quota::per_minute(100)).share(NonZeroU32::new(4).expect("four"));
         let expected =
             ["ratelimit-policy: \"default\";q=25;w=60", "ratelimit: \"default\";r=24;t=3"];
         assert_eq!(after(&share, 1, HeaderStyle::Draft), expected);
@@ -163,7 +164,7 @@ mod tests {
 
     #[test]
     fn nothing_spent_and_nothing_shown() {
-        let policy = Policy::from(Quota::per_minute(100));
+        let policy = RatePolicy::from(Quota::per_minute(100));
         let peek = ["x-ratelimit-limit: 100", "x-ratelimit-remaining: 100", "x-ratelimit-reset: 0"];
         assert_eq!(after(&policy, 0, HeaderStyle::XRateLimit)[1..], peek);
         assert_eq!(after(&policy, 1, HeaderStyle::None), ["ratelimit: an inner service's"]);
@@ -172,7 +173,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_name_makes_a_header(name in "\\PC{0,80}") {
-            let policy = Policy::from([Quota::per_second(1).with_name(name.clone()), Quota::per_day(1).with_name(name)]);
+            let policy = RatePolicy::from([Quota::per_second(1).with_name(name.clone()), Quota::per_day(1).with_name(name)]);
             let line = policy_value(&policy);
             prop_assert_eq!(line.as_bytes().iter().filter(|byte| **byte == b'"').count(), 4);
         }

@@ -8,14 +8,13 @@ use tower::Layer;
 
 use super::applied::Applied;
 use super::headers::HeaderStyle;
-use super::options::OutagePolicy;
 use super::rules::{Limit, RateLimitRules};
 use crate::layer::client_key::{ClientKey, Extraction, MissingKey};
 use crate::layer::gate::{Config, Gate, GateFuture};
 use crate::layer::request_head::RequestHead;
 use crate::redis::Redis;
 use crate::respond::{Refusal, StandardRefusal};
-use crate::store::rate::{Policy, RateLimiter};
+use crate::store::rate::{OutagePolicy, RateLimiter, RatePolicy};
 
 /// Limits how much each client may ask, over all instances.
 ///
@@ -43,16 +42,16 @@ pub struct RateLimitLayer<R = StandardRefusal> {
 
 impl RateLimitLayer {
     /// Limits each client, by the address of its end of the connection, to this [`Quota`](crate::store::rate::Quota) or
-    /// [`Policy`]. Behind a proxy, see [`with_key`](Self::with_key).
+    /// [`RatePolicy`]. Behind a proxy, see [`with_key`](Self::with_key).
     ///
     /// Two layers with the same policy name and the same key share their budgets, in Redis and in memory. Policies that are to
-    /// count apart need different names, see [`Policy::with_name`].
-    pub fn new(redis: &Redis, policy: impl Into<Policy>) -> Self {
+    /// count apart need different names, see [`RatePolicy::with_name`].
+    pub fn new(redis: &Redis, policy: impl Into<RatePolicy>) -> Self {
         Self::with_limiter(&RateLimiter::new(redis), policy)
     }
 
     /// The same, over a limiter that the application has already, with settings of its own or shared with others.
-    pub fn with_limiter(limiter: &RateLimiter, policy: impl Into<Policy>) -> Self {
+    pub fn with_limiter(limiter: &RateLimiter, policy: impl Into<RatePolicy>) -> Self {
         let rules = RateLimitRules {
             limit: Limit::new(limiter, policy.into()),
             limiter: limiter.clone(),
@@ -88,10 +87,10 @@ impl<R> RateLimitLayer<R> {
     /// different names. Default: the one policy for all.
     ///
     /// ```no_run
-    /// # use evenkeel::{layer::rate_limit::RateLimitLayer, redis::Redis, store::rate::{Policy, Quota}};
+    /// # use evenkeel::{layer::rate_limit::RateLimitLayer, redis::Redis, store::rate::{RatePolicy, Quota}};
     /// # fn demo(redis: &Redis) {
-    /// let free = Policy::from(Quota::per_minute(10).with_name("free"));
-    /// let paid = Policy::from(Quota::per_minute(1_000).with_name("paid"));
+    /// let free = RatePolicy::from(Quota::per_minute(10).with_name("free"));
+    /// let paid = RatePolicy::from(Quota::per_minute(1_000).with_name("paid"));
     /// let layer = RateLimitLayer::new(redis, free.clone()).with_policy_for(move |request| {
     ///     if request.headers.contains_key("x-plan") { paid.clone() } else { free.clone() }
     /// });
@@ -100,7 +99,7 @@ impl<R> RateLimitLayer<R> {
     #[must_use]
     pub fn with_policy_for(
         mut self,
-        policy: impl Fn(&RequestHead<'_>) -> Policy + Send + Sync + 'static,
+        policy: impl Fn(&RequestHead<'_>) -> RatePolicy + Send + Sync + 'static,
     ) -> Self {
         self.config.rules_mut().limit_for = Some(Arc::new(policy));
         self
@@ -148,14 +147,14 @@ impl<R> RateLimitLayer<R> {
     }
 
     /// Decides and counts (`shadow_limited`), but refuses nobody and shows no headers: to try a limit before it is in
-    /// force. The handler sees the [`Verdict`](crate::store::rate::Verdict).
+    /// force. The handler sees the [`RateVerdict`](crate::store::rate::RateVerdict).
     #[must_use]
     pub fn with_shadow_mode(mut self) -> Self {
         self.config.rules_mut().shadow = true;
         self
     }
 
-    /// Leaves the [`Verdict`](crate::store::rate::Verdict) out of the extensions of requests and responses, which saves
+    /// Leaves the [`RateVerdict`](crate::store::rate::RateVerdict) out of the extensions of requests and responses, which saves
     /// a few small allocations where nobody reads it. Default: it is there.
     #[must_use]
     pub fn without_extensions(mut self) -> Self {

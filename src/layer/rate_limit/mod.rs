@@ -4,14 +4,14 @@
 //! use evenkeel::{
 //!     layer::{client_key::ClientKey, rate_limit::RateLimitLayer},
 //!     redis::Redis,
-//!     store::rate::{Policy, Quota},
+//!     store::rate::{RatePolicy, Quota},
 //! };
 //! use axum::{Router, routing::get};
 //!
 //! # fn demo(redis: &Redis) -> Result<Router, Box<dyn std::error::Error>> {
 //! let api_key = ClientKey::header("x-api-key".parse()?);
 //! let by_client = api_key.or(ClientKey::address("10.0.0.0/8".parse()?));
-//! let limits = Policy::from([Quota::per_second(10), Quota::per_hour(1_000)]).with_name("search");
+//! let limits = RatePolicy::from([Quota::per_second(10), Quota::per_hour(1_000)]).with_name("search");
 //! let app = Router::new()
 //!     .route("/search", get(|| async { "found" }))
 //!     .layer(RateLimitLayer::new(redis, limits).with_key(by_client));
@@ -22,7 +22,7 @@
 //! # What is decided, and what the handler sees
 //!
 //! A request is admitted or refused (429, see [`respond`](crate::respond)) before the inner service is called. The
-//! [`Verdict`](crate::store::rate::Verdict) is in the extensions of the request and of the response: what is left, when it is
+//! [`RateVerdict`](crate::store::rate::RateVerdict) is in the extensions of the request and of the response: what is left, when it is
 //! full again, and whether Redis or memory said so.
 //!
 //! # When Redis is down
@@ -34,9 +34,8 @@
 mod applied;
 mod headers;
 mod layer;
-mod options;
 mod rules;
 
+pub use crate::store::rate::OutagePolicy;
 pub use headers::HeaderStyle;
 pub use layer::{RateLimit, RateLimitFuture, RateLimitLayer};
-pub use options::OutagePolicy;

@@ -5,27 +5,28 @@ use std::sync::Arc;
 
 use super::applied::Applied;
 use super::headers::HeaderStyle;
-use super::options::OutagePolicy;
 use crate::layer::client_key::{Extracted, Extraction};
 use crate::layer::gate::{Decide, Disposition};
 use crate::layer::request_head::RequestHead;
 use crate::respond::Refusal;
 use crate::store::Step;
-use crate::store::rate::{Policy, RateLimiter, Retry, Subject, Tally, Verdict};
+use crate::store::rate::{
+    Bucket, DecisionCounters, OutagePolicy, RateLimiter, RatePolicy, RateVerdict, Retry, Subject,
+};
 
-type PolicyFn = dyn Fn(&RequestHead<'_>) -> Policy + Send + Sync;
+type PolicyFn = dyn Fn(&RequestHead<'_>) -> RatePolicy + Send + Sync;
 type CostFn = dyn Fn(&RequestHead<'_>) -> u32 + Send + Sync;
 
 /// A policy and its counters.
 #[derive(Clone)]
 pub(super) struct Limit {
-    policy: Policy,
-    tally: Arc<Tally>,
+    policy: RatePolicy,
+    counters: Arc<DecisionCounters>,
 }
 
 impl Limit {
-    pub(super) fn new(limiter: &RateLimiter, policy: Policy) -> Self {
-        Self { tally: limiter.tally(&policy), policy }
+    pub(super) fn new(limiter: &RateLimiter, policy: RatePolicy) -> Self {
+        Self { counters: limiter.counters(&policy), policy }
     }
 }
 
@@ -79,28 +80,20 @@ impl Decide for RateLimitRules {
         let cost = self.cost_for.as_ref().map_or(self.cost, |cost| cost(head));
         let chosen = self.limit_for.as_ref().map(|limit| Limit::new(&self.limiter, limit(head)));
         let limit = chosen.as_ref().unwrap_or(&self.limit);
-        let now = self.limiter.now();
-        let verdict = match self.limiter.at_hand(&limit.policy, subject, now, cost) {
-            Some(verdict) => Some(verdict),
-            None if self.limiter.is_up() => {
-                let subject = subject.clone();
-                return Step::Ask(Question { subject, cost, asked: now, limit: chosen });
+        let bucket = Bucket { policy: &limit.policy, subject };
+        match self.limiter.step(bucket, cost, self.outage) {
+            Step::Decided(verdict) => Step::Decided(self.conclude(limit, verdict.as_ref())),
+            Step::Ask(asked) => {
+                Step::Ask(Question { subject: subject.clone(), cost, asked, limit: chosen })
             }
-            None => self.outage.verdict(&self.limiter, &limit.policy, subject, now, cost),
-        };
-        Step::Decided(self.conclude(limit, verdict.as_ref()))
+        }
     }
 
     async fn ask(&self, question: Question) -> Disposition<Box<Applied>> {
         let Question { subject, cost, asked, limit } = question;
         let limit = limit.as_ref().unwrap_or(&self.limit);
-        let verdict = match self.limiter.ask(&limit.policy, &subject, asked, cost).await {
-            Some(verdict) => Some(verdict),
-            None => {
-                let now = self.limiter.now();
-                self.outage.verdict(&self.limiter, &limit.policy, &subject, now, cost)
-            }
-        };
+        let bucket = Bucket { policy: &limit.policy, subject: &subject };
+        let verdict = self.limiter.decide_remote(bucket, asked, cost, self.outage).await;
         self.conclude(limit, verdict.as_ref())
     }
 }
@@ -109,13 +102,13 @@ impl RateLimitRules {
     /// The last step: counts the verdict, and says what follows. No verdict: Redis is away, and nobody
     /// else may decide.
     #[inline(always)]
-    fn conclude(&self, limit: &Limit, verdict: Option<&Verdict>) -> Disposition<Box<Applied>> {
+    fn conclude(&self, limit: &Limit, verdict: Option<&RateVerdict>) -> Disposition<Box<Applied>> {
         let Some(verdict) = verdict else {
-            let monitor = self.limiter.monitor();
+            let monitor = self.limiter.redis().monitor();
             monitor.request_probe();
             return Disposition::Refuse(Refusal::unavailable(monitor), None);
         };
-        limit.tally.count(verdict, self.shadow);
+        limit.counters.count(verdict, self.shadow);
         let applied = self.applied(limit, verdict);
         match verdict.retry() {
             Some(_) if self.shadow => Disposition::Pass(applied),
@@ -129,14 +122,14 @@ impl RateLimitRules {
 
     /// What is to be told, if anything.
     #[inline]
-    fn applied(&self, limit: &Limit, verdict: &Verdict) -> Option<Box<Applied>> {
+    fn applied(&self, limit: &Limit, verdict: &RateVerdict) -> Option<Box<Applied>> {
         let style = if self.shadow { HeaderStyle::None } else { self.headers };
         if style == HeaderStyle::None && !self.extensions {
             return None;
         }
         let verdict_told = self.extensions.then_some(*verdict);
         limit.policy.with_share(verdict.instances(), |share| {
-            let headers = style.headers(share, verdict);
+            let headers = style.headers(share, verdict.decision());
             Some(Box::new(Applied { verdict: verdict_told, headers }))
         })
     }

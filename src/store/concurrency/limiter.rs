@@ -13,7 +13,7 @@ use super::leases::Leases;
 use super::permit::{Admission, Busy, Occupancy, Permit, Place, Registered};
 use crate::redis::Redis;
 use crate::store::membership::{MemberCount, MemberSettings};
-use crate::store::rate::{DecisionSource, Subject, Tally};
+use crate::store::rate::{DecisionCounters, DecisionSource, Subject};
 use crate::store::switch::{Needs, Switch};
 use crate::telemetry::Feature;
 
@@ -65,7 +65,7 @@ struct Inner {
     members: MemberCount,
     leases: Arc<Leases>,
     switch: Switch,
-    tally: Tally,
+    counters: DecisionCounters,
     /// The next request's number.
     next: AtomicU64,
 }
@@ -106,15 +106,15 @@ impl ConcurrencyLimiter {
     ///
     /// [`Busy`] when as many are in flight as may be.
     pub async fn acquire(&self, subject: &Subject) -> Result<Permit, Busy> {
-        match self.at_hand(subject) {
+        match self.try_local(subject) {
             Some(admission) => admission,
-            None => self.ask(subject).await,
+            None => self.decide_remote(subject).await,
         }
     }
 
     /// What is decided without asking anybody: Redis is away, or this instance alone has as many in
     /// flight as all may.
-    pub(crate) fn at_hand(&self, subject: &Subject) -> Option<Admission> {
+    pub(crate) fn try_local(&self, subject: &Subject) -> Option<Admission> {
         let Inner { leases, limit, switch, .. } = &*self.0;
         let key = leases.remote.key(subject);
         let admission = if switch.is_up() {
@@ -129,7 +129,7 @@ impl ConcurrencyLimiter {
     }
 
     /// What Redis says, or else what memory says.
-    pub(crate) async fn ask(&self, subject: &Subject) -> Admission {
+    pub(crate) async fn decide_remote(&self, subject: &Subject) -> Admission {
         let Inner { leases, redis, limit, switch, .. } = &*self.0;
         let mut place = self.place(leases.remote.key(subject));
         let (asked, mut connection) = (Instant::now(), redis.connection());
@@ -176,7 +176,7 @@ impl ConcurrencyLimiter {
             Ok(permit) => permit.occupancy(),
             Err(busy) => busy.occupancy(),
         };
-        self.0.tally.add(occupancy.source(), admission.is_ok(), false);
+        self.0.counters.add(occupancy.source(), admission.is_ok(), false);
         admission
     }
 
@@ -234,7 +234,10 @@ impl ConcurrencyLimiterBuilder {
             members: MemberCount::new(&redis, members),
             leases: Leases::new(&redis, &limit),
             switch: Switch::new(&redis, Feature::RateLimit, Needs::Writes),
-            tally: Tally::new(redis.metrics(), &format!("concurrency:{}", limit.name())),
+            counters: DecisionCounters::new(
+                redis.metrics(),
+                &format!("concurrency:{}", limit.name()),
+            ),
             next: AtomicU64::new(0),
             limit,
             redis,

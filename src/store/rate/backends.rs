@@ -2,18 +2,16 @@
 
 use std::num::NonZeroU32;
 
+use super::bucket::Bucket;
 use super::law::Decision;
 use super::memory::MemoryLimit;
-use super::policy::Policy;
 use super::redis::RedisLimit;
-use super::subject::Subject;
 use crate::Error;
 use crate::clock::Clock;
-use crate::redis::{Connection, Redis};
+use crate::redis::Redis;
 use crate::store::membership::{MemberCount, MemberSettings};
 
 pub(super) struct Backends {
-    pub(super) redis: Redis,
     pub(super) remote: RedisLimit,
     pub(super) memory: MemoryLimit,
     members: MemberCount,
@@ -23,7 +21,6 @@ pub(super) struct Backends {
 impl Backends {
     pub(super) fn new(redis: &Redis, capacity: usize, members: MemberSettings) -> Self {
         Self {
-            redis: redis.clone(),
             remote: RedisLimit::new(redis),
             memory: MemoryLimit::new(capacity),
             members: MemberCount::new(redis, members),
@@ -43,20 +40,15 @@ impl Backends {
         self.members.get()
     }
 
-    pub(super) fn connection(&self) -> Connection {
-        self.redis.connection()
-    }
-
     /// What Redis decides; memory takes note of it. `asked` is when this is called.
     pub(super) async fn ask(
         &self,
-        policy: &Policy,
-        subject: &Subject,
+        bucket: Bucket<'_>,
         asked: u64,
         cost: u32,
     ) -> Result<Decision, Error> {
-        let decision = self.remote.decide(&mut self.connection(), policy, subject, cost).await?;
-        self.memory.learn(policy, subject, (asked, self.now()), &decision);
+        let decision = self.remote.decide(bucket, cost).await?;
+        self.memory.learn(bucket, (asked, self.now()), &decision);
         Ok(decision)
     }
 }

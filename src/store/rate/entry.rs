@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::law::{self, Decision, MAX_WINDOWS};
-use super::policy::Policy;
+use super::policy::RatePolicy;
 use super::subject::Subject;
 use crate::memory::Decaying;
 
@@ -19,7 +19,7 @@ pub(super) struct Entry {
 
 /// What only learning, settling and the deny cache read.
 pub(super) struct Cold {
-    pub(super) policy: Policy,
+    pub(super) policy: RatePolicy,
     pub(super) subject: Subject,
     /// With one window: the rest of its [`WindowState`]. Changed only under `multi`, read without.
     remote: AtomicU64,
@@ -78,7 +78,7 @@ impl WindowState {
 }
 
 impl Entry {
-    pub(super) fn new(policy: &Policy, subject: Subject) -> Self {
+    pub(super) fn new(policy: &RatePolicy, subject: Subject) -> Self {
         let cold = Cold {
             policy: policy.clone(),
             subject,
@@ -92,7 +92,7 @@ impl Entry {
 
     /// Relaxed is enough: the number stands for itself, nothing is read by way of it.
     #[inline]
-    pub(super) fn decide(&self, policy: &Policy, now: u64, cost: u32) -> Decision {
+    pub(super) fn decide(&self, policy: &RatePolicy, now: u64, cost: u32) -> Decision {
         let [window] = policy.windows() else {
             return self.decide_multi(policy, now, cost);
         };
@@ -113,7 +113,7 @@ impl Entry {
         }
     }
 
-    fn decide_multi(&self, policy: &Policy, now: u64, cost: u32) -> Decision {
+    fn decide_multi(&self, policy: &RatePolicy, now: u64, cost: u32) -> Decision {
         self.change(|windows| {
             let mut tats = [0; MAX_WINDOWS];
             tats.iter_mut().zip(&*windows).for_each(|(tat, window)| *tat = window.local);

@@ -10,7 +10,7 @@ use super::window::Window;
 /// What is shown of a policy, written out once.
 pub(crate) struct Labels {
     pub(crate) each: Box<[Label]>,
-    /// All windows in the form of the IETF's `RateLimit-Policy`: `"default";q=100;w=60`. Visible ASCII.
+    /// All windows in the form of the IETF's `RateLimit-RatePolicy`: `"default";q=100;w=60`. Visible ASCII.
     pub(crate) line: Bytes,
 }
 

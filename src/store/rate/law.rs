@@ -111,7 +111,7 @@ pub(crate) fn decide_one(window: &Window, tat: u64, now: u64, cost: u32) -> Deci
 
 /// The answer of the law to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decision {
+pub(crate) struct Decision {
     wait: u64,
     tightest: usize,
     /// Of the tightest window; divided only when asked, since a division is a third of the whole law.
@@ -157,23 +157,23 @@ impl Decision {
     }
 
     /// Whether the request may pass.
-    pub const fn allowed(&self) -> bool {
+    pub(crate) const fn allowed(&self) -> bool {
         self.wait == 0
     }
 
     /// `None` when the request is allowed.
-    pub fn retry(&self) -> Option<Retry> {
+    pub(crate) fn retry(&self) -> Option<Retry> {
         Retry::of(self.wait)
     }
 
     /// Cells left in the tightest window, after this request.
-    pub const fn remaining(&self) -> u32 {
+    pub(crate) const fn remaining(&self) -> u32 {
         // At most the burst, which is a u32.
         (self.free / self.emission) as u32
     }
 
     /// How long until every window is full again, if nothing more is spent.
-    pub fn reset_after(&self) -> Duration {
+    pub(crate) fn reset_after(&self) -> Duration {
         Duration::from_micros(self.debts().iter().copied().max().unwrap_or(0))
     }
 

@@ -10,12 +10,14 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::backends::Backends;
+use super::bucket::Bucket;
 use super::law::Decision;
 use super::lease::Lease;
-use super::policy::Policy;
+use super::policy::RatePolicy;
 use super::subject::Subject;
-use super::verdict::{DecisionSource, Verdict};
+use super::verdict::{DecisionSource, RateVerdict};
 use crate::Error;
+use crate::health::HealthMonitor;
 use crate::memory::{BoundedMap, Decaying, Full, Id, IdHasher};
 
 /// What is not spent after this long goes back.
@@ -40,7 +42,7 @@ struct Held {
 
 /// The lease of one subject, and who waits for it.
 struct LeaseSlot {
-    policy: Policy,
+    policy: RatePolicy,
     subject: Subject,
     state: Mutex<State>,
     filled: Notify,
@@ -66,52 +68,46 @@ impl Leases {
         Self { backends: Arc::clone(backends), cells, table, hasher }
     }
 
-    fn id(&self, policy: &Policy, subject: &Subject) -> Id {
-        self.hasher.id(policy.space(), subject.bytes())
+    fn id(&self, bucket: Bucket<'_>) -> Id {
+        self.hasher.id(bucket.policy.space(), bucket.subject.bytes())
     }
 
     /// Spends what is held.
     #[inline]
-    pub(super) fn spend(
-        &self,
-        policy: &Policy,
-        subject: &Subject,
-        now: u64,
-        cost: u32,
-    ) -> Option<Decision> {
-        let spend = |held: &Held| held.slot.state.lock().lease.spend(policy.whole(), now, cost);
-        self.table.with(self.id(policy, subject), spend).flatten()
+    pub(super) fn spend(&self, bucket: Bucket<'_>, now: u64, cost: u32) -> Option<Decision> {
+        let windows = bucket.policy.whole();
+        let spend = |held: &Held| held.slot.state.lock().lease.spend(windows, now, cost);
+        self.table.with(self.id(bucket), spend).flatten()
     }
 
     /// Takes a lease and spends from it, or from the one that somebody else is taking. `None`: to be
     /// asked one by one.
     pub(super) async fn ask(
         &self,
-        policy: &Policy,
-        subject: &Subject,
+        bucket: Bucket<'_>,
         cost: u32,
-    ) -> Option<Result<Verdict, Error>> {
-        let slot = self.slot(policy, subject)?;
+    ) -> Option<Result<RateVerdict, Error>> {
+        let slot = self.slot(bucket)?;
         for _ in 0..PATIENCE {
             let mut filled = std::pin::pin!(slot.filled.notified());
             filled.as_mut().enable();
             match self.turn(&slot, cost) {
                 Turn::Spent(decision) => {
-                    return Some(Ok(Verdict::whole(decision, DecisionSource::Redis)));
+                    return Some(Ok(RateVerdict::whole(decision, DecisionSource::Redis)));
                 }
                 Turn::Wait => filled.await,
                 Turn::Fill(wanted) => return Some(self.fill(&slot, wanted, cost).await),
             }
             let Backends { memory, .. } = &*self.backends;
-            if let Some(denied) = memory.denied(policy, subject, self.backends.now(), cost) {
-                return Some(Ok(Verdict::whole(denied, DecisionSource::DenyCache)));
+            if let Some(denied) = memory.denied(bucket, self.backends.now(), cost) {
+                return Some(Ok(RateVerdict::whole(denied, DecisionSource::DenyCache)));
             }
         }
         None
     }
 
     /// The slot of a subject; `None` when there is no room for another.
-    fn slot(&self, policy: &Policy, subject: &Subject) -> Option<Arc<LeaseSlot>> {
+    fn slot(&self, bucket: Bucket<'_>) -> Option<Arc<LeaseSlot>> {
         let now = self.backends.now();
         let until = now + 2 * HELD.as_micros() as u64;
         let look = |held: &Held| {
@@ -119,11 +115,11 @@ impl Leases {
             Arc::clone(&held.slot)
         };
         let make = || {
-            let slot = LeaseSlot::new(policy.clone(), subject.clone());
-            Held { until: until.into(), slot: Arc::new(slot) }
+            let slot = Arc::new(LeaseSlot::new(bucket));
+            Held { until: until.into(), slot }
         };
         let kept: Result<_, Full> =
-            self.table.get_or_insert(self.id(policy, subject), now, make, look, |_| true);
+            self.table.get_or_insert(self.id(bucket), now, make, look, |_| true);
         kept.ok()
     }
 
@@ -142,21 +138,20 @@ impl Leases {
         Turn::Fill(self.cells.get().min(fair).max(cost))
     }
 
-    async fn fill(&self, slot: &LeaseSlot, wanted: u32, cost: u32) -> Result<Verdict, Error> {
+    async fn fill(&self, slot: &LeaseSlot, wanted: u32, cost: u32) -> Result<RateVerdict, Error> {
         let filling = Filling(slot);
-        let LeaseSlot { policy, subject, .. } = slot;
+        let (bucket, windows) = (slot.bucket(), slot.policy.whole());
         let Backends { remote, memory, .. } = &*self.backends;
-        let (asked, mut connection) = (self.backends.now(), self.backends.connection());
-        let (taken, decision) =
-            remote.lease(&mut connection, policy, subject, wanted, cost).await?;
-        memory.learn(policy, subject, (asked, self.backends.now()), &decision);
+        let asked = self.backends.now();
+        let (taken, decision) = remote.lease(bucket, wanted, cost).await?;
+        memory.learn(bucket, (asked, self.backends.now()), &decision);
         let mut state = slot.state.lock();
         state.left = decision.remaining();
-        state.lease.add(policy.whole(), asked, taken, decision.debts());
-        let spent = state.lease.spend(policy.whole(), asked, cost);
+        state.lease.add(windows, asked, taken, decision.debts());
+        let spent = state.lease.spend(windows, asked, cost);
         drop(state);
         drop(filling);
-        Ok(Verdict::whole(spent.unwrap_or(decision), DecisionSource::Redis))
+        Ok(RateVerdict::whole(spent.unwrap_or(decision), DecisionSource::Redis))
     }
 
     /// Gives back what has not been spent for a while.
@@ -165,12 +160,9 @@ impl Leases {
         for part in 0.. {
             let Some(unspent) = self.take_unspent(part, self.backends.now()) else { return };
             for (slot, cells, age) in unspent {
-                let LeaseSlot { policy, subject, .. } = &*slot;
-                let mut connection = self.backends.connection();
                 // What cannot be given back counts as spent, and wears off as that does.
-                let back = remote.give_back(&mut connection, policy, subject, cells, age).await;
-                if back.is_ok() {
-                    memory.given_back(policy, subject, cells, age);
+                if remote.give_back(slot.bucket(), cells, age).await.is_ok() {
+                    memory.given_back(slot.bucket(), cells, age);
                 }
             }
         }
@@ -191,21 +183,26 @@ impl Leases {
 }
 
 /// Returns what is not spent, until the leases are dropped.
-pub(super) async fn maintain(leases: Weak<Leases>) {
+pub(super) async fn maintain(leases: Weak<Leases>, monitor: HealthMonitor) {
     loop {
         sleep(HELD / 2).await;
         let Some(leases) = leases.upgrade() else { return };
-        if leases.backends.redis.monitor().is_available() {
+        if monitor.is_available() {
             leases.return_unspent().await;
         }
     }
 }
 
 impl LeaseSlot {
-    fn new(policy: Policy, subject: Subject) -> Self {
+    fn new(Bucket { policy, subject }: Bucket<'_>) -> Self {
         let left = policy.whole().iter().map(|window| window.burst).min().unwrap_or(1);
         let state = Mutex::new(State { lease: Lease::default(), filling: false, left });
+        let (policy, subject) = (policy.clone(), subject.clone());
         Self { policy, subject, state, filled: Notify::new() }
+    }
+
+    fn bucket(&self) -> Bucket<'_> {
+        Bucket { policy: &self.policy, subject: &self.subject }
     }
 }
 

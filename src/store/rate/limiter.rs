@@ -5,24 +5,25 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::backends::Backends;
+use super::bucket::Bucket;
 use super::leases::{self, Leases};
 use super::metrics::{CountersByPolicy, DecisionCounters};
-use super::policy::Policy;
+use super::outage::OutagePolicy;
+use super::policy::RatePolicy;
 use super::settlement::Settlement;
 use super::subject::Subject;
-use super::verdict::{DecisionSource, Verdict};
+use super::verdict::{DecisionSource, RateVerdict};
 use crate::Error;
-use crate::health::HealthMonitor;
 use crate::redis::Redis;
 use crate::store::membership::MemberSettings;
 use crate::store::replay::Replay;
-use crate::store::switch::{Needs, Switch};
-use crate::telemetry::{Feature, Metrics};
+use crate::store::switch::{Needs, Step, Switch};
+use crate::telemetry::Feature;
 
 /// A rate limit over all instances of a service. Cheap to clone; clones share their state.
 ///
 /// While Redis serves, it decides, in one round trip; what it would refuse anyway is refused here without asking (the
-/// deny cache). One limiter serves any number of [policies](Policy), and of
+/// deny cache). One limiter serves any number of [policies](RatePolicy), and of
 /// [layers](crate::layer::rate_limit::RateLimitLayer).
 ///
 /// # When Redis is down
@@ -51,11 +52,11 @@ use crate::telemetry::{Feature, Metrics};
 /// # Examples
 ///
 /// ```no_run
-/// use evenkeel::{redis::Redis, store::rate::{Policy, Quota, RateLimiter, Subject}};
+/// use evenkeel::{redis::Redis, store::rate::{RatePolicy, Quota, RateLimiter, Subject}};
 ///
 /// # async fn run(redis: Redis) {
 /// let limiter = RateLimiter::new(&redis);
-/// let mails = Policy::from(Quota::per_hour(20).with_name("mails"));
+/// let mails = RatePolicy::from(Quota::per_hour(20).with_name("mails"));
 /// let verdict = limiter.decide(&mails, &Subject::text("user 7"), 1).await;
 /// if verdict.allowed() {
 ///     println!("{} left, says {}", verdict.remaining(), verdict.source().as_str());
@@ -78,32 +79,30 @@ impl RateLimiter {
 
     /// May `subject` spend `cost`? A cost of 0 asks without spending. Always answers; while Redis is
     /// away, from memory.
-    pub async fn decide(&self, policy: &Policy, subject: &Subject, cost: u32) -> Verdict {
-        let now = self.now();
-        let verdict = if let Some(verdict) = self.at_hand(policy, subject, now, cost) {
-            verdict
-        } else if !self.is_up() {
-            self.local(policy, subject, now, cost)
-        } else if let Some(verdict) = self.ask(policy, subject, now, cost).await {
-            verdict
-        } else {
-            self.local(policy, subject, self.now(), cost)
+    pub async fn decide(&self, policy: &RatePolicy, subject: &Subject, cost: u32) -> RateVerdict {
+        let (bucket, outage) = (Bucket { policy, subject }, OutagePolicy::Local);
+        let verdict = match self.step(bucket, cost, outage) {
+            Step::Decided(verdict) => verdict,
+            Step::Ask(asked) => self.decide_remote(bucket, asked, cost, outage).await,
         };
-        self.0.counters.count(self.metrics(), policy, &verdict);
+        // `Local` has always decided.
+        let verdict = verdict.unwrap_or_else(|| self.decide_local(bucket, self.now(), cost));
+        self.0.counters.count(self.redis().metrics(), policy, &verdict);
         verdict
     }
 
-    /// Forgets what a subject owes: an operator's pardon. In this process at once, also when Redis is
-    /// away. What other instances know lasts for one full burst at most.
+    /// Makes a subject owe nothing any more: an operator's pardon. In this process at once, also when
+    /// Redis is away. What other instances know lasts for one full burst at most.
     ///
     /// # Errors
     ///
-    /// What Redis says, [unavailable](Error::is_unavailable) included: then the pardon holds in this
+    /// What Redis says, [unavailable](Error::is_unavailable) included: then the reset holds in this
     /// process until Redis is asked again.
-    pub async fn forgive(&self, policy: &Policy, subject: &Subject) -> Result<(), Error> {
-        let Backends { memory, remote, .. } = &*self.0.backends;
-        memory.forget(policy, subject);
-        remote.forget(&mut self.0.backends.connection(), policy, subject).await
+    pub async fn reset(&self, policy: &RatePolicy, subject: &Subject) -> Result<(), Error> {
+        let (bucket, Backends { memory, remote, .. }) =
+            (Bucket { policy, subject }, &*self.0.backends);
+        memory.reset(bucket);
+        remote.reset(bucket).await
     }
 
     /// Among how many instances the limit would be divided now.
@@ -116,94 +115,112 @@ impl RateLimiter {
         self.0.backends.memory.len()
     }
 
-    /// Reads and writes work: Redis is to be asked.
+    pub(crate) fn redis(&self) -> &Redis {
+        &self.0.redis
+    }
+
     #[inline]
-    pub(crate) fn is_up(&self) -> bool {
-        self.0.switch.is_up()
-    }
-
-    pub(crate) fn monitor(&self) -> &HealthMonitor {
-        self.0.backends.redis.monitor()
-    }
-
-    fn metrics(&self) -> &Metrics {
-        self.0.backends.redis.metrics()
-    }
-
-    /// The time of all decisions here, in microseconds.
-    #[inline]
-    pub(crate) fn now(&self) -> u64 {
+    fn now(&self) -> u64 {
         self.0.backends.now()
+    }
+
+    /// The decision, or since when it is Redis's. Decided with `None`: Redis is away, and by the outage
+    /// policy nobody else may decide.
+    #[inline]
+    pub(crate) fn step(
+        &self,
+        bucket: Bucket<'_>,
+        cost: u32,
+        outage: OutagePolicy,
+    ) -> Step<Option<RateVerdict>, u64> {
+        let now = self.now();
+        if let Some(verdict) = self.try_local(bucket, now, cost) {
+            return Step::Decided(Some(verdict));
+        }
+        if self.0.switch.is_up() {
+            return Step::Ask(now);
+        }
+        Step::Decided(self.without_redis(bucket, now, cost, outage))
     }
 
     /// What is decided without asking anybody: a lease is spent, or it is known that Redis would
     /// refuse.
     #[inline]
-    pub(crate) fn at_hand(
-        &self,
-        policy: &Policy,
-        subject: &Subject,
-        now: u64,
-        cost: u32,
-    ) -> Option<Verdict> {
+    fn try_local(&self, bucket: Bucket<'_>, now: u64, cost: u32) -> Option<RateVerdict> {
         if let Some(leases) = &self.0.leases
             && cost > 0
-            && let Some(decision) = leases.spend(policy, subject, now, cost)
+            && let Some(decision) = leases.spend(bucket, now, cost)
         {
-            return Some(Verdict::whole(decision, DecisionSource::Redis));
+            return Some(RateVerdict::whole(decision, DecisionSource::Redis));
         }
-        if !self.is_up() {
+        if !self.0.switch.is_up() {
             return None;
         }
-        let decision = self.0.backends.memory.denied(policy, subject, now, cost)?;
-        Some(Verdict::whole(decision, DecisionSource::DenyCache))
+        let decision = self.0.backends.memory.denied(bucket, now, cost)?;
+        Some(RateVerdict::whole(decision, DecisionSource::DenyCache))
     }
 
-    /// What Redis says; `None` when it does not.
-    pub(crate) async fn ask(
+    /// What Redis says, or what is decided because it says nothing.
+    pub(crate) async fn decide_remote(
         &self,
-        policy: &Policy,
-        subject: &Subject,
+        bucket: Bucket<'_>,
         asked: u64,
         cost: u32,
-    ) -> Option<Verdict> {
+        outage: OutagePolicy,
+    ) -> Option<RateVerdict> {
         let Inner { backends, leases, switch, .. } = &*self.0;
-        let answer = async {
+        let answer = switch.redis(async {
             if let Some(leases) = leases
                 && cost > 0
-                && let Some(answer) = leases.ask(policy, subject, cost).await
+                && let Some(answer) = leases.ask(bucket, cost).await
             {
                 return answer;
             }
-            let decision = backends.ask(policy, subject, asked, cost).await?;
-            Ok(Verdict::whole(decision, DecisionSource::Redis))
-        };
-        match switch.redis(answer).await {
+            let decision = backends.ask(bucket, asked, cost).await?;
+            Ok(RateVerdict::whole(decision, DecisionSource::Redis))
+        });
+        match answer.await {
             Ok(verdict) => Some(verdict),
             Err(error) => {
                 switch.log(&error);
-                None
+                self.without_redis(bucket, self.now(), cost, outage)
             }
+        }
+    }
+
+    #[inline]
+    fn without_redis(
+        &self,
+        bucket: Bucket<'_>,
+        now: u64,
+        cost: u32,
+        outage: OutagePolicy,
+    ) -> Option<RateVerdict> {
+        match outage {
+            OutagePolicy::Local => Some(self.decide_local(bucket, now, cost)),
+            OutagePolicy::Allow => Some(self.decide_local(bucket, now, 0)),
+            OutagePolicy::Deny => None,
         }
     }
 
     /// What memory says, on this instance's share.
     #[inline]
-    pub(crate) fn local(&self, policy: &Policy, subject: &Subject, now: u64, cost: u32) -> Verdict {
+    fn decide_local(&self, bucket: Bucket<'_>, now: u64, cost: u32) -> RateVerdict {
         let Inner { backends, replay, switch, .. } = &*self.0;
         let instances = backends.instances();
-        let decision =
-            policy.with_share(instances, |share| backends.memory.decide(share, subject, now, cost));
+        let decision = bucket.policy.with_share(instances, |policy| {
+            backends.memory.decide(Bucket { policy, ..bucket }, now, cost)
+        });
         if decision.allowed() && cost > 0 {
             replay.arm();
         }
         switch.record_fallback();
-        Verdict::share(decision, instances)
+        RateVerdict::share(decision, instances)
     }
 
     /// The counters of a policy.
-    pub(crate) fn tally(&self, policy: &Policy) -> Arc<DecisionCounters> {
-        self.0.counters.of(self.metrics(), policy)
+    pub(crate) fn counters(&self, policy: &RatePolicy) -> Arc<DecisionCounters> {
+        self.0.counters.of(self.redis().metrics(), policy)
     }
 }
 
@@ -212,7 +229,7 @@ impl fmt::Debug for RateLimiter {
         f.debug_struct("RateLimiter")
             .field("subjects", &self.subjects())
             .field("instances", &self.instances())
-            .field("redis", &self.0.backends.redis)
+            .field("redis", self.redis())
             .finish()
     }
 }
@@ -236,6 +253,7 @@ impl Default for Settings {
 
 /// What the clones of a limiter share.
 struct Inner {
+    redis: Redis,
     backends: Arc<Backends>,
     leases: Option<Arc<Leases>>,
     /// Armed when something was admitted without Redis.
@@ -253,9 +271,10 @@ impl Inner {
         let settlement = Arc::new(Settlement::new(&backends));
         let leases = lease.map(|cells| Arc::new(Leases::new(&backends, cells, capacity)));
         if let Some(leases) = &leases {
-            redis.spawn(leases::maintain(Arc::downgrade(leases)));
+            redis.spawn(leases::maintain(Arc::downgrade(leases), redis.monitor().clone()));
         }
         Arc::new(Self {
+            redis: redis.clone(),
             backends,
             leases,
             replay: Replay::new(redis, Arc::downgrade(&settlement)),

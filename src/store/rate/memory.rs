@@ -4,10 +4,11 @@ use std::num::NonZeroU32;
 
 use parking_lot::Mutex;
 
+use super::bucket::Bucket;
 use super::debt::{self, Charge};
 use super::entry::{Cold, Entry, WindowState};
 use super::law::{self, Decision, MAX_WINDOWS};
-use super::policy::Policy;
+use super::policy::RatePolicy;
 use super::subject::Subject;
 use crate::memory::{BoundedMap, Decaying, Full, Id, IdHasher};
 
@@ -41,7 +42,7 @@ const OVERFLOWS: usize = 64;
 /// About 130 bytes for a subject (13 MB for 100 000; with several windows 80 more, with a name over 36
 /// bytes that as well), and no background task. Threads that decide on the same subject do not wait
 /// for each other.
-pub(crate) struct MemoryLimit {
+pub(super) struct MemoryLimit {
     table: BoundedMap<Entry>,
     hasher: IdHasher,
     overflow: Mutex<Vec<(u64, Entry)>>,
@@ -50,15 +51,19 @@ pub(crate) struct MemoryLimit {
 /// What one subject owes Redis.
 #[derive(Debug)]
 pub(super) struct Owed {
-    pub(super) subject: Subject,
-    pub(super) policy: Policy,
-    pub(super) charge: Charge,
+    policy: RatePolicy,
+    subject: Subject,
+    charge: Charge,
     /// What was unsettled here when this was drawn up, for [`MemoryLimit::settle`].
     unsettled: [u64; MAX_WINDOWS],
     at: u64,
 }
 
 impl Owed {
+    pub(super) fn bucket(&self) -> Bucket<'_> {
+        Bucket { policy: &self.policy, subject: &self.subject }
+    }
+
     /// What is left to be charged at `now`.
     pub(super) fn charge_at(&self, now: u64) -> Charge {
         self.charge.after(now.saturating_sub(self.at))
@@ -67,57 +72,43 @@ impl Owed {
 
 impl MemoryLimit {
     /// State for at most `capacity` subjects (at least 1).
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         let (table, hasher) = (BoundedMap::new(capacity), IdHasher::random());
         Self { table, hasher, overflow: Mutex::default() }
     }
 
     /// Decides on `cost` cells at `now`, and keeps what they cost. A cost of 0 asks without spending.
     #[inline]
-    pub(crate) fn decide(
-        &self,
-        policy: &Policy,
-        subject: &Subject,
-        now: u64,
-        cost: u32,
-    ) -> Decision {
-        let id = self.id(policy, subject);
-        let known = self.table.with(id, |entry| entry.decide(policy, now, cost));
-        known.unwrap_or_else(|| self.decide_new(id, policy, subject, now, cost))
+    pub(super) fn decide(&self, bucket: Bucket<'_>, now: u64, cost: u32) -> Decision {
+        let known =
+            self.table.with(self.id(bucket), |entry| entry.decide(bucket.policy, now, cost));
+        known.unwrap_or_else(|| self.decide_new(bucket, now, cost))
     }
 
     #[cold]
-    fn decide_new(
-        &self,
-        id: Id,
-        policy: &Policy,
-        subject: &Subject,
-        now: u64,
-        cost: u32,
-    ) -> Decision {
+    fn decide_new(&self, bucket: Bucket<'_>, now: u64, cost: u32) -> Decision {
+        let policy = bucket.policy;
         let fresh = law::decide(policy.windows(), &[], now, cost);
         if !fresh.allowed() || cost == 0 {
             return fresh;
         }
-        let kept = self.insert(id, policy, subject, now, |entry| entry.decide(policy, now, cost));
+        let kept = self.insert(bucket, now, |entry| entry.decide(policy, now, cost));
         kept.unwrap_or_else(|Full| self.overflow(policy, now, cost))
     }
 
     /// Changes what is held of a subject, unless the table is full of others that are being refused.
     fn insert<R>(
         &self,
-        id: Id,
-        policy: &Policy,
-        subject: &Subject,
+        bucket: Bucket<'_>,
         now: u64,
         change: impl Fn(&Entry) -> R,
     ) -> Result<R, Full> {
-        let make = || Entry::new(policy, subject.clone());
-        let pinned = |other: &Entry| other.is_spent(now, policy.instances());
-        self.table.get_or_insert(id, now, make, change, pinned)
+        let make = || Entry::new(bucket.policy, bucket.subject.clone());
+        let pinned = |other: &Entry| other.is_spent(now, bucket.policy.instances());
+        self.table.get_or_insert(self.id(bucket), now, make, change, pinned)
     }
 
-    fn overflow(&self, policy: &Policy, now: u64, cost: u32) -> Decision {
+    fn overflow(&self, policy: &RatePolicy, now: u64, cost: u32) -> Decision {
         let mut buckets = self.overflow.lock();
         let space = policy.space();
         let place = buckets.iter().position(|(other, _)| *other == space);
@@ -137,15 +128,10 @@ impl MemoryLimit {
     ///
     /// What is known here of a subject is what Redis last said of it, so this never refuses what Redis
     /// would admit, except after somebody lowered the debt there by hand (`DEL`), and then for one full
-    /// burst at most (or until [`forget`](Self::forget)).
+    /// burst at most (or until [`reset`](Self::reset)).
     #[inline]
-    pub(super) fn denied(
-        &self,
-        policy: &Policy,
-        subject: &Subject,
-        now: u64,
-        cost: u32,
-    ) -> Option<Decision> {
+    pub(super) fn denied(&self, bucket: Bucket<'_>, now: u64, cost: u32) -> Option<Decision> {
+        let policy = bucket.policy;
         let look = |entry: &Entry| {
             if let [window] = policy.whole() {
                 // What Redis knew is part of what is owed here: mostly this settles it.
@@ -157,7 +143,7 @@ impl MemoryLimit {
             let decision = law::decide(policy.whole(), &remote, now, cost);
             (!decision.allowed()).then(|| decision.longer(entry.remote_latency()))
         };
-        self.table.with(self.id(policy, subject), look).flatten()
+        self.table.with(self.id(bucket), look).flatten()
     }
 
     /// Takes note of what Redis decided between `asked` and `answered`, so that the deny cache knows and
@@ -166,19 +152,17 @@ impl MemoryLimit {
     /// Nobody is refused here for longer than there, and nobody is told to come back earlier than there.
     pub(super) fn learn(
         &self,
-        policy: &Policy,
-        subject: &Subject,
+        bucket: Bucket<'_>,
         (asked, answered): (u64, u64),
         decision: &Decision,
     ) {
         if decision.debts().iter().all(|debt| *debt == 0) {
             return;
         }
-        let id = self.id(policy, subject);
         let learn = |entry: &Entry| entry.learn(asked, answered, decision.debts());
-        if self.table.with(id, learn).is_none() {
+        if self.table.with(self.id(bucket), learn).is_none() {
             // A table full of subjects that are being refused does without this one.
-            let _: Result<(), Full> = self.insert(id, policy, subject, asked, learn);
+            let _: Result<(), Full> = self.insert(bucket, asked, learn);
         }
     }
 
@@ -212,7 +196,7 @@ impl MemoryLimit {
     /// in microseconds). From here on the subject is Redis's again; what was admitted here meanwhile
     /// stays on top.
     pub(super) fn settle(&self, owed: &Owed, now: u64, debts: &[u64]) {
-        self.change(&owed.policy, &owed.subject, |windows| {
+        self.change(owed.bucket(), |windows| {
             for ((window, debt), charged) in windows.iter_mut().zip(debts).zip(&owed.unsettled) {
                 window.settle(owed.at, *charged, now, *debt);
             }
@@ -220,21 +204,21 @@ impl MemoryLimit {
     }
 
     /// Redis has taken back `cells` that it had handed out `age` microseconds before.
-    pub(super) fn given_back(&self, policy: &Policy, subject: &Subject, cells: u32, age: u64) {
-        self.change(policy, subject, |windows| {
-            for (state, window) in windows.iter_mut().zip(policy.whole()) {
+    pub(super) fn given_back(&self, bucket: Bucket<'_>, cells: u32, age: u64) {
+        self.change(bucket, |windows| {
+            for (state, window) in windows.iter_mut().zip(bucket.policy.whole()) {
                 state.lower(window.price(cells).saturating_sub(age));
             }
         });
     }
 
     /// Forgets what a subject owes, in this process.
-    pub(super) fn forget(&self, policy: &Policy, subject: &Subject) {
-        self.change(policy, subject, |windows| windows.fill(WindowState::default()));
+    pub(super) fn reset(&self, bucket: Bucket<'_>) {
+        self.change(bucket, |windows| windows.fill(WindowState::default()));
     }
 
-    fn change(&self, policy: &Policy, subject: &Subject, change: impl Fn(&mut [WindowState])) {
-        self.table.with(self.id(policy, subject), |entry| entry.change(change));
+    fn change(&self, bucket: Bucket<'_>, change: impl Fn(&mut [WindowState])) {
+        self.table.with(self.id(bucket), |entry| entry.change(change));
     }
 
     /// How many subjects are held.
@@ -243,8 +227,8 @@ impl MemoryLimit {
     }
 
     #[inline]
-    fn id(&self, policy: &Policy, subject: &Subject) -> Id {
-        self.hasher.id(policy.space(), subject.bytes())
+    fn id(&self, bucket: Bucket<'_>) -> Id {
+        self.hasher.id(bucket.policy.space(), bucket.subject.bytes())
     }
 }
 

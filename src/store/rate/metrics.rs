@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 
-use super::policy::Policy;
-use super::verdict::{DecisionSource, Verdict};
+use super::policy::RatePolicy;
+use super::verdict::{DecisionSource, RateVerdict};
 use crate::telemetry::{Counter, Metrics, names};
 
 /// More policies than anybody has, unless their names are made up at run time: then counters are looked
@@ -49,7 +49,7 @@ impl DecisionCounters {
 
     /// Counts one decision; with `is_shadow`, a refusal that was not carried out.
     #[inline]
-    pub(crate) fn count(&self, verdict: &Verdict, is_shadow: bool) {
+    pub(crate) fn count(&self, verdict: &RateVerdict, is_shadow: bool) {
         self.add(verdict.source(), verdict.allowed(), is_shadow);
     }
 
@@ -83,20 +83,20 @@ pub(super) struct CountersByPolicy(ArcSwap<HashMap<u64, Arc<DecisionCounters>>>)
 
 impl CountersByPolicy {
     /// For the hot path: counts without taking the counters out, which threads would have to agree on.
-    pub(super) fn count(&self, metrics: &Metrics, policy: &Policy, verdict: &Verdict) {
+    pub(super) fn count(&self, metrics: &Metrics, policy: &RatePolicy, verdict: &RateVerdict) {
         match self.0.load().get(&policy.space()) {
             Some(counters) => counters.count(verdict, false),
             None => self.make(metrics, policy).count(verdict, false),
         }
     }
 
-    pub(super) fn of(&self, metrics: &Metrics, policy: &Policy) -> Arc<DecisionCounters> {
+    pub(super) fn of(&self, metrics: &Metrics, policy: &RatePolicy) -> Arc<DecisionCounters> {
         let known = self.0.load().get(&policy.space()).map(Arc::clone);
         known.unwrap_or_else(|| self.make(metrics, policy))
     }
 
     #[cold]
-    fn make(&self, metrics: &Metrics, policy: &Policy) -> Arc<DecisionCounters> {
+    fn make(&self, metrics: &Metrics, policy: &RatePolicy) -> Arc<DecisionCounters> {
         let counters = Arc::new(DecisionCounters::new(metrics, policy.name()));
         self.0.rcu(|held| {
             let mut held =

@@ -14,16 +14,17 @@
 //!
 //! # Several windows
 //!
-//! A [`Policy`] of several quotas admits a request when all of them have room, else takes from none.
+//! A [`RatePolicy`] of several quotas admits a request when all of them have room, else takes from none.
 //! All its windows live in one Redis key and one slot.
 //!
 //! # When Redis is down
 //!
 //! Each instance goes on by itself in memory: from where Redis left off for every subject seen
-//! lately, on its share of the limit ([`Policy::share`]). What it admits is charged to Redis afterwards. See
+//! lately, on its share of the limit . What it admits is charged to Redis afterwards. See
 //! [`RateLimiter`].
 
 mod backends;
+mod bucket;
 mod builder;
 mod debt;
 mod entry;
@@ -34,6 +35,7 @@ mod leases;
 mod limiter;
 mod memory;
 mod metrics;
+mod outage;
 mod policy;
 mod quota;
 mod redis;
@@ -43,16 +45,19 @@ mod verdict;
 mod window;
 
 pub use builder::RateLimiterBuilder;
-pub use law::{Decision, MAX_WINDOWS, Retry};
+pub use law::{MAX_WINDOWS, Retry};
 pub use limiter::RateLimiter;
-pub use policy::{Level, Policy};
+pub use outage::OutagePolicy;
+pub use policy::{Level, RatePolicy};
 pub use quota::{Quota, QuotaError};
 pub use subject::Subject;
-pub use verdict::{DecisionSource, Verdict};
+pub use verdict::{DecisionSource, RateVerdict};
 
+pub(crate) use bucket::Bucket;
+pub(crate) use law::Decision;
 #[cfg(test)]
 pub(crate) use law::decide;
-pub(crate) use metrics::DecisionCounters as Tally;
+pub(crate) use metrics::DecisionCounters;
 pub(crate) use quota::clean as clean_name;
 
 #[cfg(test)]

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
-use super::label::{self, Labels};
+use super::label::{self, Label, Labels};
 use super::law::{Decision, MAX_WINDOWS};
 use super::quota::{Quota, QuotaError, clean, shorten};
+use super::verdict::RateVerdict;
 use super::window::Window;
 
 /// The share of an instance never gets smaller than this part of the limit.
@@ -24,11 +25,11 @@ const MOST_INSTANCES: u32 = 10_000;
 /// # Examples
 ///
 /// ```
-/// use evenkeel::store::rate::{Policy, Quota};
+/// use evenkeel::store::rate::{RatePolicy, Quota};
 ///
-/// let one = Policy::from(Quota::per_minute(100));
-/// let two = Policy::from([Quota::per_second(10), Quota::per_hour(1_000)]).with_name("api");
-/// let read: Policy = "10/1s, 1000/1h".parse()?;
+/// let one = RatePolicy::from(Quota::per_minute(100));
+/// let two = RatePolicy::from([Quota::per_second(10), Quota::per_hour(1_000)]).with_name("api");
+/// let read: RatePolicy = "10/1s, 1000/1h".parse()?;
 /// assert_eq!(one.name(), "default");
 /// assert_eq!(two.version(), read.version());
 /// # Ok::<(), evenkeel::store::rate::QuotaError>(())
@@ -37,12 +38,12 @@ const MOST_INSTANCES: u32 = 10_000;
 /// No windows, or more than [`MAX_WINDOWS`] of them, do not compile:
 ///
 /// ```compile_fail
-/// # use evenkeel::store::rate::{Policy, Quota};
+/// # use evenkeel::store::rate::{RatePolicy, Quota};
 /// let none: [Quota; 0] = [];
-/// let policy = Policy::from(none);
+/// let policy = RatePolicy::from(none);
 /// ```
 #[derive(Clone)]
-pub struct Policy(Arc<Inner>);
+pub struct RatePolicy(Arc<Inner>);
 
 struct Inner {
     name: Cow<'static, str>,
@@ -57,10 +58,10 @@ struct Inner {
     stem: Box<str>,
     share: u32,
     /// The share that was asked for last: it hardly ever changes, and making one costs several allocations.
-    shared: ArcSwapOption<Policy>,
+    shared: ArcSwapOption<RatePolicy>,
 }
 
-impl Policy {
+impl RatePolicy {
     /// A policy of the windows given, for lists that are known only when the program runs.
     ///
     /// # Errors
@@ -87,7 +88,7 @@ impl Policy {
     /// a burst of at least 1 (so the instances together never admit more than the limit, or one each). The
     /// name and the version stay, so the same subject is found.
     #[must_use]
-    pub fn share(&self, instances: NonZeroU32) -> Self {
+    pub(crate) fn share(&self, instances: NonZeroU32) -> Self {
         let share = instances.get().min(MOST_INSTANCES);
         if share == self.0.share {
             return self.clone();
@@ -151,20 +152,28 @@ impl Policy {
     }
 
     /// Among how many instances the limit is divided; 1 unless this came from [`share`](Self::share).
-    pub fn instances(&self) -> u32 {
+    pub(crate) fn instances(&self) -> u32 {
         self.0.share
     }
 
-    /// What is left in each window after `decision`, which must be one on this policy.
-    pub fn levels<'a>(&'a self, decision: &'a Decision) -> impl Iterator<Item = Level<'a>> + 'a {
-        let windows = self.0.windows.iter().zip(&*self.0.labels.each);
-        windows.zip(decision.debts()).map(|((window, label), &debt)| Level {
-            name: &label.name,
-            limit: window.burst,
-            remaining: window.remaining(debt),
-            next_after: Duration::from_micros(window.next_after(debt.min(window.tolerance))),
-            reset_after: Duration::from_micros(debt),
-        })
+    /// What is left in each window after `verdict`, which must be one on this policy.
+    pub fn levels(&self, verdict: &RateVerdict) -> impl Iterator<Item = Level<'_>> {
+        let windows = self.share(verdict.instances());
+        let windows = windows.0.windows.iter().zip(verdict.decision().debts());
+        let levels = self.0.labels.each.iter().zip(windows);
+        let levels = levels.map(|(label, (window, debt))| Level::new(label, window, *debt));
+        levels.collect::<Vec<_>>().into_iter()
+    }
+
+    /// [`levels`](Self::levels) of a decision on the windows in force.
+    #[inline]
+    pub(crate) fn levels_in_force<'a>(
+        &'a self,
+        decision: &'a Decision,
+    ) -> impl Iterator<Item = Level<'a>> {
+        let windows = self.0.windows.iter().zip(decision.debts());
+        let levels = self.0.labels.each.iter().zip(windows);
+        levels.map(|(label, (window, debt))| Level::new(label, window, *debt))
     }
 
     #[inline]
@@ -209,13 +218,25 @@ pub struct Level<'a> {
     pub reset_after: Duration,
 }
 
-impl From<Quota> for Policy {
+impl<'a> Level<'a> {
+    fn new(label: &'a Label, window: &Window, debt: u64) -> Self {
+        Self {
+            name: &label.name,
+            limit: window.burst,
+            remaining: window.remaining(debt),
+            next_after: Duration::from_micros(window.next_after(debt.min(window.tolerance))),
+            reset_after: Duration::from_micros(debt),
+        }
+    }
+}
+
+impl From<Quota> for RatePolicy {
     fn from(quota: Quota) -> Self {
         Self::build(None, [quota].into(), 1)
     }
 }
 
-impl<const N: usize> From<[Quota; N]> for Policy {
+impl<const N: usize> From<[Quota; N]> for RatePolicy {
     fn from(quotas: [Quota; N]) -> Self {
         const { assert!(N > 0 && N <= MAX_WINDOWS, "a policy holds 1 to 4 quotas") };
         Self::build(None, quotas.into(), 1)
@@ -223,20 +244,20 @@ impl<const N: usize> From<[Quota; N]> for Policy {
 }
 
 /// Quotas as in [`Quota`]'s text form, separated by commas: `10/1s, 1000/1h`.
-impl FromStr for Policy {
+impl FromStr for RatePolicy {
     type Err = QuotaError;
 
     fn from_str(text: &str) -> Result<Self, QuotaError> {
         let quotas: Result<Vec<Quota>, QuotaError> =
             text.split(',').take(MAX_WINDOWS + 1).map(|quota| quota.trim().parse()).collect();
-        Policy::new(quotas?)
+        RatePolicy::new(quotas?)
             .map_err(|error| QuotaError(format!("{error} in {:?}", shorten(text)).into()))
     }
 }
 
-impl fmt::Debug for Policy {
+impl fmt::Debug for RatePolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("Policy");
+        let mut debug = f.debug_struct("RatePolicy");
         debug.field("name", &self.0.name).field("quotas", &self.0.quotas);
         debug.field("instances", &self.0.share).finish()
     }
@@ -259,7 +280,7 @@ fn fnv(from: u64, bytes: impl Iterator<Item = u8>) -> u64 {
 mod tests {
     use super::*;
 
-    fn labels(policy: &Policy) -> Vec<(&str, u32, u64)> {
+    fn labels(policy: &RatePolicy) -> Vec<(&str, u32, u64)> {
         let each = policy.labels().each.iter();
         each.map(|label| (&*label.name, label.count, label.seconds)).collect()
     }
@@ -277,15 +298,15 @@ mod tests {
             "rounding does not show"
         );
         assert_eq!(labels(&Quota::per_minute(100).with_burst(10).into()), [("default", 10, 6)]);
-        let two = Policy::from([Quota::per_second(10), Quota::per_hour(90)]);
+        let two = RatePolicy::from([Quota::per_second(10), Quota::per_hour(90)]);
         assert_eq!(labels(&two), [("default-1s", 10, 1), ("default-1h", 90, 3600)]);
-        let same = Policy::from([Quota::per_second(1), Quota::per_second(2)]).with_name("a");
+        let same = RatePolicy::from([Quota::per_second(1), Quota::per_second(2)]).with_name("a");
         assert_eq!(labels(&same), [("a-1s", 1, 1), ("a-1s-2", 2, 1)]);
     }
 
     #[test]
     fn a_share_divides_rate_and_burst() {
-        let whole = Policy::from(Quota::per_minute(100));
+        let whole = RatePolicy::from(Quota::per_minute(100));
         let quarter = whole.share(of(4));
         assert_eq!(labels(&quarter), [("default", 25, 60)]);
         assert_eq!((quarter.version(), quarter.whole()), (whole.version(), whole.windows()));
@@ -298,18 +319,18 @@ mod tests {
 
     #[test]
     fn counts_of_windows_are_held() {
-        assert!(Policy::new([]).is_err());
-        assert!(Policy::new(vec![Quota::per_second(1); MAX_WINDOWS]).is_ok());
-        assert!(Policy::new(vec![Quota::per_second(1); MAX_WINDOWS + 1]).is_err());
-        assert!("1/1s,2/1m".parse::<Policy>().is_ok());
+        assert!(RatePolicy::new([]).is_err());
+        assert!(RatePolicy::new(vec![Quota::per_second(1); MAX_WINDOWS]).is_ok());
+        assert!(RatePolicy::new(vec![Quota::per_second(1); MAX_WINDOWS + 1]).is_err());
+        assert!("1/1s,2/1m".parse::<RatePolicy>().is_ok());
         for text in ["", ",", "1/1s,", "1/s,1/s,1/s,1/s,1/s"] {
-            assert!(text.parse::<Policy>().is_err(), "{text}");
+            assert!(text.parse::<RatePolicy>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn the_version_is_fixed_for_ever() {
         // Changing this number forgets every limit in every user's Redis at the upgrade.
-        assert_eq!(Policy::from(Quota::per_minute(100)).version(), 0x4c70_88f7_ceae_517e);
+        assert_eq!(RatePolicy::from(Quota::per_minute(100)).version(), 0x4c70_88f7_ceae_517e);
     }
 }

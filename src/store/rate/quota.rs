@@ -24,7 +24,7 @@ const TOO_LONG: &str = "the burst of a quota must come back within ten years";
 ///
 /// Requests come back evenly (one every period ÷ count, rounded up to a whole microsecond; so a rate of
 /// more than about 10 000 a second that does not divide a million runs up to a few percent *below* what
-/// was asked, never above). Several windows at once are a [`Policy`](super::Policy).
+/// was asked, never above). Several windows at once are a [`RatePolicy`](super::RatePolicy).
 ///
 /// # Wrong values
 ///

@@ -1,9 +1,8 @@
 //! The limit inside Redis: one script, one key, one round trip.
 
+use super::bucket::Bucket;
 use super::debt::Charge;
 use super::law::{Decision, MAX_WINDOWS};
-use super::policy::Policy;
-use super::subject::Subject;
 use super::window::Window;
 use crate::Error;
 use crate::redis::client::{FromRedisValue, ParsingError, Value, cmd};
@@ -14,6 +13,7 @@ const MARK_SLACK: u64 = 1_000;
 
 /// Asks Redis.
 pub(super) struct RedisLimit {
+    redis: Redis,
     /// In front of every key.
     prefix: String,
     gcra: Script,
@@ -23,6 +23,7 @@ pub(super) struct RedisLimit {
 impl RedisLimit {
     pub(super) fn new(redis: &Redis) -> Self {
         Self {
+            redis: redis.clone(),
             prefix: format!("{}:rate:", redis.namespace()),
             gcra: Script::new(include_str!("gcra.lua")),
             charge: Script::new(include_str!("charge.lua")),
@@ -30,7 +31,7 @@ impl RedisLimit {
     }
 
     /// `<ns>:rate:<policy>:<version>:{<subject>}`
-    pub(super) fn key(&self, policy: &Policy, subject: &Subject) -> String {
+    fn key(&self, Bucket { policy, subject }: Bucket<'_>) -> String {
         let mut key = String::with_capacity(self.prefix.len() + policy.stem().len() + 64);
         key.push_str(&self.prefix);
         key.push_str(policy.stem());
@@ -41,73 +42,56 @@ impl RedisLimit {
     }
 
     /// May `cost` cells pass?
-    pub(super) async fn decide(
-        &self,
-        connection: &mut Connection,
-        policy: &Policy,
-        subject: &Subject,
-        cost: u32,
-    ) -> Result<Decision, Error> {
-        let Answer { first, debts } = self.run(connection, policy, subject, cost.into(), 0).await?;
-        Ok(Decision::from_redis(policy.whole(), first >= 0, &debts, cost))
+    pub(super) async fn decide(&self, bucket: Bucket<'_>, cost: u32) -> Result<Decision, Error> {
+        let Answer { first, debts } = self.run(bucket, cost.into(), 0).await?;
+        Ok(Decision::from_redis(bucket.policy.whole(), first >= 0, &debts, cost))
     }
 
     /// Takes up to `wanted` cells: how many it were, and the decision on `cost` of them.
     pub(super) async fn lease(
         &self,
-        connection: &mut Connection,
-        policy: &Policy,
-        subject: &Subject,
+        bucket: Bucket<'_>,
         wanted: u32,
         cost: u32,
     ) -> Result<(u32, Decision), Error> {
-        let Answer { first, debts } =
-            self.run(connection, policy, subject, wanted.into(), 1).await?;
+        let Answer { first, debts } = self.run(bucket, wanted.into(), 1).await?;
         let taken = u32::try_from(first).unwrap_or(0);
-        Ok((taken, Decision::from_redis(policy.whole(), taken >= cost, &debts, cost)))
+        let decision = Decision::from_redis(bucket.policy.whole(), taken >= cost, &debts, cost);
+        Ok((taken, decision))
     }
 
     /// Gives back `cells` that were taken `age` microseconds ago.
     pub(super) async fn give_back(
         &self,
-        connection: &mut Connection,
-        policy: &Policy,
-        subject: &Subject,
+        bucket: Bucket<'_>,
         cells: u32,
         age: u64,
     ) -> Result<(), Error> {
-        self.run(connection, policy, subject, -i64::from(cells), age).await.map(drop)
+        self.run(bucket, -i64::from(cells), age).await.map(drop)
     }
 
-    async fn run(
-        &self,
-        connection: &mut Connection,
-        policy: &Policy,
-        subject: &Subject,
-        cost: i64,
-        how: u64,
-    ) -> Result<Answer, Error> {
-        let mut call = self.gcra.prepare(&[self.key(policy, subject)]).arg(cost).arg(how);
-        for Window { emission, tolerance, .. } in policy.whole() {
+    async fn run(&self, bucket: Bucket<'_>, cost: i64, how: u64) -> Result<Answer, Error> {
+        let mut call = self.gcra.prepare(&[self.key(bucket)]).arg(cost).arg(how);
+        for Window { emission, tolerance, .. } in bucket.policy.whole() {
             call = call.arg(*emission).arg(*tolerance);
         }
-        call.run(connection).await
+        call.run(&mut self.redis.connection()).await
     }
 
-    /// Lays on a subject what it owes, once for each `mark`. Says whether that was done now, and what is owed in all.
+    /// Lays on a subject what it owes, once for each `mark`. Says whether that was done now, and what
+    /// is owed in all.
     pub(super) async fn charge(
         &self,
         connection: &mut Connection,
-        policy: &Policy,
-        subject: &Subject,
+        bucket: Bucket<'_>,
         charge: &Charge,
         mark: &str,
     ) -> Result<(bool, [u64; MAX_WINDOWS]), Error> {
-        let key = self.key(policy, subject);
-        let longest = policy.whole().iter().map(|window| window.tolerance).max().unwrap_or(0);
+        let (key, windows) = (self.key(bucket), bucket.policy.whole());
+        let longest = windows.iter().map(|window| window.tolerance).max().unwrap_or(0);
         let mut call = self.charge.prepare(&[&key, &format!("{key}:m:{mark}")]);
         call = call.arg(longest.div_ceil(1_000) + MARK_SLACK);
-        for ((window, add), floor) in policy.whole().iter().zip(charge.add).zip(charge.floor) {
+        for ((window, add), floor) in windows.iter().zip(charge.add).zip(charge.floor) {
             call = call.arg(add).arg(floor).arg(window.tolerance);
         }
         let Answer { first, debts } = call.run(connection).await?;
@@ -115,13 +99,8 @@ impl RedisLimit {
     }
 
     /// Deletes what is held of a subject.
-    pub(super) async fn forget(
-        &self,
-        connection: &mut Connection,
-        policy: &Policy,
-        subject: &Subject,
-    ) -> Result<(), Error> {
-        connection.query(cmd("DEL").arg(self.key(policy, subject))).await
+    pub(super) async fn reset(&self, bucket: Bucket<'_>) -> Result<(), Error> {
+        self.redis.query(cmd("DEL").arg(self.key(bucket))).await
     }
 }
 

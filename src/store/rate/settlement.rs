@@ -70,9 +70,9 @@ impl Settlement {
         if !due.is_due() && !due.is_known() {
             return Ok(Pushed::NONE);
         }
-        let Owed { policy, subject, .. } = &*charge.owed;
         let mark = format!("{}:{}", self.name, charge.number);
-        let (is_new, debts) = remote.charge(connection, policy, subject, &due, &mark).await?;
+        let bucket = charge.owed.bucket();
+        let (is_new, debts) = remote.charge(connection, bucket, &due, &mark).await?;
         memory.settle(&charge.owed, asked, &debts);
         Ok(if is_new { Pushed::APPLIED } else { Pushed::DISCARDED })
     }

@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::law::{Decision, decide};
 use super::memory::MemoryLimit;
-use super::{Policy, Quota, Subject, debt};
+use super::{Bucket, Quota, RatePolicy, Subject, debt};
 
 const LIMIT: u32 = 1_000;
 const WINDOW: u64 = 60_000_000;
@@ -109,8 +109,8 @@ const FAULTS: [Fault; 9] = [
 ];
 
 struct Fleet {
-    policy: Policy,
-    share: Policy,
+    policy: RatePolicy,
+    share: RatePolicy,
     who: Subject,
     memories: Vec<MemoryLimit>,
     believed: NonZeroU32,
@@ -119,7 +119,7 @@ struct Fleet {
 
 impl Fleet {
     fn new(size: u32, believed: u32) -> Self {
-        let policy = Policy::from(Quota::per_minute(LIMIT));
+        let policy = RatePolicy::from(Quota::per_minute(LIMIT));
         let believed = NonZeroU32::new(believed).expect("not zero");
         Self {
             share: policy.share(believed),
@@ -134,15 +134,17 @@ impl Fleet {
     /// As `RateLimiter::decide`.
     fn admits(&mut self, instance: usize, reaches: bool, now: u64) -> bool {
         let memory = &self.memories[instance];
+        let who = &self.who;
+        let on = |policy| Bucket { policy, subject: who };
         if !reaches {
-            return memory.decide(&self.share, &self.who, now, 1).allowed();
+            return memory.decide(on(&self.share), now, 1).allowed();
         }
-        if memory.denied(&self.policy, &self.who, now, 1).is_some() {
+        if memory.denied(on(&self.policy), now, 1).is_some() {
             return false;
         }
         let decision: Decision = decide(self.policy.whole(), &[self.redis], now, 1);
         self.redis = now + decision.debts()[0];
-        memory.learn(&self.policy, &self.who, (now, now), &decision);
+        memory.learn(on(&self.policy), (now, now), &decision);
         decision.allowed()
     }
 

@@ -1,9 +1,9 @@
 //! A decision, and who took it.
 
 use std::num::NonZeroU32;
-use std::ops::Deref;
+use std::time::Duration;
 
-use super::law::Decision;
+use super::law::{Decision, Retry};
 
 /// Who took a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,21 +28,41 @@ impl DecisionSource {
     }
 }
 
-/// A [`Decision`], and who took it. Reads as the decision.
+/// The answer of a rate limit to one request, and who gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct RateVerdict {
     decision: Decision,
     source: DecisionSource,
     instances: NonZeroU32,
 }
 
-impl Verdict {
-    pub(crate) const fn whole(decision: Decision, source: DecisionSource) -> Self {
+impl RateVerdict {
+    pub(super) const fn whole(decision: Decision, source: DecisionSource) -> Self {
         Self { decision, source, instances: NonZeroU32::MIN }
     }
 
-    pub(crate) const fn share(decision: Decision, instances: NonZeroU32) -> Self {
+    pub(super) const fn share(decision: Decision, instances: NonZeroU32) -> Self {
         Self { decision, source: DecisionSource::Memory, instances }
+    }
+
+    /// Whether the request may pass.
+    pub const fn allowed(&self) -> bool {
+        self.decision.allowed()
+    }
+
+    /// `None` when the request is allowed.
+    pub fn retry(&self) -> Option<Retry> {
+        self.decision.retry()
+    }
+
+    /// Cells left in the tightest window, after this request.
+    pub const fn remaining(&self) -> u32 {
+        self.decision.remaining()
+    }
+
+    /// How long until every window is full again, if nothing more is spent.
+    pub fn reset_after(&self) -> Duration {
+        self.decision.reset_after()
     }
 
     /// Who took it.
@@ -59,12 +79,8 @@ impl Verdict {
     pub const fn instances(&self) -> NonZeroU32 {
         self.instances
     }
-}
 
-impl Deref for Verdict {
-    type Target = Decision;
-
-    fn deref(&self) -> &Decision {
+    pub(crate) const fn decision(&self) -> &Decision {
         &self.decision
     }
 }

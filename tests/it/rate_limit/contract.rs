@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use evenkeel::store::rate::{DecisionSource, Policy, Quota, Retry, Subject};
+use evenkeel::store::rate::{DecisionSource, Quota, RatePolicy, Retry, Subject};
 use tokio::time::sleep;
 
 use super::{Instance, slow, support::RedisServer};
@@ -96,7 +96,7 @@ async fn more_than_the_burst_is_never(BackEnd { instance, .. }: BackEnd) {
 
 async fn several_windows_are_all_or_nothing(BackEnd { instance, .. }: BackEnd) {
     let (hour, day) = (Quota::per_hour(3), Quota::per_day(5));
-    let policy = Policy::from([hour, day]).with_name("two");
+    let policy = RatePolicy::from([hour, day]).with_name("two");
     assert_eq!(instance.exhaust(&policy, "a").await, 3);
     let verdict = instance.ask(&policy, "a").await;
     let left: Vec<u32> = policy.levels(&verdict).map(|level| level.remaining).collect();
@@ -117,7 +117,7 @@ async fn a_changed_policy_starts_afresh(BackEnd { instance, .. }: BackEnd) {
 }
 
 async fn admitted_exactly_when_announced(BackEnd { instance, .. }: BackEnd) {
-    let policy = Policy::from(Quota::per_second(2));
+    let policy = RatePolicy::from(Quota::per_second(2));
     instance.exhaust(&policy, "a").await;
     for _ in 0..3 {
         let verdict = instance.ask(&policy, "a").await;
@@ -147,7 +147,7 @@ async fn any_bytes_make_a_subject(BackEnd { instance, .. }: BackEnd) {
 async fn forgiven(BackEnd { instance, source, .. }: BackEnd) {
     let policy = slow(2);
     instance.exhaust(&policy, "a").await;
-    let done = instance.limiter.forgive(&policy, &Subject::text("a")).await;
+    let done = instance.limiter.reset(&policy, &Subject::text("a")).await;
     assert_eq!(done.is_ok(), source == DecisionSource::Redis);
     assert_eq!(instance.exhaust(&policy, "a").await, 2);
 }

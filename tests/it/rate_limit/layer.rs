@@ -9,7 +9,7 @@ use evenkeel::{
         rate_limit::{HeaderStyle, OutagePolicy, RateLimitLayer},
     },
     respond::{Refusal, RefusalKind},
-    store::rate::{DecisionSource, Policy, Quota, RateLimiter, Subject, Verdict},
+    store::rate::{DecisionSource, Quota, RateLimiter, RatePolicy, RateVerdict, Subject},
 };
 use http::{HeaderValue, Request, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Full};
@@ -29,7 +29,7 @@ pub(crate) async fn alone() -> Instance {
 }
 
 pub(crate) async fn done(request: Request<Body>) -> Result<Response<Body>, Infallible> {
-    let verdict = request.extensions().get::<Verdict>();
+    let verdict = request.extensions().get::<RateVerdict>();
     Ok(Response::new(Body::from(match verdict {
         Some(verdict) => format!("{} {}", verdict.allowed(), verdict.remaining()),
         None => "no verdict".to_owned(),
@@ -78,7 +78,7 @@ async fn admitted_and_refused_as_in_the_contract() {
     assert_eq!((first.status(), first.text.as_str()), (200, "true 1"));
     assert_eq!(first.header("ratelimit-policy"), Some("\"default\";q=2;w=60"));
     assert_eq!(first.header("ratelimit"), Some("\"default\";r=1;t=30"));
-    let verdict = first.parts.extensions.get::<Verdict>().unwrap();
+    let verdict = first.parts.extensions.get::<RateVerdict>().unwrap();
     assert_eq!((verdict.allowed(), verdict.source()), (true, DecisionSource::Memory));
     ask(&service, from(A)).await;
 
@@ -90,7 +90,7 @@ async fn admitted_and_refused_as_in_the_contract() {
     assert_eq!(refused.header("ratelimit"), Some("\"default\";r=0;t=30"));
     let text = "{\"error\":\"Too Many Requests\",\"message\":\"Too many requests. Please retry later.\",\"retryAfter\":30}";
     assert_eq!(refused.text, text);
-    assert!(!refused.parts.extensions.get::<Verdict>().unwrap().allowed());
+    assert!(!refused.parts.extensions.get::<RateVerdict>().unwrap().allowed());
     let refusal = refused.parts.extensions.get::<Refusal>().unwrap();
     assert_eq!(refusal.kind(), RefusalKind::RateLimited);
 
@@ -230,7 +230,7 @@ async fn header_styles_and_no_extensions() {
     let answer = ask(&x, from(A)).await;
     assert_eq!((answer.header("x-ratelimit-limit"), answer.header("ratelimit")), (Some("9"), None));
     assert_eq!(answer.text, "no verdict");
-    assert!(answer.parts.extensions.get::<Verdict>().is_none());
+    assert!(answer.parts.extensions.get::<RateVerdict>().is_none());
     let none = layer.with_headers(HeaderStyle::None).layer(service_fn(done));
     assert_eq!(ask(&none, from(A)).await.parts.headers.len(), 0);
 }
@@ -255,7 +255,7 @@ async fn a_closure_replaces_the_refusal() {
     let one = alone().await;
     let service = RateLimitLayer::new(&one.redis, slow(1))
         .with_refusal(|request: &Parts, refusal: Refusal| {
-            let verdict = request.extensions.get::<Verdict>().unwrap();
+            let verdict = request.extensions.get::<RateVerdict>().unwrap();
             let mut response = Response::new(Body::from(format!("{:?}", verdict.remaining())));
             *response.status_mut() = StatusCode::IM_A_TEAPOT;
             response.headers_mut().insert("x-wait", refusal.retry_after().unwrap().into());
@@ -323,7 +323,7 @@ async fn keys_of_a_stranger() {
 #[tokio::test]
 async fn several_windows_in_the_headers() {
     let one = alone().await;
-    let policy = Policy::from([Quota::per_second(10), Quota::per_hour(3)]);
+    let policy = RatePolicy::from([Quota::per_second(10), Quota::per_hour(3)]);
     let service = RateLimitLayer::new(&one.redis, policy).layer(service_fn(done));
     let answer = ask(&service, from(A)).await;
     let shown = "\"default-1s\";q=10;w=1, \"default-1h\";q=3;w=3600";

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use evenkeel::store::rate::{DecisionSource, Policy, Quota, RateLimiter, Subject};
+use evenkeel::store::rate::{DecisionSource, Quota, RateLimiter, RatePolicy, Subject};
 use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
@@ -37,7 +37,7 @@ async fn two_instances_never_pass_the_limit_and_use_all_of_it() {
 async fn one_trip_for_many() {
     let server = RedisServer::start().await;
     let one = leasing(&server.url(), 100).await;
-    let policy = Policy::from(Quota::per_second(1_000).with_burst(10_000));
+    let policy = RatePolicy::from(Quota::per_second(1_000).with_burst(10_000));
     let before = server.commands_processed("evalsha").await;
     for n in 0..2_000 {
         let verdict = one.ask(&policy, "a").await;

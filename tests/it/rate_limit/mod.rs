@@ -16,7 +16,7 @@ use evenkeel::{
     health::{Backoff, HealthConfig},
     health_router::HealthRouter,
     redis::{Redis, RedisConfig},
-    store::rate::{Policy, Quota, RateLimiter, Subject, Verdict},
+    store::rate::{Quota, RateLimiter, RatePolicy, RateVerdict, Subject},
     telemetry::Metrics,
 };
 use futures_util::future::join_all;
@@ -82,17 +82,17 @@ impl Instance {
         assert!(down.await, "{:?}", self.redis);
     }
 
-    pub(crate) async fn ask(&self, policy: &Policy, who: &str) -> Verdict {
+    pub(crate) async fn ask(&self, policy: &RatePolicy, who: &str) -> RateVerdict {
         self.limiter.decide(policy, &Subject::text(who), 1).await
     }
 
     /// What is left of the limit, without spending any of it.
-    pub(crate) async fn left(&self, policy: &Policy, who: &str) -> u32 {
+    pub(crate) async fn left(&self, policy: &RatePolicy, who: &str) -> u32 {
         self.limiter.decide(policy, &Subject::text(who), 0).await.remaining()
     }
 
     /// Asks until refused; how many were admitted?
-    pub(crate) async fn exhaust(&self, policy: &Policy, who: &str) -> u32 {
+    pub(crate) async fn exhaust(&self, policy: &RatePolicy, who: &str) -> u32 {
         let mut admitted = 0;
         while self.ask(policy, who).await.allowed() {
             admitted += 1;
@@ -122,8 +122,8 @@ impl Instance {
 }
 
 /// A limit that gives nothing back while a test runs.
-pub(crate) fn slow(count: u32) -> Policy {
-    Policy::from(Quota::per_day(count))
+pub(crate) fn slow(count: u32) -> RatePolicy {
+    RatePolicy::from(Quota::per_day(count))
 }
 
 pub(crate) async fn all_up(fleet: &[Instance]) {
@@ -135,7 +135,7 @@ pub(crate) async fn all_down(fleet: &[Instance]) {
 }
 
 /// Asks at every instance in turn until all refuse.
-pub(crate) async fn exhaust_all(fleet: &[Instance], policy: &Policy, who: &str) -> u32 {
+pub(crate) async fn exhaust_all(fleet: &[Instance], policy: &RatePolicy, who: &str) -> u32 {
     join_all(fleet.iter().map(|one| one.exhaust(policy, who))).await.into_iter().sum()
 }
 

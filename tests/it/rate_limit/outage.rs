@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use evenkeel::store::rate::{DecisionSource, Policy, Quota, RateLimiter, Retry};
+use evenkeel::store::rate::{DecisionSource, Quota, RateLimiter, RatePolicy, Retry};
 
 use super::{
     Instance, all_down, exhaust_all, slow,
@@ -14,7 +14,7 @@ use super::{
 async fn who_was_refused_stays_refused_until_the_true_reset() {
     let server = RedisServer::start().await;
     let one = Instance::up(&server.url()).await;
-    let policy = Policy::from(Quota::per_second(1).with_burst(2));
+    let policy = RatePolicy::from(Quota::per_second(1).with_burst(2));
     one.exhaust(&policy, "a").await;
     let began = Instant::now();
     let Some(Retry::After(wait)) = one.ask(&policy, "a").await.retry() else { panic!("admitted") };

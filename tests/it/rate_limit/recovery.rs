@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use evenkeel::store::rate::{DecisionSource, Policy, Quota, Subject};
+use evenkeel::store::rate::{DecisionSource, Quota, RatePolicy, Subject};
 use tokio::time::sleep;
 
 use super::{
@@ -64,7 +64,7 @@ async fn an_outage_longer_than_the_window_owes_nothing() {
     let server = RedisServer::start().await;
     let proxy = FaultProxy::in_front_of(&server).await;
     let one = Instance::up(&proxy.url()).await;
-    let policy = Policy::from(Quota::per_second(10));
+    let policy = RatePolicy::from(Quota::per_second(10));
     proxy.set(Fault::Refuse).await;
     one.is_down().await;
     assert!(one.exhaust(&policy, "a").await >= 10);
@@ -170,7 +170,7 @@ async fn flapping_does_not_double_the_budget() {
     let proxy = FaultProxy::in_front_of(&server).await;
     let fleet = Instance::fleet(&proxy.url(), 2).await;
     let window = Duration::from_millis(500);
-    let policy = Policy::from(Quota::new(50, window).unwrap());
+    let policy = RatePolicy::from(Quota::new(50, window).unwrap());
     let (began, mut admitted, mut by_memory) = (Instant::now(), 0_u32, 0_u32);
     let mut turns = 0;
     while began.elapsed() < 10 * window {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use evenkeel::store::rate::{DecisionSource, Policy, Quota, Retry};
+use evenkeel::store::rate::{DecisionSource, Quota, RatePolicy, Retry};
 use futures_util::future::join_all;
 
 use super::{
@@ -32,7 +32,7 @@ async fn two_instances_share_one_budget_exactly() {
 async fn one_key_that_expires_and_holds_no_secret() {
     let server = RedisServer::start().await;
     let one = Instance::up(&server.url()).await;
-    let policy = Policy::from([Quota::per_minute(10), Quota::per_hour(100)]).with_name("api");
+    let policy = RatePolicy::from([Quota::per_minute(10), Quota::per_hour(100)]).with_name("api");
     let who = evenkeel::store::rate::Subject::secret("hunter2").and_text("größe {x}");
     one.limiter.decide(&policy, &who, 1).await;
     let keys: Vec<String> = server.query(&["KEYS", "*rate:api*"]).await.unwrap();
@@ -47,7 +47,7 @@ async fn one_key_that_expires_and_holds_no_secret() {
 async fn a_clock_that_was_an_hour_ahead_or_behind() {
     let server = RedisServer::start().await;
     let one = Instance::up(&server.url()).await;
-    let policy = Policy::from(Quota::per_minute(60));
+    let policy = RatePolicy::from(Quota::per_minute(60));
     for (who, ahead) in [("a", 3_600), ("b", -3_600)] {
         one.ask(&policy, who).await;
         let keys: Vec<String> = server.query(&["KEYS", &format!("*{{{who}}}")]).await.unwrap();

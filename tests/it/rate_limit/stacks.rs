@@ -12,7 +12,7 @@ use axum::{Router, routing::get};
 use bytes::Bytes;
 use evenkeel::{
     layer::{CheckRedisLayer, RateLimitLayer, client_key::ClientKey},
-    store::rate::{DecisionSource, Verdict},
+    store::rate::{DecisionSource, RateVerdict},
     testing::Strict,
 };
 use http::{Request, Response};
@@ -101,7 +101,7 @@ async fn a_request_waits_for_redis_once() {
     assert_eq!(ask(&service, from(A)).await.parts.status, 200);
     proxy.set(Fault::BlackHole).await;
     let (answer, took) = timed(ask(&service, from(A))).await;
-    let verdict = answer.parts.extensions.get::<Verdict>().unwrap();
+    let verdict = answer.parts.extensions.get::<RateVerdict>().unwrap();
     assert_eq!(verdict.source(), DecisionSource::Memory);
     assert_eq!(answer.text, "true");
     assert!(took < Duration::from_millis(1_900), "{took:?} is more than one deadline of 1 s");
@@ -111,7 +111,7 @@ async fn a_request_waits_for_redis_once() {
 async fn axum_with_connect_info() {
     let one = alone().await;
     let handler =
-        |verdict: axum::Extension<Verdict>| async move { verdict.remaining().to_string() };
+        |verdict: axum::Extension<RateVerdict>| async move { verdict.remaining().to_string() };
     let app = Router::new()
         .route("/", get(handler))
         .layer(RateLimitLayer::new(&one.redis, slow(2)))
