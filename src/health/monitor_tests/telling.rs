@@ -1,9 +1,9 @@
-//! What everybody is told: the word, the watch and the stream agree.
+//! The state word, the watch and the stream of transitions tell the same.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn word_watch_and_stream_agree() {
+async fn state_watch_and_stream_agree() {
     let fake = Fake::new(Behaviour::Well);
     let monitor = start(&fake);
     let mut transitions = monitor.transitions();
