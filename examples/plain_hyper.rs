@@ -1,7 +1,9 @@
-//! The layers round a hyper service, without a framework: `cargo run --release --example plain_hyper`.
+//! The layers round a hyper service, without a framework:
+//! `cargo run --release --example plain_hyper`.
 //!
-//! `GET /strict` needs Redis, `GET /soft` says whether it is there, `/health` and its neighbours tell more. `LISTEN_ADDR`
-//! (default `127.0.0.1:3003`) and the settings of Redis come from the environment.
+//! `GET /strict` needs Redis, `GET /soft` says whether it is there, `/health` and its neighbours
+//! tell more. `LISTEN_ADDR` (default `127.0.0.1:3003`) and the settings of Redis come from the
+//! environment.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
 

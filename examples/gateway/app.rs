@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// More than any route needs.
-const MOST_BODY: usize = 64 * 1024;
+const MAX_BODY: usize = 64 * 1024;
 
 /// What the routes stand on.
 #[derive(Clone)]
@@ -48,7 +48,7 @@ impl App {
             .merge(self.health())
             .fallback(errors::no_such_route)
             .layer(self.sessions.clone())
-            .layer(RequestBodyLimitLayer::new(MOST_BODY))
+            .layer(RequestBodyLimitLayer::new(MAX_BODY))
             .layer(map_response(errors::as_json))
     }
 

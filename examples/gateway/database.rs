@@ -14,12 +14,14 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// Opens the file, and makes it if there is none. The error is one of settings: it names the variable.
+    /// Opens the file, and makes it if there is none. The error is one of settings: it names the
+    /// variable.
     pub(crate) async fn open(path: &Path) -> Result<Self, Error> {
         let refused = |error: &dyn std::fmt::Display| {
             let path = path.display();
             let message = format!(
-                "DATABASE_PATH: \"{path}\" cannot be opened ({error}); expected the path of a SQLite file, or :memory:"
+                "DATABASE_PATH: \"{path}\" cannot be opened ({error}); \
+                 expected the path of a SQLite file, or :memory:"
             );
             Error::new(ErrorKind::Config, message)
         };

@@ -32,12 +32,14 @@ pub(crate) async fn redis(monitor: HealthMonitor) {
         }
         if let Some((fault, _)) = status.last_fault {
             return println!(
-                "Redis at {url} is not there ({fault}). The gateway does without it, and goes on trying."
+                "Redis at {url} is not there ({fault}). \
+                 The gateway does without it, and goes on trying."
             );
         }
         if Instant::now() > give_up {
             return println!(
-                "Redis at {url} has not answered yet. The gateway does without it, and goes on trying."
+                "Redis at {url} has not answered yet. \
+                 The gateway does without it, and goes on trying."
             );
         }
         sleep(Duration::from_millis(5)).await;

@@ -19,9 +19,11 @@ impl Journal for Database {
     async fn save(&self, record: JournalRecord) -> Result<(), Error> {
         let until = seconds(record.until);
         let saved = self.call(move |connection| {
-            connection.execute("DELETE FROM guards WHERE until < ?1", [seconds(SystemTime::now())])?;
+            let now = seconds(SystemTime::now());
+            connection.execute("DELETE FROM guards WHERE until < ?1", [now])?;
             connection.execute(
-                "INSERT OR REPLACE INTO guards (feature, key, value, until) VALUES (?1, ?2, ?3, ?4)",
+                "INSERT OR REPLACE INTO guards (feature, key, value, until) \
+                 VALUES (?1, ?2, ?3, ?4)",
                 params![record.feature, record.key, record.value, until],
             )?;
             Ok(())

@@ -31,7 +31,8 @@ async fn limited(Extension(verdict): Extension<RateVerdict>) -> Json<Value> {
     Json(json!({ "ok": true, "source": verdict.source().as_str() }))
 }
 
-/// The limit takes any bytes for a key; whoever sends something that is not even text has made a mistake.
+/// The limit takes any bytes for a key; whoever sends something that is not even text has made a
+/// mistake.
 async fn readable_key(request: Request, next: Next) -> Response {
     let key = request.headers().get(API_KEY).map(|key| std::str::from_utf8(key.as_bytes()));
     match key {

@@ -39,8 +39,8 @@ impl LoginGuard {
         Ok(Self { users, redis: redis.clone() })
     }
 
-    /// Asks `is_right` about the password, unless the user is locked out: then the answer is 423, right or wrong. 401 when it is
-    /// wrong.
+    /// Asks `is_right` about the password, unless the user is locked out: then the answer is 423,
+    /// right or wrong. 401 when it is wrong.
     pub(crate) async fn judge(
         &self,
         user: &str,

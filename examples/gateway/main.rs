@@ -1,7 +1,8 @@
 //! A gateway that lives through a Redis outage: `cargo run --release --example gateway`.
 //!
-//! It starts with or without Redis, prints the URLs to try, and stops on Ctrl-C or SIGTERM once the open requests are
-//! answered. `GET /` lists the routes; `settings.rs` and `evenkeel::redis::RedisConfig` have the settings.
+//! It starts with or without Redis, prints the URLs to try, and stops on Ctrl-C or SIGTERM once the
+//! open requests are answered. `GET /` lists the routes; `settings.rs` and
+//! `evenkeel::redis::RedisConfig` have the settings.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
 

@@ -51,7 +51,8 @@ async fn login(
     Ok(Json(json!({ "user": user, "session": stored })).into_response())
 }
 
-/// A session of the user's own: whatever the client had before ends here, also when it cannot be judged right now.
+/// A session of the user's own: whatever the client had before ends here, also when it cannot be
+/// judged right now.
 async fn begin(session: &Session, user: &str) -> Result<&'static str, SessionError> {
     session.flush().await?;
     session.set_subject(user).await?;

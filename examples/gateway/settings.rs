@@ -19,7 +19,8 @@ pub(crate) struct Settings {
     pub(crate) rate_limit: Quota,
     /// `TRUSTED_PROXIES`
     pub(crate) trusted_proxies: TrustedProxies,
-    /// `SESSION_COOKIES`; by default on a loopback address, where nothing but this machine listens and clients speak no TLS.
+    /// `SESSION_COOKIES`; by default on a loopback address, where nothing but this machine listens
+    /// and clients speak no TLS.
     pub(crate) insecure_cookies: bool,
     /// `SESSION_KEYS`, as they stand there; tokens are signed with keys that are derived from them.
     pub(crate) session_keys: Option<String>,

@@ -1,15 +1,15 @@
-//! When to stop.
+//! When the gateway stops: Ctrl-C, SIGTERM, and how long open requests are waited for.
 
 use std::time::Duration;
 
 use tokio::{signal, time::timeout};
 
-/// The longest that open requests are waited for: a client that never sends the rest of its own must not
-/// keep the gateway.
+/// The longest that open requests are waited for: a client that never sends the rest of its own
+/// must not keep the gateway.
 const PATIENCE: Duration = Duration::from_secs(25);
 
-/// Returns at Ctrl-C or SIGTERM. Open requests are finished then; whoever asks a second time does not want to wait
-/// for them.
+/// Returns at Ctrl-C or SIGTERM. Open requests are finished then; whoever asks a second time does
+/// not want to wait for them.
 pub(crate) async fn asked_for() {
     once().await;
     tracing::info!("stopping: open requests are finished first; ask again to stop at once");

@@ -33,8 +33,8 @@ pub(crate) struct TokenKeys {
 }
 
 impl TokenKeys {
-    /// Keys derived from those of the sessions (a comma-separated list), so that instances that share these take each
-    /// other's tokens. `None`: a random one, which ends with the process.
+    /// Keys derived from those of the sessions (a comma-separated list), so that instances that
+    /// share these take each other's tokens. `None`: a random one, which ends with the process.
     pub(crate) fn derived_from(session_keys: Option<&str>) -> Self {
         let derive = |key: &[u8]| -> [u8; 32] {
             Sha256::new()

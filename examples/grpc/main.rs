@@ -1,8 +1,11 @@
-//! A tonic server with the layers, and nothing that needs protoc: `cargo run --release --example grpc`.
+//! A tonic server with the layers, and nothing that needs protoc:
+//! `cargo run --release --example grpc`.
 //!
-//! `evenkeel.example.Greeter` says whether Redis is there (`RATE_LIMIT` times, by default 100 a minute), `evenkeel.example.StrictGreeter` needs it, and `grpc.health.v1`
-//! tells of both. `cargo run --example grpc -- hello NAME` and `… -- strict NAME` are clients of the running server.
-//! `LISTEN_ADDR` (default `127.0.0.1:3002`) and the settings of Redis come from the environment.
+//! `evenkeel.example.Greeter` says whether Redis is there (`RATE_LIMIT` times, by default 100 a
+//! minute), `evenkeel.example.StrictGreeter` needs it, and `grpc.health.v1` tells of both.
+//! `cargo run --example grpc -- hello NAME` and `… -- strict NAME` are clients of the running
+//! server. `LISTEN_ADDR` (default `127.0.0.1:3002`) and the settings of Redis come from the
+//! environment.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to its user")]
 

@@ -10,7 +10,8 @@ use tower::{Layer, Service};
 
 use crate::health::{Admission, HealthMonitor, RequestBudget, State, WithBudget};
 
-/// What was known of Redis when the request arrived; [`CheckRedisLayer`] puts it into the request's extensions.
+/// What was known of Redis when the request arrived; [`CheckRedisLayer`] puts it into the request's
+/// extensions.
 ///
 /// With the `axum` feature it is an extractor. It does not change while the request is served: who
 /// wants to know what is true now asks the [`HealthMonitor`].
@@ -54,7 +55,8 @@ impl RedisStatus {
         self.0.is_forced()
     }
 
-    /// Where a layer further out has put one already, it is overwritten in its place: no allocation.
+    /// Where a layer further out has put one already, it is overwritten in its place: no
+    /// allocation.
     #[inline]
     fn put_into(self, extensions: &mut Extensions) {
         *extensions.get_or_insert(self) = self;
@@ -72,7 +74,8 @@ impl fmt::Debug for RedisStatus {
     }
 }
 
-/// Puts [`RedisStatus`] into the extensions of each request; the handler decides what to do with it.
+/// Puts [`RedisStatus`] into the extensions of each request; the handler decides what to do with
+/// it.
 ///
 #[cfg_attr(feature = "axum", doc = "```")]
 #[cfg_attr(not(feature = "axum"), doc = "```ignore")]
@@ -92,9 +95,10 @@ impl fmt::Debug for RedisStatus {
 ///
 /// # Cost
 ///
-/// One atomic load, and the insertion into [`http::Extensions`], which boxes every value: one small allocation where the
-/// request carries extensions already, three where it carries none. [`only_when_degraded`](Self::only_when_degraded) saves them while
-/// Redis is there; a handler that keeps a [`HealthMonitor`] and asks it has the same answer without any.
+/// One atomic load, and the insertion into [`http::Extensions`], which boxes every value: one small
+/// allocation where the request carries extensions already, three where it carries none.
+/// [`only_when_degraded`](Self::only_when_degraded) saves them while Redis is there; a handler that
+/// keeps a [`HealthMonitor`] and asks it has the same answer without any.
 ///
 /// # When Redis is down
 ///
@@ -111,9 +115,9 @@ impl CheckRedisLayer {
         Self { monitor: monitor.clone(), only_when_degraded: false }
     }
 
-    /// Leaves the extensions alone while reads and writes both work, which allocates nothing: a request without a
-    /// [`RedisStatus`] is one that has all of Redis. Handlers then ask for `Option<RedisStatus>`. By default
-    /// every request carries one.
+    /// Leaves the extensions alone while reads and writes both work, which allocates nothing: a
+    /// request without a [`RedisStatus`] is one that has all of Redis. Handlers then ask for
+    /// `Option<RedisStatus>`. By default every request carries one.
     #[must_use]
     pub fn only_when_degraded(mut self) -> Self {
         self.only_when_degraded = true;
@@ -177,10 +181,12 @@ mod extract {
 
     use super::RedisStatus;
 
-    /// The route asks for [`RedisStatus`] and has no [`CheckRedisLayer`](super::CheckRedisLayer) round it.
+    /// The route asks for [`RedisStatus`] and has no [`CheckRedisLayer`](super::CheckRedisLayer)
+    /// round it.
     ///
-    /// A mistake in the program, whatever Redis does: it answers 500 from the first request on, as axum's own
-    /// `Extension` does. `Option<RedisStatus>` is for handlers that are used with and without the layer.
+    /// A mistake in the program, whatever Redis does: it answers 500 from the first request on, as
+    /// axum's own `Extension` does. `Option<RedisStatus>` is for handlers that are used with and
+    /// without the layer.
     #[derive(Debug, Clone, Copy, thiserror::Error)]
     #[error("no CheckRedisLayer round this route: it cannot say whether Redis is there")]
     pub struct RedisStatusMissing;

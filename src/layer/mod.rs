@@ -1,16 +1,19 @@
-//! Layers for any `http` stack: axum, hyper, tonic, a bare [`ServiceBuilder`](tower::ServiceBuilder).
+//! Layers for any `http` stack: axum, hyper, tonic, a bare [`ServiceBuilder`].
 //!
-//! A layer asks the [`HealthMonitor`](crate::health::HealthMonitor) or a store, never Redis itself. None changes the error type of the
-//! service that it wraps, each calls the very service that was polled ready, and every response future has a name.
+//! A layer asks the [`HealthMonitor`](crate::health::HealthMonitor) or a store, never Redis itself.
+//! None changes the error type of the service that it wraps, each calls the very service that was
+//! polled ready, and every response future has a name.
 //!
 //! | layer | what it does while Redis is away |
 //! | --- | --- |
-//! | [`CheckRedisLayer`] | tells the handler, who decides |
+//! | [`CheckRedisLayer`] | tells the handler, which decides |
 //! | [`RequireRedisLayer`] | refuses: 503 |
-//! | `RateLimitLayer` (feature `redis`) | decides in memory, on this instance's share of the limit |
-//! | `ConcurrencyLimitLayer` (feature `redis`) | counts in memory, on this instance's share of the limit |
-//! | `SessionLayer` (feature `session`) | continues sessions from a sealed cookie |
-//! | `RevocationLayer` (feature `redis`) | refuses what is known to be revoked, and what cannot be judged unless told otherwise |
+//! | [`RateLimitLayer`] | decides in memory, on this instance's share of the limit |
+//! | [`ConcurrencyLimitLayer`] | counts in memory, on this instance's share of the limit |
+//! | [`SessionLayer`] | continues sessions from a sealed cookie |
+//! | [`RevocationLayer`] | refuses what is revoked, or cannot be judged |
+//!
+//! The first two need no feature, `SessionLayer` needs `session`, and the others need `redis`.
 //!
 //! ```
 //! use evenkeel::{
@@ -30,7 +33,18 @@
 //! # When Redis is down
 //!
 //! No layer does I/O while the outage is known. Each gives the request one
-//! [budget](crate::health::RequestBudget): however many stores it uses further in, it waits for Redis once.
+//! [budget](crate::health::RequestBudget): however many stores it uses further in, it waits for
+//! Redis once.
+//!
+//! [`ServiceBuilder`]: tower::ServiceBuilder
+#![cfg_attr(
+    not(feature = "redis"),
+    doc = "
+[`RateLimitLayer`]: crate#features
+[`ConcurrencyLimitLayer`]: crate#features
+[`RevocationLayer`]: crate#features"
+)]
+#![cfg_attr(not(feature = "session"), doc = "[`SessionLayer`]: crate#features")]
 
 mod check_redis;
 #[cfg(feature = "redis")]

@@ -28,8 +28,8 @@ use crate::{
 /// # When Redis is down
 ///
 /// The request is answered at once with a [refusal](crate::respond), 503 unless
-/// [`with_refusal`](Self::with_refusal) says otherwise, and a probe is asked for; the inner service is not
-/// called. While Redis is there the layer costs an atomic load and allocates nothing.
+/// [`with_refusal`](Self::with_refusal) says otherwise, and a probe is asked for; the inner service
+/// is not called. While Redis is there the layer costs an atomic load and allocates nothing.
 pub struct RequireRedisLayer<R = StandardRefusal> {
     config: Config<Required, R>,
 }
@@ -49,26 +49,28 @@ impl RequireRedisLayer {
 }
 
 impl<R> RequireRedisLayer<R> {
-    /// Requires reads only: requests go on while Redis takes no writes (a replica, `OOM`, `MISCONF`, …). By default
-    /// writes are required, too.
+    /// Requires reads only: requests go on while Redis takes no writes (a replica, `OOM`,
+    /// `MISCONF`, …). By default writes are required, too.
     #[must_use]
     pub fn reads_only(mut self) -> Self {
         self.config.rules_mut().reads_only = true;
         self
     }
 
-    /// Answers refused requests with what `refusal` returns: any response of the body that the inner service has. The
-    /// [`Refusal`] is in its extensions all the same. By default [`StandardRefusal`].
+    /// Answers refused requests with what `refusal` returns: any response of the body that the
+    /// inner service has. The [`Refusal`] is in its extensions all the same. By default
+    /// [`StandardRefusal`].
     ///
     /// ```
     /// use evenkeel::{health::HealthMonitor, layer::RequireRedisLayer, respond::Refusal};
     /// use axum::{Router, http::request::Parts, response::{Html, IntoResponse}, routing::get};
     ///
     /// # fn demo(monitor: &HealthMonitor) -> Router {
-    /// let layer = RequireRedisLayer::new(monitor).with_refusal(|request: &Parts, refusal: Refusal| {
+    /// let page = |request: &Parts, refusal: Refusal| {
     ///     let page = format!("<p>{} rests. Please come back in a moment.", request.uri.path());
     ///     (refusal.status(), Html(page)).into_response()
-    /// });
+    /// };
+    /// let layer = RequireRedisLayer::new(monitor).with_refusal(page);
     /// Router::new().route("/strict", get(|| async { "ok" })).layer(layer)
     /// # }
     /// ```

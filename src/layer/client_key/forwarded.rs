@@ -1,13 +1,13 @@
 //! The client's address in `Forwarded` (RFC 7239) and `X-Forwarded-For`, read from the right.
 //!
-//! Each proxy adds at the right end whom *it* talked to, so only the part that trusted proxies wrote
-//! can be believed. From the peer's address the search goes leftwards for as long as the address at
-//! hand is trusted; the first that is not is the client, whatever stands further left.
+//! Each proxy adds at the right end whom *it* talked to, so only the part that trusted proxies
+//! wrote can be believed. From the peer's address the search goes leftwards for as long as the
+//! address at hand is trusted; the first that is not is the client, whatever stands further left.
 //!
-//! The bytes are a stranger's: each step is bounded ([`MAX_HOPS`], [`MAX_BYTES`]), nothing allocates,
-//! and what cannot be read ends the search at the last address that could be believed. It is own code
-//! for that reason: a parser of whole headers would spend work on, and could be misled by, the part
-//! that a stranger wrote.
+//! The bytes are a stranger's: each step is bounded ([`MAX_HOPS`], [`MAX_BYTES`]), nothing
+//! allocates, and what cannot be read ends the search at the last address that could be believed.
+//! It is own code for that reason: a parser of whole headers would spend work on, and could be
+//! misled by, the part that a stranger wrote.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -28,8 +28,8 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub enum ForwardedHeader {
     /// Whichever is there (the default).
     ///
-    /// When both are and they name different clients, one of them was passed on from outside: neither
-    /// is believed, and the request counts for the proxy itself.
+    /// When both are and they name different clients, one of them was passed on from outside:
+    /// neither is believed, and the request counts for the proxy itself.
     #[default]
     Either,
     /// Only `Forwarded`.

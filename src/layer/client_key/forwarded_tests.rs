@@ -1,3 +1,5 @@
+//! What is believed of forwarding headers, and that no bytes do harm.
+
 use super::*;
 use crate::layer::client_key::TrustedProxies;
 use proptest::prelude::*;
@@ -200,19 +202,28 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     /// Whatever a stranger sends, what the proxy appended decides.
     #[test]
-    fn what_the_proxy_appended_decides(junk in proptest::collection::vec(piece(), 0..30), own_line in any::<bool>()) {
+    fn what_the_proxy_appended_decides(
+        junk in proptest::collection::vec(piece(), 0..30),
+        own_line in any::<bool>(),
+    ) {
         let junk = junk.concat();
         let proxies: TrustedProxies = "10.0.0.0/8".parse().expect("a network");
-        for (name, appended) in [("x-forwarded-for", &b"203.0.113.77, 10.0.0.2"[..]), ("forwarded", b"for=203.0.113.77;proto=https, for=10.0.0.2")] {
+        for (name, appended) in [
+            ("x-forwarded-for", &b"203.0.113.77, 10.0.0.2"[..]),
+            ("forwarded", b"for=203.0.113.77;proto=https, for=10.0.0.2"),
+        ] {
             let joined = [&junk, &b", "[..], appended].concat();
             let lines: &[&[u8]] = if own_line { &[&junk, appended] } else { &[&joined] };
-            prop_assert_eq!(proxies.client(ip("10.0.0.1"), &headers(name, lines)), ip("203.0.113.77"));
+            let client = proxies.client(ip("10.0.0.1"), &headers(name, lines));
+            prop_assert_eq!(client, ip("203.0.113.77"));
         }
     }
 
     /// Junk alone never panics, and the answer is the peer or an address that stands there.
     #[test]
-    fn junk_is_harmless(lines in proptest::collection::vec(proptest::collection::vec(piece(), 0..12), 0..4)) {
+    fn junk_is_harmless(
+        lines in proptest::collection::vec(proptest::collection::vec(piece(), 0..12), 0..4),
+    ) {
         let lines: Vec<Vec<u8>> = lines.into_iter().map(|line| line.concat()).collect();
         let lines: Vec<&[u8]> = lines.iter().map(|line| &line[..]).collect();
         let proxies: TrustedProxies = "10.0.0.0/8".parse().expect("a network");
@@ -230,6 +241,7 @@ proptest! {
         prop_assert_eq!(node(format!("{v4}:{port}").as_bytes()), Some(IpAddr::V4(v4)));
         prop_assert_eq!(node(v6.to_string().as_bytes()), Some(folded));
         prop_assert_eq!(node(format!("[{v6}]:{port}").as_bytes()), Some(folded));
-        prop_assert_eq!(forwarded_for(format!("by=x;for=\"[{v6}]:{port}\"").as_bytes()), Some(folded));
+        let element = format!("by=x;for=\"[{v6}]:{port}\"");
+        prop_assert_eq!(forwarded_for(element.as_bytes()), Some(folded));
     }
 }

@@ -12,8 +12,8 @@ use super::trusted_proxies::TrustedProxies;
 use crate::layer::request_head::RequestHead;
 use crate::store::rate::Subject;
 
-/// The bits of an IPv6 address that stand for one client: a subscriber gets a /64 or more, and can use
-/// any address in it.
+/// The bits of an IPv6 address that stand for one client: a subscriber gets a /64 or more, and can
+/// use any address in it.
 const IPV6_PREFIX: u8 = 64;
 
 type PeerFn = fn(&Extensions) -> Option<IpAddr>;
@@ -87,7 +87,8 @@ impl ClientKey {
         self
     }
 
-    /// For keys by address: where to find the peer's, when the server leaves it somewhere of its own.
+    /// For keys by address: where to find the peer's, when the server leaves it somewhere of its
+    /// own.
     ///
     /// Default: [`PeerAddr`](super::PeerAddr) or [`SocketAddr`] in the extensions, or axum's
     /// `ConnectInfo<SocketAddr>`.
@@ -108,8 +109,8 @@ impl ClientKey {
 
     /// The method and the path, without the query.
     ///
-    /// Where paths hold ids, prefer a [`label`](Self::label) for each route: every new path is a new
-    /// budget.
+    /// Where paths hold ids, prefer a [`label`](Self::label) for each route: every new path is a
+    /// new budget.
     pub fn path() -> Self {
         Self(Kind::Path)
     }

@@ -1,7 +1,7 @@
 //! Whom a request is counted for: a header, the peer's address, or what trusted proxies say.
 //!
-//! [`RateLimitLayer`] and [`ConcurrencyLimitLayer`] take a [`ClientKey`] and find the [`Subject`] of
-//! each request with it.
+//! [`RateLimitLayer`] and [`ConcurrencyLimitLayer`] take a [`ClientKey`] and find the [`Subject`]
+//! of each request with it.
 //!
 //! ```
 //! use evenkeel::layer::{RequestHead, client_key::{ClientKey, PeerAddr, TrustedProxies}};

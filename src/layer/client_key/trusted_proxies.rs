@@ -91,7 +91,8 @@ impl TrustedProxies {
     }
 }
 
-/// A network of IPv4-mapped IPv6 addresses is one of IPv4 addresses, as the addresses themselves are.
+/// A network of IPv4-mapped IPv6 addresses is one of IPv4 addresses, as the addresses themselves
+/// are.
 fn fold_net(net: IpNet) -> IpNet {
     match net {
         IpNet::V6(v6) if v6.prefix_len() >= 96 => v6

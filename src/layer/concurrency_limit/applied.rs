@@ -1,4 +1,4 @@
-//! What a request and its response are told of a decision, and the permit that the body takes over.
+//! What handlers and responses are told of a decision, and the permit that the body takes over.
 
 use http::{Extensions, Response};
 

@@ -1,4 +1,4 @@
-//! The body that holds the permit.
+//! The body of a response: it holds the permit, so that its request is in flight until it ends.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

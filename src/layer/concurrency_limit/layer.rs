@@ -1,4 +1,4 @@
-//! The layer, and what it can be told.
+//! The layer that limits what is in flight, and its settings.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::store::concurrency::{ConcurrencyLimiter, InFlight};
 
 /// Limits how many requests of each client are in flight at a time, over all instances.
 ///
-/// Clones, and the services that it makes, share their state. See the [module](crate::layer::concurrency_limit) for what counts
-/// as in flight.
+/// Clones, and the services that it makes, share their state. See the
+/// [module](crate::layer::concurrency_limit) for what counts as in flight.
 ///
 /// ```no_run
-/// use evenkeel::{layer::concurrency_limit::ConcurrencyLimitLayer, redis::Redis, store::concurrency::InFlight};
+/// use evenkeel::{layer::ConcurrencyLimitLayer, redis::Redis, store::concurrency::InFlight};
 /// use tower::ServiceBuilder;
 ///
 /// # fn demo<S>(redis: &Redis, handler: S) {
@@ -33,18 +33,19 @@ use crate::store::concurrency::{ConcurrencyLimiter, InFlight};
 ///
 /// # When Redis is down
 ///
-/// The limit goes on in memory, on this instance's share, without I/O. The first request that finds out waits for at most the
-/// `op_timeout`.
+/// The limit goes on in memory, on this instance's share, without I/O. The first request that finds
+/// out waits for at most the `op_timeout`.
 pub struct ConcurrencyLimitLayer<R = StandardRefusal> {
     config: Config<ConcurrencyLimitRules, R>,
 }
 
 impl ConcurrencyLimitLayer {
-    /// Limits each client, by the address of its end of the connection, to so many at a time. Behind a proxy, see
-    /// [`with_key`](Self::with_key).
+    /// Limits each client, by the address of its end of the connection, to so many at a time.
+    /// Behind a proxy, see [`with_key`](Self::with_key).
     ///
-    /// Layers with the same [name](InFlight::with_name) and the same key count together in Redis. In memory they do not: a
-    /// limit that several layers share is best given one limiter, see [`with_limiter`](Self::with_limiter).
+    /// Layers with the same [name](InFlight::with_name) and the same key count together in Redis.
+    /// In memory they do not: a limit that several layers share is best given one limiter, see
+    /// [`with_limiter`](Self::with_limiter).
     pub fn new(redis: &Redis, limit: InFlight) -> Self {
         Self::with_limiter(&ConcurrencyLimiter::new(redis, limit))
     }
@@ -58,7 +59,8 @@ impl ConcurrencyLimitLayer {
 }
 
 impl<R> ConcurrencyLimitLayer<R> {
-    /// Whom a request is counted for. Default: [`ClientKey::peer`], the address of the other end of the connection.
+    /// Whom a request is counted for. Default: [`ClientKey::peer`], the address of the other end of
+    /// the connection.
     #[must_use]
     pub fn with_key(mut self, key: ClientKey) -> Self {
         self.config.rules_mut().clients.key = key;
@@ -82,8 +84,9 @@ impl<R> ConcurrencyLimitLayer<R> {
         self
     }
 
-    /// Answers refused requests with what `refusal` returns, whatever the reason ([`Refusal::kind`]). The refusal is in the
-    /// extensions all the same. Default: [`StandardRefusal`].
+    /// Answers refused requests with what `refusal` returns, whatever the reason
+    /// ([`Refusal::kind`]). The refusal is in the extensions all the same. Default:
+    /// [`StandardRefusal`].
     #[must_use]
     pub fn with_refusal<F, B>(self, refusal: F) -> ConcurrencyLimitLayer<F>
     where

@@ -1,4 +1,4 @@
-//! What is decided of a request.
+//! The decision: whose permit is asked for, and what follows from the answer.
 
 use std::time::Duration;
 

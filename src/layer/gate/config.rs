@@ -10,8 +10,8 @@ use super::disposition::{Disposition, Note};
 use super::future::{Passage, Refused};
 use crate::respond::{Refusal, RefusalResponse, ResponseBody, StandardRefusal};
 
-/// The rules `D`, and `R`, which makes the responses of refused requests. One reference count, since
-/// frameworks clone a service for each request.
+/// The rules `D`, and `R`, which makes the responses of refused requests. One reference count,
+/// since frameworks clone a service for each request.
 pub(in crate::layer) struct Config<D, R>(Arc<Shared<D, R>>);
 
 struct Shared<D, R> {

@@ -16,7 +16,8 @@ pub trait Decide: Send + Sync + 'static {
     /// The first step, without I/O.
     fn decide(&self, head: &RequestHead<'_>) -> Step<Disposition<Self::Note>, Self::Question>;
 
-    /// The second, only for a question: what Redis says, or what is decided because it says nothing.
+    /// The second, only for a question: what Redis says, or what is decided because it says
+    /// nothing.
     fn ask(&self, question: Self::Question)
     -> impl Future<Output = Disposition<Self::Note>> + Send;
 }

@@ -26,7 +26,8 @@ pub struct GateFuture<F, B, N> {
 /// What a request goes through.
 #[pin_project(project = PassageProj)]
 pub(in crate::layer) enum Passage<F, B, N> {
-    /// Redis is asked. Boxed, so that requests about which nobody is asked have no need of the room.
+    /// Redis is asked. Boxed, so that requests about which nobody is asked have no need of the
+    /// room.
     #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "nobody asks Redis then"))]
     Asking(Pin<Box<dyn Future<Output = Self> + Send>>),
     /// The inner service works.
@@ -38,8 +39,8 @@ pub(in crate::layer) enum Passage<F, B, N> {
         inner: F,
         note: Option<N>,
     },
-    /// It was answered in place of the inner service. Boxed, so that requests that pass have no need
-    /// of the room for two responses.
+    /// It was answered in place of the inner service. Boxed, so that requests that pass have no
+    /// need of the room for two responses.
     Refused(Option<Box<Refused<B, N>>>),
 }
 

@@ -1,8 +1,9 @@
 //! What all layers do that decide about a request: pass it on, annotate it, or refuse it.
 //!
 //! A layer says *what* is decided ([`decide`]); *how* that is carried out stands here, once. The
-//! decision is made in the call itself where memory or the monitor can make it. Only where Redis has to
-//! be asked is anything boxed: the question, the request, and the service that was ready for it.
+//! decision is made in the call itself where memory or the monitor can make it. Only where Redis
+//! has to be asked is anything boxed: the question, the request, and the service that was ready for
+//! it.
 //!
 //! | file | |
 //! | --- | --- |

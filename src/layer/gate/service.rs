@@ -15,13 +15,13 @@ use crate::layer::request_head::RequestHead;
 use crate::respond::{RefusalResponse, StandardRefusal};
 use crate::store::Step;
 
-/// The service of [`RateLimitLayer`], [`ConcurrencyLimitLayer`] and [`RevocationLayer`], each of which
-/// has a name for its own.
+/// The service of [`RateLimitLayer`], [`ConcurrencyLimitLayer`] and [`RevocationLayer`], each of
+/// which has a name for its own.
 ///
 /// `S` is the inner service, `D` the rules of the layer, and `R` makes the responses of refused
-/// requests. The inner service must be [`Clone`]: while Redis is asked about one request, the next can
-/// come. It and the body of the request must be `Send + 'static`, as hyper, axum and tonic have them,
-/// since both wait for that answer.
+/// requests. The inner service must be [`Clone`]: while Redis is asked about one request, the next
+/// can come. It and the body of the request must be `Send + 'static`, as hyper, axum and tonic have
+/// them, since both wait for that answer.
 ///
 /// [`RateLimitLayer`]: crate::layer::RateLimitLayer
 /// [`ConcurrencyLimitLayer`]: crate::layer::ConcurrencyLimitLayer

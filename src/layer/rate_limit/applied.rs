@@ -1,4 +1,4 @@
-//! What a request, its response and its client are told of a decision.
+//! What handlers, responses and clients are told of a decision.
 
 use http::{Extensions, Response};
 

@@ -18,12 +18,12 @@ const X_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeaderStyle {
-    /// `RateLimit-RatePolicy` and `RateLimit`, as in the IETF's `draft-ietf-httpapi-ratelimit-headers` (the
-    /// default): one item for each window.
+    /// `RateLimit-Policy` and `RateLimit`, as in the IETF's `draft-ietf-httpapi-ratelimit-headers`
+    /// (the default): one item for each window.
     #[default]
     Draft,
-    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds from now until all is back), of the tightest
-    /// window.
+    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds from now until all is back), of the
+    /// tightest window.
     XRateLimit,
     /// Both.
     Both,
@@ -32,8 +32,8 @@ pub enum HeaderStyle {
 }
 
 impl HeaderStyle {
-    /// The headers for this decision, one on this policy. For the share of an instance these are the
-    /// share's numbers: what is in force.
+    /// The headers for this decision, one on this policy. For the share of an instance these are
+    /// the share's numbers: what is in force.
     pub(super) fn headers(self, policy: &RatePolicy, decision: &Decision) -> Headers {
         let draft = matches!(self, Self::Draft | Self::Both)
             .then(|| (policy_value(policy), state_value(policy, decision)));
@@ -50,7 +50,7 @@ impl HeaderStyle {
 /// The headers of one answer.
 #[derive(Debug)]
 pub(super) struct Headers {
-    /// `RateLimit-RatePolicy` and `RateLimit`.
+    /// `RateLimit-Policy` and `RateLimit`.
     draft: Option<(HeaderValue, HeaderValue)>,
     /// The numbers of the tightest window: limit, remaining, reset.
     tightest: Option<[u64; 3]>,
@@ -103,8 +103,8 @@ fn seconds(wait: Duration) -> u64 {
     if wait.is_zero() { 0 } else { whole_seconds_up(wait) }
 }
 
-/// All that is written here is visible ASCII; were it not, the header would be empty rather than the
-/// answer lost.
+/// All that is written here is visible ASCII; were it not, the header would be empty rather than
+/// the answer lost.
 fn value(line: &[u8]) -> HeaderValue {
     HeaderValue::from_bytes(line).unwrap_or(HeaderValue::from_static(""))
 }
@@ -173,7 +173,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_name_makes_a_header(name in "\\PC{0,80}") {
-            let policy = RatePolicy::from([Quota::per_second(1).with_name(name.clone()), Quota::per_day(1).with_name(name)]);
+            let (second, day) = (Quota::per_second(1), Quota::per_day(1));
+            let policy = RatePolicy::from([second.with_name(name.clone()), day.with_name(name)]);
             let line = policy_value(&policy);
             prop_assert_eq!(line.as_bytes().iter().filter(|byte| **byte == b'"').count(), 4);
         }

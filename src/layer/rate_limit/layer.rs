@@ -1,4 +1,4 @@
-//! The layer, and what it can be told.
+//! The layer that limits rates, and its settings.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,8 +18,9 @@ use crate::store::rate::{OutagePolicy, RateLimiter, RatePolicy};
 
 /// Limits how much each client may ask, over all instances.
 ///
-/// Clones, and the services that it makes, share their state. The order of layers matters: what stands outside of this
-/// one (a body limit, say) runs for refused requests as well; what stands inside runs for admitted ones only.
+/// Clones, and the services that it makes, share their state. The order of layers matters: what
+/// stands outside of this one (a body limit, say) runs for refused requests as well; what stands
+/// inside runs for admitted ones only.
 ///
 /// ```no_run
 /// use evenkeel::{layer::rate_limit::RateLimitLayer, redis::Redis, store::rate::Quota};
@@ -34,23 +35,26 @@ use crate::store::rate::{OutagePolicy, RateLimiter, RatePolicy};
 ///
 /// # When Redis is down
 ///
-/// The limit goes on in memory ([`with_outage_policy`](Self::with_outage_policy) for other choices), without I/O and
-/// without a boxed future. The first request that finds out waits for at most the `op_timeout`.
+/// The limit goes on in memory ([`with_outage_policy`](Self::with_outage_policy) for other
+/// choices), without I/O and without a boxed future. The first request that finds out waits for at
+/// most the `op_timeout`.
 pub struct RateLimitLayer<R = StandardRefusal> {
     config: Config<RateLimitRules, R>,
 }
 
 impl RateLimitLayer {
-    /// Limits each client, by the address of its end of the connection, to this [`Quota`](crate::store::rate::Quota) or
-    /// [`RatePolicy`]. Behind a proxy, see [`with_key`](Self::with_key).
+    /// Limits each client, by the address of its end of the connection, to this
+    /// [`Quota`](crate::store::rate::Quota) or [`RatePolicy`]. Behind a proxy, see
+    /// [`with_key`](Self::with_key).
     ///
-    /// Two layers with the same policy name and the same key share their budgets, in Redis and in memory. Policies that are to
-    /// count apart need different names, see [`RatePolicy::with_name`].
+    /// Two layers with the same policy name and the same key share their budgets, in Redis and in
+    /// memory. Policies that are to count apart need different names, see [`RatePolicy::with_name`].
     pub fn new(redis: &Redis, policy: impl Into<RatePolicy>) -> Self {
         Self::with_limiter(&RateLimiter::new(redis), policy)
     }
 
-    /// The same, over a limiter that the application has already, with settings of its own or shared with others.
+    /// The same, over a limiter that the application has already, with settings of its own or
+    /// shared with others.
     pub fn with_limiter(limiter: &RateLimiter, policy: impl Into<RatePolicy>) -> Self {
         let rules = RateLimitRules {
             limit: Limit::new(limiter, policy.into()),
@@ -69,7 +73,8 @@ impl RateLimitLayer {
 }
 
 impl<R> RateLimitLayer<R> {
-    /// Whom a request is counted for. Default: [`ClientKey::peer`], the address of the other end of the connection.
+    /// Whom a request is counted for. Default: [`ClientKey::peer`], the address of the other end of
+    /// the connection.
     #[must_use]
     pub fn with_key(mut self, key: ClientKey) -> Self {
         self.config.rules_mut().clients.key = key;
@@ -83,11 +88,11 @@ impl<R> RateLimitLayer<R> {
         self
     }
 
-    /// Chooses the policy for each request: tiers. Make the policies once and hand out clones; give them
-    /// different names. Default: the one policy for all.
+    /// Chooses the policy for each request: tiers. Make the policies once and hand out clones; give
+    /// them different names. Default: the one policy for all.
     ///
     /// ```no_run
-    /// # use evenkeel::{layer::rate_limit::RateLimitLayer, redis::Redis, store::rate::{RatePolicy, Quota}};
+    /// # use evenkeel::{layer::RateLimitLayer, redis::Redis, store::rate::{RatePolicy, Quota}};
     /// # fn demo(redis: &Redis) {
     /// let free = RatePolicy::from(Quota::per_minute(10).with_name("free"));
     /// let paid = RatePolicy::from(Quota::per_minute(1_000).with_name("paid"));
@@ -122,7 +127,8 @@ impl<R> RateLimitLayer<R> {
         self
     }
 
-    /// Requests for which this is true are not limited, not counted, and show no headers. Default: none.
+    /// Requests for which this is true are not limited, not counted, and show no headers. Default:
+    /// none.
     #[must_use]
     pub fn with_exemption(
         mut self,
@@ -146,24 +152,25 @@ impl<R> RateLimitLayer<R> {
         self
     }
 
-    /// Decides and counts (`shadow_limited`), but refuses nobody and shows no headers: to try a limit before it is in
-    /// force. The handler sees the [`RateVerdict`](crate::store::rate::RateVerdict).
+    /// Decides and counts (`shadow_limited`), but refuses nobody and shows no headers: to try a
+    /// limit before it is in force. The handler sees the [`RateVerdict`](crate::store::rate::RateVerdict).
     #[must_use]
     pub fn with_shadow_mode(mut self) -> Self {
         self.config.rules_mut().shadow = true;
         self
     }
 
-    /// Leaves the [`RateVerdict`](crate::store::rate::RateVerdict) out of the extensions of requests and responses, which saves
-    /// a few small allocations where nobody reads it. Default: it is there.
+    /// Leaves the [`RateVerdict`](crate::store::rate::RateVerdict) out of the extensions of requests and
+    /// responses, which saves a few small allocations where nobody reads it. Default: it is there.
     #[must_use]
     pub fn without_extensions(mut self) -> Self {
         self.config.rules_mut().extensions = false;
         self
     }
 
-    /// Answers refused requests with what `refusal` returns, whatever the reason ([`Refusal::kind`]). The headers are added,
-    /// and the refusal is in the extensions, all the same. Default: [`StandardRefusal`].
+    /// Answers refused requests with what `refusal` returns, whatever the reason
+    /// ([`Refusal::kind`]). The headers are added, and the refusal is in the extensions, all the
+    /// same. Default: [`StandardRefusal`].
     #[must_use]
     pub fn with_refusal<F, B>(self, refusal: F) -> RateLimitLayer<F>
     where

@@ -21,15 +21,15 @@
 //!
 //! # What is decided, and what the handler sees
 //!
-//! A request is admitted or refused (429, see [`respond`](crate::respond)) before the inner service is called. The
-//! [`RateVerdict`](crate::store::rate::RateVerdict) is in the extensions of the request and of the response: what is left, when it is
-//! full again, and whether Redis or memory said so.
+//! A request is admitted or refused (429, see [`respond`](crate::respond)) before the inner service
+//! is called. The [`RateVerdict`](crate::store::rate::RateVerdict) is in the extensions of the request and
+//! of the response: what is left, when it is full again, and whether Redis or memory said so.
 //!
 //! # When Redis is down
 //!
-//! By default the limit goes on in memory, on this instance's share, as [`RateLimiter`](crate::store::rate::RateLimiter)
-//! describes; [`OutagePolicy`] has the alternatives. No request waits for Redis longer than its
-//! [budget](crate::health::RequestBudget).
+//! By default the limit goes on in memory, on this instance's share, as
+//! [`RateLimiter`](crate::store::rate::RateLimiter) describes; [`OutagePolicy`] has the
+//! alternatives. No request waits for Redis longer than its [budget](crate::health::RequestBudget).
 
 mod applied;
 mod headers;

@@ -1,4 +1,4 @@
-//! What is decided of a request: by whom, on which policy, and what follows.
+//! The decision: who spends how much on which policy, and what follows from the verdict.
 
 use std::fmt;
 use std::sync::Arc;
@@ -99,8 +99,8 @@ impl Decide for RateLimitRules {
 }
 
 impl RateLimitRules {
-    /// The last step: counts the verdict, and says what follows. No verdict: Redis is away, and nobody
-    /// else may decide.
+    /// The last step: counts the verdict, and says what follows. No verdict: Redis is away, and
+    /// nobody else may decide.
     #[inline(always)]
     fn conclude(&self, limit: &Limit, verdict: Option<&RateVerdict>) -> Disposition<Box<Applied>> {
         let Some(verdict) = verdict else {

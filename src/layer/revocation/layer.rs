@@ -1,4 +1,4 @@
-//! The layer, and what it can be told.
+//! The layer that refuses revoked tokens, and its settings.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,9 +14,10 @@ use crate::store::revocation::{Revocations, Token};
 
 /// Refuses requests whose token is revoked, or cannot be judged.
 ///
-/// `token` says which token a request carries: a closure that reads what an authentication further out has left in the
-/// extensions, or the request itself. It does not verify signatures. A request of which it returns `None` passes unchecked:
-/// whether a token is needed at all is not this layer's to say.
+/// `token` says which token a request carries: a closure that reads what an authentication further
+/// out has left in the extensions, or the request itself. It does not verify signatures. A request
+/// of which it returns `None` passes unchecked: whether a token is needed at all is not this
+/// layer's to say.
 ///
 /// ```
 /// use evenkeel::{layer::{RequestHead, RevocationLayer}, store::revocation::{Revocations, Token}};
@@ -37,20 +38,25 @@ use crate::store::revocation::{Revocations, Token};
 /// | --- | --- | --- |
 /// | clear | the inner service's; the [`RevocationDecision`] is in the request's extensions | |
 /// | revoked | 401 | 16 `UNAUTHENTICATED` |
-/// | unknown, policy [`Closed`](crate::store::revocation::UnknownPolicy::Closed) | 503 | 14 `UNAVAILABLE` |
-/// | unknown, policy [`Open`](crate::store::revocation::UnknownPolicy::Open) | the inner service's, and the `RevocationDecision` says so | |
+/// | unknown, policy [`Closed`] | 503 | 14 `UNAVAILABLE` |
+/// | unknown, policy [`Open`] | the inner service's, and the `RevocationDecision` says so | |
 ///
 /// The [`Refusal`] and the [`RevocationDecision`] are in the extensions of a response that refuses.
 ///
 /// # Cost
 ///
-/// A token that is known to be revoked, and any while Redis is away, is judged in memory, without I/O and without a boxed future. Another one
-/// costs one round trip. Either way the `RevocationDecision` goes into [`http::Extensions`], which box every value;
+/// A token that is known to be revoked, and any while Redis is away, is judged in memory, without
+/// I/O and without a boxed future. Another one costs one round trip. Either way the
+/// `RevocationDecision` goes into [`http::Extensions`], which box every value;
 /// [`without_extensions`](RevocationLayer::without_extensions) saves that.
 ///
 /// # When Redis is down
 ///
 /// See [`Revocations::check`].
+///
+/// [`RevocationDecision`]: crate::store::revocation::RevocationDecision
+/// [`Closed`]: crate::store::revocation::UnknownPolicy::Closed
+/// [`Open`]: crate::store::revocation::UnknownPolicy::Open
 pub struct RevocationLayer<F, R = StandardRefusal> {
     config: Config<RevocationRules<F>, R>,
 }

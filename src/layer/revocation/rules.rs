@@ -1,4 +1,4 @@
-//! What is decided of a request.
+//! The decision: which token is asked about, and what follows from the answer.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Why a session cannot be had.
+//! The error of a session that cannot be judged, read or written, and its response.
 
 use std::fmt;
 
@@ -8,8 +8,9 @@ use crate::{Error, ErrorKind, respond::Refusal};
 
 /// A session cannot be judged, read or written now; or a value is not of the type asked for.
 ///
-/// With the `axum` feature it is a response: 503 with `Retry-After` in the first case (see [`respond`](crate::respond)), 500 in the second, which is a
-/// mistake in the program. The client's cookies stay as they are.
+/// With the `axum` feature it is a response: 503 with `Retry-After` in the first case (see
+/// [`respond`](crate::respond)), 500 in the second, which is a mistake in the program. The client's
+/// cookies stay as they are.
 #[derive(Clone)]
 pub struct SessionError {
     error: Error,

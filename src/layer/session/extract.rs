@@ -1,4 +1,4 @@
-//! Extractors for axum.
+//! The extractors for axum, and what they answer when there is no session to be had.
 
 use std::convert::Infallible;
 
@@ -9,7 +9,7 @@ use axum_core::{
 };
 use http::{StatusCode, request::Parts};
 
-use super::{FreshSession, Session, SessionError};
+use super::{error::SessionError, fresh::FreshSession, handle::Session};
 
 /// The route asks for a [`Session`] and has no [`SessionLayer`](super::SessionLayer) round it.
 ///

@@ -1,11 +1,11 @@
-//! For what must not run on a snapshot.
+//! A session that Redis vouches for, for what must not run on a snapshot.
 
 use std::ops::Deref;
 
-use super::{Session, SessionError};
+use super::{error::SessionError, handle::Session};
 
-/// A [`Session`] that Redis vouches for at this moment, or none at all: for a change of password, a payment, whatever must not run on
-/// what the client carries.
+/// A [`Session`] that Redis vouches for at this moment, or none at all: for a change of password, a
+/// payment, whatever must not run on what the client carries.
 ///
 /// With the `axum` feature it is an extractor, which answers 503 in every other case.
 ///
@@ -34,7 +34,7 @@ impl FreshSession {
     /// Redis is away, and the session stateless or not to be judged.
     pub async fn of(session: Session) -> Result<Self, SessionError> {
         if session.is_stateless().await? {
-            return Err(session.cannot_say());
+            return Err(session.0.unavailable());
         }
         Ok(Self(session))
     }

@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -11,9 +12,10 @@ use http::Response;
 use pin_project::pin_project;
 
 use super::{
-    Session, SessionError,
-    cookie::{Cookies, keep_from_caches},
-    handle::Told,
+    error::SessionError,
+    handle::Session,
+    request_session::Outcome,
+    set_cookie::{CookieNames, keep_from_caches},
 };
 use crate::respond::ResponseBody;
 
@@ -25,7 +27,7 @@ pub struct SessionFuture<F, B> {
     phase: Phase<F, B>,
 }
 
-type Finishing = Pin<Box<dyn Future<Output = Result<Told, SessionError>> + Send>>;
+type Finishing = Pin<Box<dyn Future<Output = Result<Outcome, SessionError>> + Send>>;
 
 #[pin_project(project = PhaseProj, project_replace = PhaseOwned)]
 enum Phase<F, B> {
@@ -37,7 +39,7 @@ enum Phase<F, B> {
     /// Only for a session that has something to be written or told.
     Finishing {
         finishing: Finishing,
-        cookies: Cookies,
+        cookies: CookieNames,
         response: Response<B>,
     },
     Done,
@@ -62,23 +64,23 @@ where
             match phase.as_mut().project() {
                 PhaseProj::Handling { inner, session } => {
                     let response = ready!(inner.poll(cx))?;
-                    if session.is_untouched() {
+                    if session.0.is_untouched() {
                         phase.set(Phase::Done);
                         return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                     }
-                    let cookies = session.cookies();
-                    let finishing = Box::pin(session.clone().finish());
+                    let cookies = session.0.cookie_names();
+                    let finishing = Box::pin(Arc::clone(&session.0).finish());
                     phase.set(Phase::Finishing { finishing, cookies, response });
                 }
                 PhaseProj::Finishing { finishing, .. } => {
-                    let told = ready!(finishing.as_mut().poll(cx));
+                    let outcome = ready!(finishing.as_mut().poll(cx));
                     let PhaseOwned::Finishing { cookies, response, .. } =
                         phase.project_replace(Phase::Done)
                     else {
                         return Poll::Pending;
                     };
-                    return Poll::Ready(Ok(match told {
-                        Ok(told) => tell(response, cookies, told),
+                    return Poll::Ready(Ok(match outcome {
+                        Ok(outcome) => tell(response, cookies, outcome),
                         Err(error) => error.response(),
                     }));
                 }
@@ -89,20 +91,24 @@ where
     }
 }
 
-fn tell<B>(response: Response<B>, cookies: Cookies, told: Told) -> Response<ResponseBody<B>> {
+fn tell<B>(
+    response: Response<B>,
+    names: CookieNames,
+    outcome: Outcome,
+) -> Response<ResponseBody<B>> {
     let mut response = response.map(ResponseBody::inner);
     let headers = response.headers_mut();
-    match told {
-        Told::Nothing => return response,
-        Told::LoggedOut => cookies.remove(headers),
-        Told::Given(given) => {
+    match outcome {
+        Outcome::Nothing => return response,
+        Outcome::RemoveCookies => names.remove(headers),
+        Outcome::SetCookies(cookies) => {
             // The cookies outlive the session by no more than a second.
-            let seconds = given.max_age.div_ceil(1_000);
-            if let Some(id) = given.id {
-                cookies.give(headers, cookies.id, &id.encode(), seconds);
+            let seconds = cookies.max_age.div_ceil(1_000);
+            if let Some(id) = cookies.id {
+                names.set(headers, names.id, &id.encode(), seconds);
             }
-            if let Some(snapshot) = given.snapshot {
-                cookies.give(headers, cookies.snapshot, &snapshot, seconds);
+            if let Some(snapshot) = cookies.snapshot {
+                names.set(headers, names.snapshot, &snapshot, seconds);
             }
         }
     }

@@ -1,9 +1,9 @@
 //! Sessions for any `http` stack.
 //!
-//! [`SessionLayer`] gives each request a [`Session`]; what becomes of it is told by cookies on the answer. What a
-//! session is, and what is done about it without Redis, is [`store::session`](crate::store::session)'s.
+//! [`SessionLayer`] gives each request a [`Session`]; what becomes of it is told by cookies on the
+//! answer. What a session is, and what is done about it without Redis, is
+//! [`store::session`](crate::store::session)'s.
 
-mod cookie;
 mod error;
 #[cfg(feature = "axum")]
 mod extract;
@@ -11,7 +11,11 @@ mod fresh;
 mod future;
 mod handle;
 mod layer;
+mod request_cookies;
+mod request_session;
 mod service;
+mod set_cookie;
+mod settings;
 
 pub use error::SessionError;
 #[cfg(feature = "axum")]

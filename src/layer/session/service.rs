@@ -1,4 +1,4 @@
-//! The service.
+//! The service that gives each request its session.
 
 use std::{
     fmt,
@@ -9,7 +9,7 @@ use std::{
 use http::{Request, Response};
 use tower::Service;
 
-use super::{Session, future::SessionFuture, handle::Shared};
+use super::{future::SessionFuture, handle::Session, settings::Settings};
 use crate::{
     health::{RequestBudget, WithBudget},
     respond::ResponseBody,
@@ -18,12 +18,12 @@ use crate::{
 /// The service of [`SessionLayer`](super::SessionLayer).
 pub struct SessionService<S> {
     inner: S,
-    shared: Arc<Shared>,
+    settings: Arc<Settings>,
 }
 
 impl<S> SessionService<S> {
-    pub(super) const fn new(inner: S, shared: Arc<Shared>) -> Self {
-        Self { inner, shared }
+    pub(super) const fn new(inner: S, settings: Arc<Settings>) -> Self {
+        Self { inner, settings }
     }
 
     crate::accessors::accessors!();
@@ -31,7 +31,7 @@ impl<S> SessionService<S> {
 
 impl<S: Clone> Clone for SessionService<S> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
+        Self { inner: self.inner.clone(), settings: Arc::clone(&self.settings) }
     }
 }
 
@@ -56,7 +56,7 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let session = Session::of(&self.shared, request.headers());
+        let session = Session::new(&self.settings, request.headers());
         request.extensions_mut().insert(session.clone());
         RequestBudget::scope(SessionFuture::new(self.inner.call(request), session))
     }

@@ -41,7 +41,7 @@ async fn cookies_are_set_as_browsers_want_them_and_kept_from_caches() {
         let line = line.to_str().unwrap();
         assert!(line.starts_with(&format!("{name}=")), "{line}");
         assert!(
-            line.ends_with("; Path=/; Max-Age=604800; HttpOnly; SameSite=Lax; Secure"),
+            line.ends_with("; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=604800"),
             "{line}"
         );
     }

@@ -1,0 +1,157 @@
+//! The session of one request: loaded when it is first asked for, written at the end.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use http::{
+    HeaderMap, HeaderValue,
+    header::{ACCEPT, CONTENT_TYPE},
+};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::OnceCell;
+
+use super::{
+    error::SessionError, request_cookies::RequestCookies, set_cookie::CookieNames,
+    settings::Settings,
+};
+use crate::{
+    Error,
+    respond::Refusal,
+    store::session::{ResponseCookies, SessionId, SessionState},
+};
+
+pub(super) struct RequestSession {
+    pub(super) settings: Arc<Settings>,
+    cookies: RequestCookies,
+    accept: Option<HeaderValue>,
+    content_type: Option<HeaderValue>,
+    state: OnceCell<Mutex<SessionState>>,
+    /// Logged out by this request.
+    is_flushed: AtomicBool,
+    /// Held while the session is written: one at a time.
+    saving: tokio::sync::Mutex<()>,
+}
+
+/// What the client is to be told.
+pub(super) enum Outcome {
+    Nothing,
+    SetCookies(ResponseCookies),
+    RemoveCookies,
+}
+
+impl RequestSession {
+    pub(super) fn new(settings: &Arc<Settings>, headers: &HeaderMap) -> Self {
+        Self {
+            settings: Arc::clone(settings),
+            cookies: RequestCookies::new(headers),
+            accept: headers.get(ACCEPT).cloned(),
+            content_type: headers.get(CONTENT_TYPE).cloned(),
+            state: OnceCell::new(),
+            is_flushed: AtomicBool::new(false),
+            saving: tokio::sync::Mutex::const_new(()),
+        }
+    }
+
+    /// Redis, or the snapshot, is asked here, once, and only for a client that shows an id.
+    pub(super) async fn state(&self) -> Result<MutexGuard<'_, SessionState>, SessionError> {
+        let state = self.state.get_or_try_init(|| async {
+            let Settings { sessions, cookies } = &*self.settings;
+            let state = match self.id() {
+                Some(id) => sessions.load(id, self.cookies.get(cookies.snapshot).into()).await?,
+                None => SessionState::none(),
+            };
+            Ok(Mutex::new(state))
+        });
+        Ok(state.await.map_err(|error| self.error(error))?.lock())
+    }
+
+    pub(super) async fn save(&self) -> Result<(), SessionError> {
+        drop(self.state().await?);
+        let Some(state) = self.state.get() else { return Ok(()) };
+        let _one_at_a_time = self.saving.lock().await;
+        // The lock is not held over the await: what is changed meanwhile stays to be written.
+        let work = state.lock().clone();
+        let saved =
+            self.settings.sessions.save(work.clone()).await.map_err(|error| self.error(error))?;
+        state.lock().settle(&work, saved);
+        Ok(())
+    }
+
+    /// Ends the session, whether it was loaded or is only named by a cookie.
+    pub(super) async fn flush(&self) -> Result<(), SessionError> {
+        let Settings { sessions, cookies } = &*self.settings;
+        let loaded = self.state.get().and_then(|state| {
+            let state = state.lock();
+            Some((state.id?, state.times().map(|times| times.ends)))
+        });
+        let ended = match (loaded, self.id()) {
+            (Some((id, ends)), _) => sessions.end(id, None.into(), ends).await,
+            (None, Some(id)) => {
+                sessions.end(id, self.cookies.get(cookies.snapshot).into(), None).await
+            }
+            (None, None) => Ok(()),
+        };
+        ended.map_err(|error| self.error(error))?;
+        self.is_flushed.store(true, Ordering::Release);
+        let state = self.state.get_or_init(|| async { Mutex::new(SessionState::none()) }).await;
+        *state.lock() = SessionState::none();
+        Ok(())
+    }
+
+    pub(super) fn is_loaded(&self) -> bool {
+        self.state.initialized()
+    }
+
+    /// There is nothing to write and nothing to tell. Costs no I/O.
+    pub(super) fn is_untouched(&self) -> bool {
+        let is_idle = || self.state.get().is_none_or(|state| state.lock().is_idle());
+        !self.is_flushed.load(Ordering::Acquire) && is_idle()
+    }
+
+    /// Writes what is to be written, and says what the client is to be told.
+    pub(super) async fn finish(self: Arc<Self>) -> Result<Outcome, SessionError> {
+        self.save().await?;
+        let sessions = &self.settings.sessions;
+        let cookies = self.state.get().map(|state| sessions.response_cookies(&state.lock()));
+        let cookies = cookies.unwrap_or_default();
+        Ok(if cookies.id.is_some() || cookies.snapshot.is_some() {
+            Outcome::SetCookies(cookies)
+        } else if self.is_flushed.load(Ordering::Acquire) && self.has_cookies() {
+            Outcome::RemoveCookies
+        } else {
+            Outcome::Nothing
+        })
+    }
+
+    pub(super) fn cookie_names(&self) -> CookieNames {
+        self.settings.cookies
+    }
+
+    fn has_cookies(&self) -> bool {
+        let names = self.cookie_names();
+        self.cookies.has(names.id) || self.cookies.has(names.snapshot)
+    }
+
+    /// The id that the client shows.
+    fn id(&self) -> Option<SessionId> {
+        SessionId::parse(self.cookies.get(self.cookie_names().id)?)
+    }
+
+    fn error(&self, error: Error) -> SessionError {
+        let mut form = HeaderMap::new();
+        for (name, value) in [(ACCEPT, &self.accept), (CONTENT_TYPE, &self.content_type)] {
+            if let Some(value) = value {
+                form.insert(name, value.clone());
+            }
+        }
+        let refusal = Refusal::unavailable(self.settings.sessions.monitor());
+        SessionError::unavailable(error, refusal, form)
+    }
+
+    /// Only Redis could say, and it cannot be asked.
+    pub(super) fn unavailable(&self) -> SessionError {
+        self.error(self.settings.sessions.unavailable())
+    }
+}
