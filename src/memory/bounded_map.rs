@@ -72,8 +72,9 @@ impl<V: Decaying> BoundedMap<V> {
         self.shard(id).read().get(id).map(look)
     }
 
-    /// Looks at the value of `id`. Where there is none, at the one that `make` returns, which is then
-    /// kept unless it has expired. `pinned` says which of the others must not be forgotten for it.
+    /// Looks at the value of `id`. Where there is none, at the one that `make` returns, which is
+    /// then kept unless it has expired. `pinned` says which of the others must not be forgotten for
+    /// it.
     ///
     /// # Errors
     ///

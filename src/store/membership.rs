@@ -10,8 +10,7 @@ use rand::RngExt;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::Error;
-use crate::redis::{Connection, Redis, Script};
+use crate::redis::{Redis, Script};
 
 const SCRIPT: &str = include_str!("membership.lua");
 /// Heartbeats that may be missed before a member counts as gone.
@@ -78,8 +77,14 @@ impl Drop for Membership {
 
 /// Writes the heartbeats until it is aborted, or the monitor has ended.
 async fn run(redis: Redis, heard: Arc<Heard>) {
-    let heartbeat = Heartbeat::new(&redis);
-    let period = redis.probe_interval();
+    // Processes that were given the same name by mistake still count apart.
+    static PROCESS: OnceLock<u64> = OnceLock::new();
+    let process = PROCESS.get_or_init(rand::random);
+    let (script, period) = (Script::new(SCRIPT), redis.probe_interval());
+    let lasts = u64::try_from((period * MISSED).as_millis()).unwrap_or(u64::MAX).max(1);
+    let heartbeat = script.prepare(&[format!("{}:instances", redis.namespace())]);
+    let heartbeat = heartbeat.arg(format!("{}:{process:016x}", redis.instance_id())).arg(lasts);
+
     let mut status = redis.monitor().watch();
     let mut counts = RecentCounts::new(period);
     let mut wait = Duration::ZERO;
@@ -97,7 +102,7 @@ async fn run(redis: Redis, heard: Arc<Heard>) {
         }
         wait = (wait * 2).clamp(FIRST_BEAT.min(period), period);
         // What fails is done the next time.
-        if let Ok(count) = heartbeat.beat(&mut redis.connection()).await {
+        if let Ok(count) = heartbeat.run(&mut redis.connection()).await {
             counts.observe(count, Instant::now());
             heard.store(&counts);
         }
@@ -163,34 +168,6 @@ impl RecentCounts {
 
     fn are_complete(&self) -> bool {
         !self.counts.contains(&0)
-    }
-}
-
-/// Writes one member's heartbeats.
-struct Heartbeat {
-    script: Script,
-    key: String,
-    member: String,
-    lasts: Duration,
-}
-
-impl Heartbeat {
-    fn new(redis: &Redis) -> Self {
-        // Processes that were given the same name by mistake still count apart.
-        static PROCESS: OnceLock<u64> = OnceLock::new();
-        let process = PROCESS.get_or_init(rand::random);
-        Self {
-            script: Script::new(SCRIPT),
-            key: format!("{}:instances", redis.namespace()),
-            member: format!("{}:{process:016x}", redis.instance_id()),
-            lasts: redis.probe_interval() * MISSED,
-        }
-    }
-
-    /// Says that this member is alive; how many are?
-    async fn beat(&self, connection: &mut Connection) -> Result<u32, Error> {
-        let lasts = u64::try_from(self.lasts.as_millis()).unwrap_or(u64::MAX).max(1);
-        self.script.prepare(&[&self.key]).arg(&self.member).arg(lasts).run(connection).await
     }
 }
 

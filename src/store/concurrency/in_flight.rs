@@ -55,16 +55,16 @@ impl InFlight {
         Self { limit, name: Cow::Borrowed("concurrency"), lease: LEASE }
     }
 
-    /// The name in metrics and in Redis keys. Limits that must count apart need different names; those of one name should
-    /// agree on their lease. Cleaned like [`Quota::with_name`](crate::store::rate::Quota::with_name). Default:
-    /// `concurrency`.
+    /// The name in metrics and in Redis keys. Limits that must count apart need different names;
+    /// those of one name should agree on their lease. Cleaned like
+    /// [`Quota::with_name`](crate::store::rate::Quota::with_name). Default: `concurrency`.
     #[must_use]
     pub fn with_name(self, name: impl Into<Cow<'static, str>>) -> Self {
         Self { name: clean_name(name.into()), ..self }
     }
 
-    /// How long the requests of a process that was killed go on being counted. Requests may last longer than that: their
-    /// leases are renewed. From one second to one day. Default: 30 s.
+    /// How long the requests of a process that was killed go on being counted. Requests may last
+    /// longer than that: their leases are renewed. From one second to one day. Default: 30 s.
     #[must_use]
     pub fn with_lease(self, lease: Duration) -> Self {
         Self { lease: lease.clamp(SHORTEST_LEASE, LONGEST_LEASE), ..self }

@@ -88,8 +88,8 @@ impl Backlog for Leases {
         self.table.mark_due(Instant::now());
     }
 
-    /// What has ended before what lasts: a page is pushed as a whole before the next, so a lease that
-    /// is given back is never renewed after that.
+    /// What has ended before what lasts: a page is pushed as a whole before the next, so a lease
+    /// that is given back is never renewed after that.
     fn due(&self, cursor: &mut usize) -> Option<Vec<Item>> {
         let now = Instant::now();
         *cursor += 1;

@@ -17,26 +17,29 @@ use crate::store::rate::{DecisionCounters, DecisionSource, Subject};
 use crate::store::switch::{Needs, Switch};
 use crate::telemetry::Feature;
 
-/// A limit on how much is in flight at a time, over all instances of a service. Cheap to clone; clones share their state.
+/// A limit on how much is in flight at a time, over all instances of a service. Cheap to clone;
+/// clones share their state.
 ///
-/// While Redis serves, it decides, in one round trip; when this instance alone has as many in flight as all may, it refuses
-/// without asking.
+/// While Redis serves, it decides, in one round trip; when this instance alone has as many in
+/// flight as all may, it refuses without asking.
 ///
 /// # When Redis is down
 ///
 /// - Decisions come from memory. The first that finds out waits for at most the `op_timeout`.
-/// - This instance admits its share, the limit divided by the number of live instances (known from heartbeats in Redis, see
-///   [`with_instances`](ConcurrencyLimiterBuilder::with_instances)), rounded down and at least 1. It starts from what is in flight here at that moment: what Redis
+/// - This instance admits its share, the limit divided by the number of live instances (known from
+///   heartbeats in Redis, see [`with_instances`](ConcurrencyLimiterBuilder::with_instances)),
+///   rounded down and at least 1. It starts from what is in flight here at that moment: what Redis
 ///   admitted goes on, and nothing new comes in before there is less than the share.
-/// - When Redis is back, and before it is used again, what is in flight here is registered there, and what has ended is
-///   taken out.
+/// - When Redis is back, and before it is used again, what is in flight here is registered there,
+///   and what has ended is taken out.
 ///
 /// # Exact and bounded
 ///
-/// While Redis serves, there are never more in flight than the limit. In an outage there may be as many as Redis had admitted
-/// by then, and the shares of other instances. A request counts for longer than it lasts where Redis could not be told:
-/// for one [lease](InFlight::with_lease) at most. When the clock of Redis steps back, leases are forgotten until they are renewed,
-/// which takes at most a third of a lease and a second.
+/// While Redis serves, there are never more in flight than the limit. In an outage there may be as
+/// many as Redis had admitted by then, and the shares of other instances. A request counts for
+/// longer than it lasts where Redis could not be told: for one [lease](InFlight::with_lease) at
+/// most. When the clock of Redis steps back, leases are forgotten until they are renewed, which
+/// takes at most a third of a lease and a second.
 ///
 /// # Examples
 ///
@@ -97,10 +100,11 @@ impl ConcurrencyLimiter {
         &self.0.limit
     }
 
-    /// May one more of `subject` be in flight? It is until the permit is dropped. Always answers; while Redis is away, from
-    /// memory.
+    /// May one more of `subject` be in flight? It is until the permit is dropped. Always answers;
+    /// while Redis is away, from memory.
     ///
-    /// To drop this future is to ask for nothing: what Redis may have admitted meanwhile is given back.
+    /// To drop this future is to ask for nothing: what Redis may have admitted meanwhile is given
+    /// back.
     ///
     /// # Errors
     ///
@@ -211,9 +215,9 @@ pub struct ConcurrencyLimiterBuilder {
 }
 
 impl ConcurrencyLimiterBuilder {
-    /// Divides the limit by this number while Redis is away, whatever the heartbeats say. Default: as
-    /// many as are alive, known from one heartbeat of each process for each probe interval; three
-    /// missed ones and an instance no longer counts.
+    /// Divides the limit by this number while Redis is away, whatever the heartbeats say. Default:
+    /// as many as are alive, known from one heartbeat of each process for each probe interval;
+    /// three missed ones and an instance no longer counts.
     pub fn with_instances(mut self, instances: NonZeroU32) -> Self {
         self.members.fixed = Some(instances);
         self

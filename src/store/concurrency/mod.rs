@@ -12,13 +12,14 @@
 //!
 //! # Leases
 //!
-//! Redis keeps a lease for each request in flight. It is given back when the request ends, is renewed
-//! while the request lasts, and ends by itself when nobody does either: a process that was killed
-//! holds nothing for longer than one [lease](InFlight::with_lease).
+//! Redis keeps a lease for each request in flight. It is given back when the request ends, is
+//! renewed while the request lasts, and ends by itself when nobody does either: a process that was
+//! killed holds nothing for longer than one [lease](InFlight::with_lease).
 //!
 //! # When Redis is down
 //!
-//! Each instance admits its share of the limit, and counts what is in flight already. See [`ConcurrencyLimiter`].
+//! Each instance admits its share of the limit, and counts what is in flight already. See
+//! [`ConcurrencyLimiter`].
 
 mod in_flight;
 mod law;

@@ -53,8 +53,8 @@ impl Busy {
 /// Admitted, or not.
 pub(crate) type Admission = Result<Permit, Busy>;
 
-/// The right to be in flight, until it is dropped. Giving it back costs no I/O here: Redis is told in the
-/// background.
+/// The right to be in flight, until it is dropped. Giving it back costs no I/O here: Redis is told
+/// in the background.
 #[must_use = "what is dropped is not in flight any more"]
 pub struct Permit {
     place: Place,

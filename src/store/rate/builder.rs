@@ -29,15 +29,16 @@ pub struct RateLimiterBuilder {
 
 impl RateLimiterBuilder {
     /// How many subjects are held in memory at most: for the deny cache, and while Redis is away.
-    /// When all of them are being refused, newcomers share one bucket. Default: 100 000, at least 1.
+    /// When all of them are being refused, newcomers share one bucket. Default: 100 000, at least
+    /// 1.
     pub fn with_capacity(mut self, subjects: usize) -> Self {
         self.settings.capacity = subjects;
         self
     }
 
-    /// Divides the limit by this number while Redis is away, whatever the heartbeats say: for a fleet
-    /// of a known size, or with a load balancer that sends a client always to the same instance
-    /// (then 1). Default: as many as are alive.
+    /// Divides the limit by this number while Redis is away, whatever the heartbeats say: for a
+    /// fleet of a known size, or with a load balancer that sends a client always to the same
+    /// instance (then 1). Default: as many as are alive.
     pub fn with_instances(mut self, instances: NonZeroU32) -> Self {
         self.settings.members.fixed = Some(instances);
         self
@@ -55,10 +56,10 @@ impl RateLimiterBuilder {
     /// asks Redis.
     ///
     /// Never admits more than the limit, in any span of time. What it costs: an instance may hold
-    /// cells that another one could use. What is not spent goes back after half a second, and leases
-    /// get smaller as the limit comes near (at most what is left, divided by twice the number of
-    /// instances). Cells that are held wear off at the rate of the limit, so a lease serves a client
-    /// well that asks at a good part of that rate, and is of no use to others.
+    /// cells that another one could use. What is not spent goes back after half a second, and
+    /// leases get smaller as the limit comes near (at most what is left, divided by twice the
+    /// number of instances). Cells that are held wear off at the rate of the limit, so a lease
+    /// serves a client well that asks at a good part of that rate, and is of no use to others.
     pub fn with_leases(mut self, cells: NonZeroU32) -> Self {
         self.settings.lease = Some(cells);
         self

@@ -24,10 +24,11 @@ pub(super) struct Cold {
     /// With one window: the rest of its [`WindowState`]. Changed only under `multi`, read without.
     remote: AtomicU64,
     settled: AtomicU64,
-    /// By how much `remote` may be too early, in microseconds: how long the answer took that it comes
-    /// from.
+    /// By how much `remote` may be too early, in microseconds: how long the answer took that it
+    /// comes from.
     remote_latency: AtomicU32,
-    /// With several windows: all of theirs. With one it only keeps those apart who change something.
+    /// With several windows: all of theirs. With one it only keeps those apart who change
+    /// something.
     multi: Mutex<Option<Box<[WindowState; MAX_WINDOWS]>>>,
 }
 
@@ -48,9 +49,9 @@ impl WindowState {
         self.local.saturating_sub(self.settled.max(now))
     }
 
-    /// Redis said, at some moment between the two, that this much is owed: what is unsettled comes on
-    /// top of it. The deny cache reckons with the earlier, and so never refuses what Redis would admit;
-    /// an outage with the later, and so never admits what Redis would refuse.
+    /// Redis said, at some moment between the two, that this much is owed: what is unsettled comes
+    /// on top of it. The deny cache reckons with the earlier, and so never refuses what Redis would
+    /// admit; an outage with the later, and so never admits what Redis would refuse.
     fn learn(&mut self, (asked, answered): (u64, u64), debt: u64) {
         let unsettled = self.unsettled(answered);
         self.remote = self.remote.max(asked + debt);
@@ -65,9 +66,9 @@ impl WindowState {
         }
     }
 
-    /// Redis has been charged for what was unsettled at `at`, `charged`, and says that this much is owed
-    /// now. `local` is not lowered: it tells how much of its own share this instance has used, so that
-    /// an outage that comes and goes does not hand it out again.
+    /// Redis has been charged for what was unsettled at `at`, `charged`, and says that this much is
+    /// owed now. `local` is not lowered: it tells how much of its own share this instance has used,
+    /// so that an outage that comes and goes does not hand it out again.
     pub(super) fn settle(&mut self, at: u64, charged: u64, now: u64, debt: u64) {
         self.settled = (self.settled.max(at) + charged).min(self.local.max(now));
         let unsettled = self.unsettled(now);
@@ -147,7 +148,8 @@ impl Entry {
         }
     }
 
-    /// Redis was asked at `asked`, and this is what it said was owed at some moment until `answered`.
+    /// Redis was asked at `asked`, and this is what it said was owed at some moment until
+    /// `answered`.
     pub(super) fn learn(&self, asked: u64, answered: u64, debts: &[u64]) {
         self.change(|windows| {
             for (window, debt) in windows.iter_mut().zip(debts) {

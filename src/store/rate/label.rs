@@ -10,7 +10,8 @@ use super::window::Window;
 /// What is shown of a policy, written out once.
 pub(crate) struct Labels {
     pub(crate) each: Box<[Label]>,
-    /// All windows in the form of the IETF's `RateLimit-RatePolicy`: `"default";q=100;w=60`. Visible ASCII.
+    /// All windows in the form of the IETF's `RateLimit-RatePolicy`: `"default";q=100;w=60`.
+    /// Visible ASCII.
     pub(crate) line: Bytes,
 }
 
@@ -37,8 +38,8 @@ pub(super) fn all(policy: &str, quotas: &[Quota], windows: &[Window], share: u32
         if each.iter().any(|other| *other.name == *name) {
             name = format!("{name}-{}", index + 1);
         }
-        // The rate as declared, over the time in which the burst comes back: with the default burst exactly
-        // count and period.
+        // The rate as declared, over the time in which the burst comes back: with the default burst
+        // exactly count and period.
         let micros = quota.period().as_micros() * u128::from(window.burst) * u128::from(share);
         let seconds = micros.div_ceil(u128::from(quota.count()) * 1_000_000);
         let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);

@@ -1,9 +1,10 @@
 //! The law of the rate limit over one window or several at once: a pure function.
 //!
-//! Each [`Window`] is GCRA. This file puts windows together and says what comes of it; `gcra.lua` is
-//! the same law inside Redis, held to this one by a differential test, and what Redis answers becomes
-//! a [`Decision`] through [`Decision::from_redis`]. It knows no clock and no store: `now` is handed in,
-//! in microseconds since any origin, as long as it is the origin of the stored times too.
+//! Each [`Window`] is GCRA. This file puts windows together and says what comes of it; `gcra.lua`
+//! is the same law inside Redis, held to this one by a differential test, and what Redis answers
+//! becomes a [`Decision`] through [`Decision::from_redis`]. It knows no clock and no store: `now`
+//! is handed in, in microseconds since any origin, as long as it is the origin of the stored times
+//! too.
 //!
 //! A caller keeps the state by storing `now + debt` for each window of the answer, whatever the
 //! verdict: that adds what was admitted, and writes back what was clamped.
@@ -77,13 +78,6 @@ impl Debts {
         *self = after;
         Ok(())
     }
-
-    /// Adds `cells` to every window; the caller knows that they fit.
-    pub(crate) fn add(&mut self, windows: &[Window], cells: u32) {
-        for (debt, window) in self.iter_mut().zip(windows) {
-            *debt += window.price(cells);
-        }
-    }
 }
 
 /// The law: may `cost` cells pass at `now`, given the stored TATs, one for each window?
@@ -114,7 +108,8 @@ pub(crate) fn decide_one(window: &Window, tat: u64, now: u64, cost: u32) -> Deci
 pub(crate) struct Decision {
     wait: u64,
     tightest: usize,
-    /// Of the tightest window; divided only when asked, since a division is a third of the whole law.
+    /// Of the tightest window; divided only when asked, since a division is a third of the whole
+    /// law.
     free: u64,
     emission: u64,
     debts: Debts,
@@ -139,7 +134,8 @@ impl Decision {
         Self::new(windows, 0, debts)
     }
 
-    /// The decision that Redis took: `allowed`, and the debts (microseconds) as the script left them.
+    /// The decision that Redis took: `allowed`, and the debts (microseconds) as the script left
+    /// them.
     pub(crate) fn from_redis(windows: &[Window], allowed: bool, debts: &[u64], cost: u32) -> Self {
         let debts = Debts::read(windows, debts, 0);
         // A refusal that the numbers do not explain (another policy's windows) still gets a wait.

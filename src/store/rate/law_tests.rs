@@ -208,8 +208,8 @@ mod oracle {
     }
 }
 
-/// 1.2 million decisions, from one microsecond to ten years, on shares as well, near what is decisive
-/// as well as anywhere.
+/// 1.2 million decisions, from one microsecond to ten years, on shares as well, near what is
+/// decisive as well as anywhere.
 #[test]
 fn governors_law_is_ours_to_the_microsecond() {
     const LONGEST: u64 = 630_720_000_000_000;

@@ -5,9 +5,10 @@ use super::window::Window;
 
 /// A lease: cells that Redis has handed out and that are not spent yet. Pure.
 ///
-/// Redis forgets a debt as time passes, and so what is held must lose its worth at the same pace. Otherwise the cells
-/// held and those that Redis has got back meanwhile could be spent together, which is more than a burst. With it, in any
-/// span of time no more is admitted than without leases.
+/// Redis forgets a debt as time passes, and so what is held must lose its worth at the same pace.
+/// Otherwise the cells held and those that Redis has got back meanwhile could be spent together,
+/// which is more than a burst. With it, in any span of time no more is admitted than without
+/// leases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Lease {
     /// What the cells are worth in each window, in microseconds…
@@ -54,8 +55,8 @@ impl Lease {
         self.filled = asked;
     }
 
-    /// Takes out what is not spent `held` microseconds after it was filled, as Redis wants to hear it: so many cells,
-    /// taken so long ago.
+    /// Takes out what is not spent `held` microseconds after it was filled, as Redis wants to hear
+    /// it: so many cells, taken so long ago.
     pub(super) fn give_up(
         &mut self,
         windows: &[Window],
@@ -76,8 +77,8 @@ impl Lease {
 
 #[cfg(test)]
 mod tests {
-    use super::super::debt;
     use super::super::law::decide;
+    use super::super::remote_law;
     use super::*;
     use proptest::prelude::*;
 
@@ -109,8 +110,8 @@ mod tests {
     }
 
     proptest! {
-        /// Several instances with leases, and one that asks each time: in no span of time is more admitted than
-        /// the burst and what comes back meanwhile.
+        /// Several instances with leases, and one that asks each time: in no span of time is more
+        /// admitted than the burst and what comes back meanwhile.
         #[test]
         fn never_one_admission_over_the_limit(
             emission in 1u64..30, burst in 1u32..30,
@@ -129,12 +130,12 @@ mod tests {
                     }
                     Some(lease) if what == 0 => {
                         if let Some((cells, age)) = lease.give_up(&windows, now, 0) {
-                            tat = now + debt::give_back(&windows, &[tat], now, cells, age).as_slice()[0];
+                            tat = now + remote_law::give_back(&windows, &[tat], now, cells, age).as_slice()[0];
                         }
                     }
                     Some(lease) => {
                         if lease.spend(&windows, now, 1).is_none() {
-                            let (taken, debts) = debt::take_up_to(&windows, &[tat], now, cells);
+                            let (taken, debts) = remote_law::take_up_to(&windows, &[tat], now, cells);
                             tat = now + debts.as_slice()[0];
                             lease.add(&windows, now, taken, debts.as_slice());
                             if lease.spend(&windows, now, 1).is_none() {

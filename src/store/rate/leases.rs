@@ -6,8 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::backends::Backends;
 use super::bucket::Bucket;
@@ -22,8 +21,8 @@ use crate::memory::{BoundedMap, Decaying, Full, Id, IdHasher};
 
 /// What is not spent after this long goes back.
 const HELD: Duration = Duration::from_millis(500);
-/// How often one request waits for a lease that others take and spend before its turn comes.
-const PATIENCE: usize = 4;
+/// How long a request waits for its turn to take a lease. After that it asks for itself alone.
+const LONGEST_TURN: Duration = Duration::from_millis(100);
 
 /// The leases that this instance holds.
 pub(super) struct Leases {
@@ -40,18 +39,17 @@ struct Held {
     slot: Arc<LeaseSlot>,
 }
 
-/// The lease of one subject, and who waits for it.
+/// The lease of one subject.
 struct LeaseSlot {
     policy: RatePolicy,
     subject: Subject,
     state: Mutex<State>,
-    filled: Notify,
+    /// One request at a time asks Redis for more; those who wait for it find what it got.
+    turn: tokio::sync::Mutex<()>,
 }
 
 struct State {
     lease: Lease,
-    /// Somebody asks Redis for more.
-    filling: bool,
     /// What was left in Redis last.
     left: u32,
 }
@@ -80,30 +78,30 @@ impl Leases {
         self.table.with(self.id(bucket), spend).flatten()
     }
 
-    /// Takes a lease and spends from it, or from the one that somebody else is taking. `None`: to be
-    /// asked one by one.
+    /// Takes a lease and spends from it, or from the one that somebody else is taking. `None`: to
+    /// be asked one by one.
     pub(super) async fn ask(
         &self,
         bucket: Bucket<'_>,
         cost: u32,
     ) -> Option<Result<RateVerdict, Error>> {
         let slot = self.slot(bucket)?;
-        for _ in 0..PATIENCE {
-            let mut filled = std::pin::pin!(slot.filled.notified());
-            filled.as_mut().enable();
-            match self.turn(&slot, cost) {
-                Turn::Spent(decision) => {
-                    return Some(Ok(RateVerdict::whole(decision, DecisionSource::Redis)));
-                }
-                Turn::Wait => filled.await,
-                Turn::Fill(wanted) => return Some(self.fill(&slot, wanted, cost).await),
+        let _turn = timeout(LONGEST_TURN, slot.turn.lock()).await.ok()?;
+        let (now, windows) = (self.backends.now(), bucket.policy.whole());
+        let wanted = {
+            let mut state = slot.state.lock();
+            if let Some(decision) = state.lease.spend(windows, now, cost) {
+                return Some(Ok(RateVerdict::whole(decision, DecisionSource::Redis)));
             }
-            let Backends { memory, .. } = &*self.backends;
-            if let Some(denied) = memory.denied(bucket, self.backends.now(), cost) {
-                return Some(Ok(RateVerdict::whole(denied, DecisionSource::DenyCache)));
-            }
+            // The nearer the limit, the smaller the leases: nobody sits on what the others need.
+            let fair = state.left / self.backends.instances().get().saturating_mul(2);
+            self.cells.get().min(fair).max(cost)
+        };
+        // Refused meanwhile, maybe.
+        if let Some(denied) = self.backends.memory.denied(bucket, now, cost) {
+            return Some(Ok(RateVerdict::whole(denied, DecisionSource::DenyCache)));
         }
-        None
+        Some(self.fill(&slot, wanted, cost).await)
     }
 
     /// The slot of a subject; `None` when there is no room for another.
@@ -123,23 +121,7 @@ impl Leases {
         kept.ok()
     }
 
-    fn turn(&self, slot: &LeaseSlot, cost: u32) -> Turn {
-        let mut state = slot.state.lock();
-        let now = self.backends.now();
-        if let Some(decision) = state.lease.spend(slot.policy.whole(), now, cost) {
-            return Turn::Spent(decision);
-        }
-        if state.filling {
-            return Turn::Wait;
-        }
-        state.filling = true;
-        // The nearer the limit, the smaller the leases: nobody sits on what the others need.
-        let fair = state.left / self.backends.instances().get().saturating_mul(2);
-        Turn::Fill(self.cells.get().min(fair).max(cost))
-    }
-
     async fn fill(&self, slot: &LeaseSlot, wanted: u32, cost: u32) -> Result<RateVerdict, Error> {
-        let filling = Filling(slot);
         let (bucket, windows) = (slot.bucket(), slot.policy.whole());
         let Backends { remote, memory, .. } = &*self.backends;
         let asked = self.backends.now();
@@ -149,8 +131,6 @@ impl Leases {
         state.left = decision.remaining();
         state.lease.add(windows, asked, taken, decision.debts());
         let spent = state.lease.spend(windows, asked, cost);
-        drop(state);
-        drop(filling);
         Ok(RateVerdict::whole(spent.unwrap_or(decision), DecisionSource::Redis))
     }
 
@@ -196,29 +176,12 @@ pub(super) async fn maintain(leases: Weak<Leases>, monitor: HealthMonitor) {
 impl LeaseSlot {
     fn new(Bucket { policy, subject }: Bucket<'_>) -> Self {
         let left = policy.whole().iter().map(|window| window.burst).min().unwrap_or(1);
-        let state = Mutex::new(State { lease: Lease::default(), filling: false, left });
+        let state = Mutex::new(State { lease: Lease::default(), left });
         let (policy, subject) = (policy.clone(), subject.clone());
-        Self { policy, subject, state, filled: Notify::new() }
+        Self { policy, subject, state, turn: tokio::sync::Mutex::default() }
     }
 
     fn bucket(&self) -> Bucket<'_> {
         Bucket { policy: &self.policy, subject: &self.subject }
     }
-}
-
-/// Whoever asks Redis; the next may when this is dropped, wherever that is.
-struct Filling<'a>(&'a LeaseSlot);
-
-impl Drop for Filling<'_> {
-    fn drop(&mut self) {
-        self.0.state.lock().filling = false;
-        self.0.filled.notify_waiters();
-    }
-}
-
-enum Turn {
-    Spent(Decision),
-    Wait,
-    /// To ask for so many.
-    Fill(u32),
 }

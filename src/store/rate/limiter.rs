@@ -22,32 +22,37 @@ use crate::telemetry::Feature;
 
 /// A rate limit over all instances of a service. Cheap to clone; clones share their state.
 ///
-/// While Redis serves, it decides, in one round trip; what it would refuse anyway is refused here without asking (the
-/// deny cache). One limiter serves any number of [policies](RatePolicy), and of
+/// While Redis serves, it decides, in one round trip; what it would refuse anyway is refused here
+/// without asking (the deny cache). One limiter serves any number of [policies](RatePolicy), and of
 /// [layers](crate::layer::rate_limit::RateLimitLayer).
 ///
 /// # When Redis is down
 ///
-/// - Decisions come from memory, in well under a microsecond. The first that finds out waits for at most the `op_timeout`.
-/// - Each subject goes on from where Redis left off, as far as this instance has seen it lately, on this instance's
-///   share of the limit: the limit divided by the number of live instances, rounded down, at least 1. Who is alive is known from
-///   heartbeats in Redis, one a probe interval; three missed ones and an instance no longer counts (see
+/// - Decisions come from memory, in well under a microsecond. The first that finds out waits for at
+///   most the `op_timeout`.
+/// - Each subject goes on from where Redis left off, as far as this instance has seen it lately, on
+///   this instance's share of the limit: the limit divided by the number of live instances, rounded
+///   down, at least 1. Who is alive is known from heartbeats in Redis, one a probe interval; three
+///   missed ones and an instance no longer counts (see
 ///   [`with_instances`](super::RateLimiterBuilder::with_instances)).
-/// - When Redis is back, and before it is used again, what was admitted without it is charged to it, once, as far as it
-///   has not decayed by then. Should it have come back empty or older, what it told this instance before is restored.
-/// - Flapping hands out nothing twice: what an instance has used of its share stays used until time gives it back.
+/// - When Redis is back, and before it is used again, what was admitted without it is charged to
+///   it, once, as far as it has not decayed by then. Should it have come back empty or older, what
+///   it told this instance before is restored.
+/// - Flapping hands out nothing twice: what an instance has used of its share stays used until time
+///   gives it back.
 ///
 /// # Exact and bounded
 ///
-/// While Redis serves, the limit is exact, to the microsecond, over all instances. Without it, all instances together admit at
-/// most the limit plus one for each of them, provided that they know of each other. What is not known then: instances that were
-/// started within the last heartbeat, and spending that went through other instances lately.
+/// While Redis serves, the limit is exact, to the microsecond, over all instances. Without it, all
+/// instances together admit at most the limit plus one for each of them, provided that they know of
+/// each other. What is not known then: instances that were started within the last heartbeat, and
+/// spending that went through other instances lately.
 ///
 /// # Time
 ///
-/// Made on a runtime of one thread, or outside of any, it goes by tokio's clock, which tests can pause. On a runtime of
-/// several threads time cannot be paused: there it reads the processor's counter and is set right by the system's monotonic clock
-/// once a millisecond.
+/// Made on a runtime of one thread, or outside of any, it goes by tokio's clock, which tests can
+/// pause. On a runtime of several threads time cannot be paused: there it reads the processor's
+/// counter and is set right by the system's monotonic clock once a millisecond.
 ///
 /// # Examples
 ///
@@ -67,8 +72,9 @@ use crate::telemetry::Feature;
 pub struct RateLimiter(Arc<Inner>);
 
 impl RateLimiter {
-    /// The limiter of this handle with the defaults. Never waits for Redis, and starts nothing from the
-    /// second call on: all who ask for it share one table in memory, as they share the limit in Redis.
+    /// The limiter of this handle with the defaults. Never waits for Redis, and starts nothing from
+    /// the second call on: all who ask for it share one table in memory, as they share the limit in
+    /// Redis.
     pub fn new(redis: &Redis) -> Self {
         Self(redis.shared(|| Inner::new(redis, Settings::default())))
     }
@@ -77,8 +83,8 @@ impl RateLimiter {
         Self(Inner::new(redis, settings))
     }
 
-    /// May `subject` spend `cost`? A cost of 0 asks without spending. Always answers; while Redis is
-    /// away, from memory.
+    /// May `subject` spend `cost`? A cost of 0 asks without spending. Always answers; while Redis
+    /// is away, from memory.
     pub async fn decide(&self, policy: &RatePolicy, subject: &Subject, cost: u32) -> RateVerdict {
         let (bucket, outage) = (Bucket { policy, subject }, OutagePolicy::Local);
         let verdict = match self.step(bucket, cost, outage) {
@@ -91,8 +97,8 @@ impl RateLimiter {
         verdict
     }
 
-    /// Makes a subject owe nothing any more: an operator's pardon. In this process at once, also when
-    /// Redis is away. What other instances know lasts for one full burst at most.
+    /// Makes a subject owe nothing any more: an operator's pardon. In this process at once, also
+    /// when Redis is away. What other instances know lasts for one full burst at most.
     ///
     /// # Errors
     ///
@@ -124,8 +130,8 @@ impl RateLimiter {
         self.0.backends.now()
     }
 
-    /// The decision, or since when it is Redis's. Decided with `None`: Redis is away, and by the outage
-    /// policy nobody else may decide.
+    /// The decision, or since when it is Redis's. Decided with `None`: Redis is away, and by the
+    /// outage policy nobody else may decide.
     #[inline]
     pub(crate) fn step(
         &self,

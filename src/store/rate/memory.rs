@@ -1,4 +1,5 @@
-//! The limit in this process: what decides while Redis is away, and the deny cache while it is there.
+//! The limit in this process: what decides while Redis is away, and the deny cache while it is
+//! there.
 
 use std::num::NonZeroU32;
 
@@ -21,9 +22,9 @@ const OVERFLOWS: usize = 64;
 /// instant in each window at which nothing is owed.
 ///
 /// - **Degraded** ([`decide`](Self::decide)): the limit of this instance.
-/// - **Deny cache** ([`denied`](Self::denied)): while Redis is there, what it last said of a subject
-///   ([`learn`](Self::learn)) is a lower bound of what is owed there, since others can only add to it.
-///   If that alone refuses a request, Redis need not be asked.
+/// - **Deny cache** ([`denied`](Self::denied)): while Redis is there, what it last said of a
+///   subject ([`learn`](Self::learn)) is a lower bound of what is owed there, since others can only
+///   add to it. If that alone refuses a request, Redis need not be asked.
 /// - **Settling up** ([`owed`](Self::owed), [`settle`](Self::settle)): what was admitted here is
 ///   charged to Redis afterwards.
 ///
@@ -31,17 +32,17 @@ const OVERFLOWS: usize = 64;
 ///
 /// # At the bound
 ///
-/// A new subject takes the place of one that owes nothing, else of the one that owes least. A subject
-/// that is being refused is never forgotten: a flood of new keys frees nobody. When all are being
-/// refused, the new one shares an overflow bucket with all others in its position, and they are
-/// limited like one subject: not for free, which would reward the flood, and not refused outright,
-/// which would shut out everybody new.
+/// A new subject takes the place of one that owes nothing, else of the one that owes least. A
+/// subject that is being refused is never forgotten: a flood of new keys frees nobody. When all are
+/// being refused, the new one shares an overflow bucket with all others in its position, and they
+/// are limited like one subject: not for free, which would reward the flood, and not refused
+/// outright, which would shut out everybody new.
 ///
 /// # Cost
 ///
-/// About 130 bytes for a subject (13 MB for 100 000; with several windows 80 more, with a name over 36
-/// bytes that as well), and no background task. Threads that decide on the same subject do not wait
-/// for each other.
+/// About 130 bytes for a subject (13 MB for 100 000; with several windows 80 more, with a name over
+/// 36 bytes that as well), and no background task. Threads that decide on the same subject do not
+/// wait for each other.
 pub(super) struct MemoryLimit {
     table: BoundedMap<Entry>,
     hasher: IdHasher,
@@ -77,7 +78,8 @@ impl MemoryLimit {
         Self { table, hasher, overflow: Mutex::default() }
     }
 
-    /// Decides on `cost` cells at `now`, and keeps what they cost. A cost of 0 asks without spending.
+    /// Decides on `cost` cells at `now`, and keeps what they cost. A cost of 0 asks without
+    /// spending.
     #[inline]
     pub(super) fn decide(&self, bucket: Bucket<'_>, now: u64, cost: u32) -> Decision {
         let known =
@@ -96,7 +98,8 @@ impl MemoryLimit {
         kept.unwrap_or_else(|Full| self.overflow(policy, now, cost))
     }
 
-    /// Changes what is held of a subject, unless the table is full of others that are being refused.
+    /// Changes what is held of a subject, unless the table is full of others that are being
+    /// refused.
     fn insert<R>(
         &self,
         bucket: Bucket<'_>,
@@ -126,9 +129,9 @@ impl MemoryLimit {
 
     /// The deny cache: the refusal that Redis would give, or `None` when it has to be asked.
     ///
-    /// What is known here of a subject is what Redis last said of it, so this never refuses what Redis
-    /// would admit, except after somebody lowered the debt there by hand (`DEL`), and then for one full
-    /// burst at most (or until [`reset`](Self::reset)).
+    /// What is known here of a subject is what Redis last said of it, so this never refuses what
+    /// Redis would admit, except after somebody lowered the debt there by hand (`DEL`), and then
+    /// for one full burst at most (or until [`reset`](Self::reset)).
     #[inline]
     pub(super) fn denied(&self, bucket: Bucket<'_>, now: u64, cost: u32) -> Option<Decision> {
         let policy = bucket.policy;
@@ -146,10 +149,12 @@ impl MemoryLimit {
         self.table.with(self.id(bucket), look).flatten()
     }
 
-    /// Takes note of what Redis decided between `asked` and `answered`, so that the deny cache knows and
-    /// an outage starts from there. Answers may overtake each other; the larger debt is the later one.
+    /// Takes note of what Redis decided between `asked` and `answered`, so that the deny cache
+    /// knows and an outage starts from there. Answers may overtake each other; the larger debt is
+    /// the later one.
     ///
-    /// Nobody is refused here for longer than there, and nobody is told to come back earlier than there.
+    /// Nobody is refused here for longer than there, and nobody is told to come back earlier than
+    /// there.
     pub(super) fn learn(
         &self,
         bucket: Bucket<'_>,
@@ -167,9 +172,9 @@ impl MemoryLimit {
     }
 
     /// What the subjects in one part of the table owe Redis, when the limit was divided among
-    /// `instances`; `None` after the last part. Parts are numbered from 0 and small, so that a recovery
-    /// can pace itself and stops no request for long. With `is_lost`, Redis may have forgotten what it
-    /// told us: those who owe only that are named as well.
+    /// `instances`; `None` after the last part. Parts are numbered from 0 and small, so that a
+    /// recovery can pace itself and stops no request for long. With `is_lost`, Redis may have
+    /// forgotten what it told us: those who owe only that are named as well.
     pub(super) fn owed(
         &self,
         part: usize,
@@ -192,9 +197,9 @@ impl MemoryLimit {
         })
     }
 
-    /// Redis has been charged for what was `owed`, and says what the subject owes there now (`debts`,
-    /// in microseconds). From here on the subject is Redis's again; what was admitted here meanwhile
-    /// stays on top.
+    /// Redis has been charged for what was `owed`, and says what the subject owes there now
+    /// (`debts`, in microseconds). From here on the subject is Redis's again; what was admitted
+    /// here meanwhile stays on top.
     pub(super) fn settle(&self, owed: &Owed, now: u64, debts: &[u64]) {
         self.change(owed.bucket(), |windows| {
             for ((window, debt), charged) in windows.iter_mut().zip(debts).zip(&owed.unsettled) {

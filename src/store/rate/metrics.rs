@@ -9,8 +9,8 @@ use super::policy::RatePolicy;
 use super::verdict::{DecisionSource, RateVerdict};
 use crate::telemetry::{Counter, Metrics, names};
 
-/// More policies than anybody has, unless their names are made up at run time: then counters are looked
-/// up anew.
+/// More policies than anybody has, unless their names are made up at run time: then counters are
+/// looked up anew.
 const CAPACITY: usize = 1_000;
 
 /// The counters of one policy: those that its decisions can count in, and no others.
@@ -22,8 +22,8 @@ pub(crate) struct DecisionCounters {
     shadow: Sources,
 }
 
-/// Made at the first decision; those of memory at its first decision, since a limit may well never let
-/// memory decide.
+/// Made at the first decision; those of memory at its first decision, since a limit may well never
+/// let memory decide.
 #[derive(Default)]
 struct Sources {
     redis: OnceLock<Counters>,
@@ -82,7 +82,8 @@ impl DecisionCounters {
 pub(super) struct CountersByPolicy(ArcSwap<HashMap<u64, Arc<DecisionCounters>>>);
 
 impl CountersByPolicy {
-    /// For the hot path: counts without taking the counters out, which threads would have to agree on.
+    /// For the hot path: counts without taking the counters out, which threads would have to agree
+    /// on.
     pub(super) fn count(&self, metrics: &Metrics, policy: &RatePolicy, verdict: &RateVerdict) {
         match self.0.load().get(&policy.space()) {
             Some(counters) => counters.count(verdict, false),

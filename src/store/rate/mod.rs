@@ -14,8 +14,8 @@
 //!
 //! # Several windows
 //!
-//! A [`RatePolicy`] of several quotas admits a request when all of them have room, else takes from none.
-//! All its windows live in one Redis key and one slot.
+//! A [`RatePolicy`] of several quotas admits a request when all of them have room, else takes from
+//! none. All its windows live in one Redis key and one slot.
 //!
 //! # When Redis is down
 //!
@@ -60,6 +60,8 @@ pub(crate) use law::decide;
 pub(crate) use metrics::DecisionCounters;
 pub(crate) use quota::clean as clean_name;
 
+#[cfg(test)]
+mod remote_law;
 #[cfg(test)]
 mod script_tests;
 #[cfg(test)]

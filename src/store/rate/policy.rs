@@ -57,7 +57,8 @@ struct Inner {
     /// Name and version, as they stand in keys.
     stem: Box<str>,
     share: u32,
-    /// The share that was asked for last: it hardly ever changes, and making one costs several allocations.
+    /// The share that was asked for last: it hardly ever changes, and making one costs several
+    /// allocations.
     shared: ArcSwapOption<RatePolicy>,
 }
 
@@ -76,17 +77,17 @@ impl RatePolicy {
         }
     }
 
-    /// The name in metrics, in Redis keys, and in front of the names of unnamed windows. Default: the name
-    /// of the only quota, else `default`. Cleaned like [`Quota::with_name`]. Two policies that share a
-    /// Redis and must count apart need different names.
+    /// The name in metrics, in Redis keys, and in front of the names of unnamed windows. Default:
+    /// the name of the only quota, else `default`. Cleaned like [`Quota::with_name`]. Two policies
+    /// that share a Redis and must count apart need different names.
     #[must_use]
     pub fn with_name(self, name: impl Into<Cow<'static, str>>) -> Self {
         Self::build(Some(clean(name.into())), self.0.quotas.clone(), self.0.share)
     }
 
-    /// What one of `instances` instances enforces by itself: the rate and the burst divided, rounded down,
-    /// a burst of at least 1 (so the instances together never admit more than the limit, or one each). The
-    /// name and the version stay, so the same subject is found.
+    /// What one of `instances` instances enforces by itself: the rate and the burst divided,
+    /// rounded down, a burst of at least 1 (so the instances together never admit more than the
+    /// limit, or one each). The name and the version stay, so the same subject is found.
     #[must_use]
     pub(crate) fn share(&self, instances: NonZeroU32) -> Self {
         let share = instances.get().min(MOST_INSTANCES);
@@ -144,14 +145,15 @@ impl RatePolicy {
         &self.0.quotas
     }
 
-    /// Changes with every change to a count, period, burst, or the order of windows, and with nothing else;
-    /// the same on every instance. Part of the Redis key, so that a new policy starts afresh rather than
-    /// misreading what the old one stored.
+    /// Changes with every change to a count, period, burst, or the order of windows, and with
+    /// nothing else; the same on every instance. Part of the Redis key, so that a new policy starts
+    /// afresh rather than misreading what the old one stored.
     pub fn version(&self) -> u64 {
         self.0.version
     }
 
-    /// Among how many instances the limit is divided; 1 unless this came from [`share`](Self::share).
+    /// Among how many instances the limit is divided; 1 unless this came from
+    /// [`share`](Self::share).
     pub(crate) fn instances(&self) -> u32 {
         self.0.share
     }
@@ -271,7 +273,8 @@ fn version(quotas: &[Quota]) -> u64 {
     fnv(0xcbf2_9ce4_8422_2325, numbers.flat_map(u64::to_le_bytes))
 }
 
-/// FNV-1a (Fowler, Noll, Vo): the same in every process and release, which `std::hash` does not promise.
+/// FNV-1a (Fowler, Noll, Vo): the same in every process and release, which `std::hash` does not
+/// promise.
 fn fnv(from: u64, bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(from, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::window::Window;
 
 const SECOND: u64 = 1_000_000;
-/// The longest time that a spent burst may take to come back: ten years. Keeps every instant that the
-/// Redis script computes an exact integer in a double (2^53 µs is the year 2255).
+/// The longest time that a spent burst may take to come back: ten years. Keeps every instant that
+/// the Redis script computes an exact integer in a double (2^53 µs is the year 2255).
 const HORIZON: u64 = 10 * 365 * 24 * 3600 * SECOND;
 const LONGEST_NAME: usize = 64;
 
@@ -19,21 +19,23 @@ const TOO_FAST: &str = "a quota can allow at most one request per microsecond";
 const NO_BURST: &str = "the burst of a quota must be at least 1";
 const TOO_LONG: &str = "the burst of a quota must come back within ten years";
 
-/// One window of a rate limit: `count` requests per `period`, with a burst of the whole count unless
-/// [`with_burst`](Self::with_burst) says otherwise.
+/// One window of a rate limit: `count` requests per `period`, with a burst of the whole count
+/// unless [`with_burst`](Self::with_burst) says otherwise.
 ///
-/// Requests come back evenly (one every period ÷ count, rounded up to a whole microsecond; so a rate of
-/// more than about 10 000 a second that does not divide a million runs up to a few percent *below* what
-/// was asked, never above). Several windows at once are a [`RatePolicy`](super::RatePolicy).
+/// Requests come back evenly (one every period ÷ count, rounded up to a whole microsecond; so a
+/// rate of more than about 10 000 a second that does not divide a million runs up to a few percent
+/// *below* what was asked, never above). Several windows at once are a
+/// [`RatePolicy`](super::RatePolicy).
 ///
 /// # Wrong values
 ///
-/// The constructors for literals ([`per_second`](Self::per_second), [`per_minute`](Self::per_minute),
-/// [`per_hour`](Self::per_hour), [`per_day`](Self::per_day), [`with_burst`](Self::with_burst)) panic on a
-/// zero, as tower's own `RateLimitLayer` and `tokio::time::interval` do: while the service is being built,
-/// or while it is being compiled when the quota is a `const`. For values from outside use
-/// [`Quota::new`], [`try_with_burst`](Self::try_with_burst) or `"100/60s".parse()`, which return an error.
-/// A `Quota` that exists is sound: nothing can go wrong with it while serving.
+/// The constructors for literals ([`per_second`](Self::per_second),
+/// [`per_minute`](Self::per_minute), [`per_hour`](Self::per_hour), [`per_day`](Self::per_day),
+/// [`with_burst`](Self::with_burst)) panic on a zero, as tower's own `RateLimitLayer` and
+/// `tokio::time::interval` do: while the service is being built, or while it is being compiled when
+/// the quota is a `const`. For values from outside use [`Quota::new`],
+/// [`try_with_burst`](Self::try_with_burst) or `"100/60s".parse()`, which return an error. A
+/// `Quota` that exists is sound: nothing can go wrong with it while serving.
 ///
 /// # Examples
 ///
@@ -96,8 +98,8 @@ impl Quota {
     ///
     /// # Errors
     ///
-    /// When `count` is 0, `period` is under a microsecond or over ten years, or the rate is above one
-    /// request per microsecond.
+    /// When `count` is 0, `period` is under a microsecond or over ten years, or the rate is above
+    /// one request per microsecond.
     pub fn new(count: u32, period: Duration) -> Result<Self, QuotaError> {
         let period = u64::try_from(period.as_micros()).unwrap_or(u64::MAX);
         match Self::fault(count, period, count) {
@@ -134,9 +136,9 @@ impl Quota {
         }
     }
 
-    /// The name in the headers and metrics. Default: `default`, or in a policy of several windows the
-    /// policy's name and the period. What is not visible ASCII, or one of `" \ : { }`, becomes `_`; what is
-    /// longer than 64 characters is cut.
+    /// The name in the headers and metrics. Default: `default`, or in a policy of several windows
+    /// the policy's name and the period. What is not visible ASCII, or one of `" \ : { }`, becomes
+    /// `_`; what is longer than 64 characters is cut.
     #[must_use]
     pub fn with_name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = Some(clean(name.into()));
@@ -217,8 +219,8 @@ pub(crate) fn clean(name: Cow<'static, str>) -> Cow<'static, str> {
     if clean.is_empty() { Cow::Borrowed("_") } else { Cow::Owned(clean) }
 }
 
-/// `count/period`, the period a number and one of `ms`, `s`, `m`, `h`, `d`; the number may be left out:
-/// `100/60s`, `5/s`. The burst is the count.
+/// `count/period`, the period a number and one of `ms`, `s`, `m`, `h`, `d`; the number may be left
+/// out: `100/60s`, `5/s`. The burst is the count.
 impl FromStr for Quota {
     type Err = QuotaError;
 
@@ -228,20 +230,25 @@ impl FromStr for Quota {
             QuotaError(format!("{why} in {text_of:?}; write count/period, like 100/60s").into())
         };
         let (count, period) = text.split_once('/').ok_or_else(|| fault("no `/`"))?;
-        let count = whole(count.trim()).and_then(|n| u32::try_from(n).ok());
+        // `u32::from_str` would also take a `+`.
+        let digits = Some(count.trim()).filter(|text| !text.starts_with('+'));
+        let count = digits.and_then(|digits| digits.parse().ok());
         let count = count.ok_or_else(|| fault("no count from 1 to 4294967295"))?;
-        let period =
-            micros(period.trim()).ok_or_else(|| fault("no period with one of ms, s, m, h, d"))?;
-        Quota::new(count, Duration::from_micros(period)).map_err(|error| fault(&error.0))
+        // The number may be left out: `5/s`.
+        let one = if period.trim().starts_with(|c: char| c.is_ascii_digit()) { "" } else { "1" };
+        let period = crate::env::duration(&format!("{one}{}", period.trim()));
+        let period = period.ok_or_else(|| fault("no period with one of ms, s, m, h, d"))?;
+        Quota::new(count, period).map_err(|error| fault(&error.0))
     }
 }
 
-/// For those who come from `governor` or `tower_governor`: as many at once as its burst, and as much
-/// time for all of them as it takes, rounded up to a whole microsecond. The rate is the same, but for
-/// the nanoseconds that governor rounds away; it is never above governor's by more than these.
+/// For those who come from `governor` or `tower_governor`: as many at once as its burst, and as
+/// much time for all of them as it takes, rounded up to a whole microsecond. The rate is the same,
+/// but for the nanoseconds that governor rounds away; it is never above governor's by more than
+/// these.
 ///
-/// Fails for more than one request per microsecond, and where a spent burst takes more than ten years
-/// to come back.
+/// Fails for more than one request per microsecond, and where a spent burst takes more than ten
+/// years to come back.
 ///
 /// ```
 /// use std::num::NonZeroU32;
@@ -261,30 +268,12 @@ impl TryFrom<governor::Quota> for Quota {
     }
 }
 
-/// Digits only: `u64::from_str` would also take a `+`.
-fn whole(text: &str) -> Option<u64> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
-}
-
-fn micros(text: &str) -> Option<u64> {
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
-    let unit = match unit {
-        "ms" => 1_000,
-        "s" => SECOND,
-        "m" => 60 * SECOND,
-        "h" => 3600 * SECOND,
-        "d" => 24 * 3600 * SECOND,
-        _ => return None,
-    };
-    let number = if number.is_empty() { 1 } else { whole(number)? };
-    number.checked_mul(unit)
-}
-
 pub(super) fn shorten(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-/// Why a quota or a policy could not be made; its `Display` says what is wrong and what would be right.
+/// Why a quota or a policy could not be made; its `Display` says what is wrong and what would be
+/// right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuotaError(pub(super) Cow<'static, str>);
 

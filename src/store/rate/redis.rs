@@ -78,8 +78,8 @@ impl RedisLimit {
         call.run(&mut self.redis.connection()).await
     }
 
-    /// Lays on a subject what it owes, once for each `mark`. Says whether that was done now, and what
-    /// is owed in all.
+    /// Lays on a subject what it owes, once for each `mark`. Says whether that was done now, and
+    /// what is owed in all.
     pub(super) async fn charge(
         &self,
         connection: &mut Connection,

@@ -10,8 +10,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tempfile::TempDir;
 
-use super::debt::{self, Charge};
+use super::debt::Charge;
 use super::law::{self, Decision, MAX_WINDOWS};
+use super::remote_law;
 use super::window::Window;
 
 const GCRA: &str = include_str!("gcra.lua");
@@ -216,14 +217,14 @@ fn the_scripts_are_the_law() {
                 Step::Take(wanted) => {
                     let (taken, debts) =
                         server.eval(&gcra_sha, &[&key], &gcra(&windows, i64::from(*wanted), 1));
-                    let (law, after) = debt::take_up_to(&windows, &tats, now, *wanted);
+                    let (law, after) = remote_law::take_up_to(&windows, &tats, now, *wanted);
                     prop_assert_eq!(taken, i64::from(law));
                     (taken, debts, after.as_slice().to_vec())
                 }
                 Step::Give(cells, age) => {
                     let args = gcra(&windows, -i64::from(*cells), *age as i64);
                     let (taken, debts) = server.eval(&gcra_sha, &[&key], &args);
-                    let after = debt::give_back(&windows, &tats, now, *cells, *age);
+                    let after = remote_law::give_back(&windows, &tats, now, *cells, *age);
                     (taken, debts, after.as_slice().to_vec())
                 }
                 Step::Charge(add, floor) => {
@@ -234,7 +235,7 @@ fn the_scripts_are_the_law() {
                     let mark = format!("{key}:{index}");
                     let (first, debts) = server.eval(&charge_sha, &[&key, &mark], &args);
                     let charge = Charge { add: [*add; MAX_WINDOWS], floor: [*floor; MAX_WINDOWS] };
-                    let after = debt::charge(&windows, &tats, now, &charge);
+                    let after = remote_law::charge(&windows, &tats, now, &charge);
                     prop_assert_eq!(first, 1);
                     // Said again, as after an answer that was lost: nothing more is charged.
                     let again = server.eval(&charge_sha, &[&key, &mark], &args);
@@ -310,8 +311,9 @@ fn expiry_is_rounded_up_and_one_key_is_enough() {
     }
 }
 
-/// Redis forgets a key in the millisecond after the one that it expires in, so rounding up is enough for a debt
-/// never to be forgotten early; rounding down would be an error at once for a debt under a millisecond.
+/// Redis forgets a key in the millisecond after the one that it expires in, so rounding up is
+/// enough for a debt never to be forgotten early; rounding down would be an error at once for a
+/// debt under a millisecond.
 #[test]
 fn a_debt_below_a_millisecond_has_an_expiry() {
     let mut server = Server::start();

@@ -1,8 +1,8 @@
 //! Settling up: what was admitted without Redis is charged to it, once.
 //!
-//! Each charge carries a mark that Redis keeps beside the subject: a charge whose answer was lost is
-//! sent again under the same mark, and not counted twice. A charge that Redis refuses (an error about
-//! that one key) is drawn up anew by the next pass.
+//! Each charge carries a mark that Redis keeps beside the subject: a charge whose answer was lost
+//! is sent again under the same mark, and not counted twice. A charge that Redis refuses (an error
+//! about that one key) is drawn up anew by the next pass.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -92,8 +92,8 @@ impl Backlog for Settlement {
         }
     }
 
-    /// First what is in doubt, so that it is settled before its subject's further debts are drawn up;
-    /// then the table, part by part.
+    /// First what is in doubt, so that it is settled before its subject's further debts are drawn
+    /// up; then the table, part by part.
     fn due(&self, cursor: &mut usize) -> Option<Vec<Charge>> {
         let mut state = self.state.lock();
         if *cursor == 0 {

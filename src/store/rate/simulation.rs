@@ -1,5 +1,6 @@
-//! How far a fault lets a fleet pass its limit: a simulation of 1 to 100 instances, in made-up time, over the same law and memory
-//! that serve requests. `EVENKEEL_WRITE_SIMULATION=1 cargo test --lib store::rate::simulation` writes the table in
+//! How far a fault lets a fleet pass its limit: a simulation of 1 to 100 instances, in made-up
+//! time, over the same law and memory that serve requests.
+//! `EVENKEEL_WRITE_SIMULATION=1 cargo test --lib store::rate::simulation` writes the table in
 //! `docs/rate-limit-simulation.md`.
 
 use std::fmt::Write;
@@ -10,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::law::{Decision, decide};
 use super::memory::MemoryLimit;
-use super::{Bucket, Quota, RatePolicy, Subject, debt};
+use super::{Bucket, Quota, RatePolicy, Subject, remote_law};
 
 const LIMIT: u32 = 1_000;
 const WINDOW: u64 = 60_000_000;
@@ -155,7 +156,7 @@ impl Fleet {
             let Some(owed) = memory.owed(part, now, self.believed, lost) else { return };
             for owed in owed {
                 let charge = owed.charge_at(now);
-                let debts = debt::charge(self.policy.whole(), &[self.redis], now, &charge);
+                let debts = remote_law::charge(self.policy.whole(), &[self.redis], now, &charge);
                 self.redis = now + debts.as_slice()[0];
                 memory.settle(&owed, now, debts.as_slice());
             }
@@ -163,14 +164,15 @@ impl Fleet {
     }
 }
 
-/// How much more was admitted than the limit allows, in the worst span of time, as a part of what it allows in it.
+/// How much more was admitted than the limit allows, in the worst span of time, as a part of what
+/// it allows in it.
 fn overshoot(fault: &Fault, size: u32, seed: u64) -> f64 {
     let mut random = StdRng::seed_from_u64(seed);
     let mut fleet = Fleet::new(size, (fault.believed)(size));
     let emission = WINDOW / u64::from(LIMIT);
     let mut up = vec![true; size as usize];
-    // What was admitted beyond what has come back since: the level of a bucket that leaks at the limit's rate, and
-    // overflows above the burst. A span begins whenever the bucket is empty.
+    // What was admitted beyond what has come back since: the level of a bucket that leaks at the
+    // limit's rate, and overflows above the burst. A span begins whenever the bucket is empty.
     let (mut level, mut worst, mut last, mut began) = (0.0_f64, 0.0_f64, 0, 0);
     for turn in 0..fault.windows * u64::from(LIMIT) * GREED {
         let now = WINDOW + turn * emission / GREED;

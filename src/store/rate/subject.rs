@@ -1,8 +1,9 @@
 //! Whom a limit is for: an unambiguous, bounded name.
 
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::fmt::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use sha2::{Digest, Sha256};
 
 /// Most subjects (an address, an API key, a user id) fit without an allocation.
@@ -21,14 +22,14 @@ const V6: u8 = 6;
 
 /// Whom a request is counted for: one or several parts (a client's address, an API key, a route).
 ///
-/// Parts carry their kind and length, so two different subjects never read the same: an API key that
-/// says `203.0.113.9` is not that address, and `("ab", "c")` is not `("a", "bc")`. Any bytes of any
-/// length will do.
+/// Parts carry their kind and length, so two different subjects never read the same: an API key
+/// that says `203.0.113.9` is not that address, and `("ab", "c")` is not `("a", "bc")`. Any bytes
+/// of any length will do.
 ///
-/// In Redis a subject is written readably where that is safe; what came from a header, and what is longer
-/// than 64 bytes, is written as the first 128 bits of its SHA-256: a key in Redis never holds a credential, and nobody
-/// can find a second name for another client's bucket (2^128 tries). Its `Debug` form shows no secret
-/// either.
+/// In Redis a subject is written readably where that is safe; what came from a header, and what is
+/// longer than 64 bytes, is written as the first 128 bits of its SHA-256: a key in Redis never
+/// holds a credential, and nobody can find a second name for another client's bucket (2^128 tries).
+/// Its `Debug` form shows no secret either.
 ///
 /// # Examples
 ///
@@ -129,12 +130,12 @@ impl Subject {
 
     pub(crate) fn write_form(&self, out: &mut String) {
         let (mut rest, from) = (self.bytes(), out.len());
-        while let Some((part, after)) = Part::read(rest) {
+        while let Some((kind, part)) = rest.split_first() {
             if out.len() > from {
                 out.push(',');
             }
-            part.write(out);
-            rest = after;
+            // What was built here is whole: there is always a rest, if an empty one.
+            rest = write_part(*kind, part, out).unwrap_or_default();
         }
     }
 
@@ -172,78 +173,52 @@ impl Subject {
     }
 }
 
-enum Part<'a> {
-    Label(&'a [u8]),
-    Secret(&'a [u8]),
-    Long(u8, [u8; HASH]),
-    V4([u8; 4]),
-    V6(u8, [u8; 16]),
-}
-
-impl<'a> Part<'a> {
-    fn read(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let (kind, rest) = bytes.split_first()?;
-        match *kind {
-            V4 => rest.split_first_chunk().map(|(octets, rest)| (Self::V4(*octets), rest)),
-            V6 => {
-                let (prefix, rest) = rest.split_first()?;
-                rest.split_first_chunk().map(|(octets, rest)| (Self::V6(*prefix, *octets), rest))
-            }
-            kind if kind & LONG != 0 => {
-                rest.split_first_chunk().map(|(hash, rest)| (Self::Long(kind & !LONG, *hash), rest))
-            }
-            kind => {
-                let (len, rest) = rest.split_first()?;
-                let (part, rest) = rest.split_at_checked(usize::from(*len))?;
-                Some((if kind == LABEL { Self::Label(part) } else { Self::Secret(part) }, rest))
-            }
+/// Writes the part at the beginning, and returns what follows it.
+fn write_part<'a>(kind: u8, bytes: &'a [u8], out: &mut String) -> Option<&'a [u8]> {
+    match kind {
+        V4 => {
+            let (octets, rest) = bytes.split_first_chunk::<4>()?;
+            write!(out, "{}", Ipv4Addr::from(*octets)).ok()?;
+            Some(rest)
         }
-    }
-
-    fn write(&self, out: &mut String) {
-        match self {
-            Self::Label(label) => escape(label, out),
-            Self::Secret(secret) => push_hash("h:", &hash(secret), out),
-            Self::Long(LABEL, hash) => push_hash("t:", hash, out),
-            Self::Long(_, hash) => push_hash("h:", hash, out),
-            Self::V4(octets) => out.push_str(&IpAddr::from(*octets).to_string()),
-            Self::V6(prefix, octets) => {
-                out.push_str(&IpAddr::from(*octets).to_string());
-                out.push('/');
-                out.push_str(&prefix.to_string());
+        V6 => {
+            let (prefix, bytes) = bytes.split_first()?;
+            let (octets, rest) = bytes.split_first_chunk::<16>()?;
+            write!(out, "{}/{prefix}", Ipv6Addr::from(*octets)).ok()?;
+            Some(rest)
+        }
+        kind if kind & LONG != 0 => {
+            let (hash, rest) = bytes.split_first_chunk()?;
+            write_hash(if kind & !LONG == LABEL { 't' } else { 'h' }, *hash, out)?;
+            Some(rest)
+        }
+        kind => {
+            let (len, bytes) = bytes.split_first()?;
+            let (part, rest) = bytes.split_at_checked(usize::from(*len))?;
+            if kind == LABEL {
+                escape(part, out)
+            } else {
+                write_hash('h', hash(part), out)?
             }
+            Some(rest)
         }
     }
 }
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
+/// What stands in a key as it is.
+const PLAIN: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'/').remove(b'@');
 
-fn push_hex(byte: u8, out: &mut String) {
-    out.push(char::from(HEX[usize::from(byte >> 4)]));
-    out.push(char::from(HEX[usize::from(byte & 15)]));
-}
-
-/// Percent-encodes all but a few harmless characters. Labels start with a tilde where they could be taken
-/// for an address or a hash.
+/// Labels start with a tilde where they could be taken for an address or a hash.
 fn escape(label: &[u8], out: &mut String) {
     if label.first().is_none_or(|first| !first.is_ascii_alphabetic()) {
         out.push('~');
     }
-    for &byte in label {
-        if byte.is_ascii_alphanumeric() || b"-._/@".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            push_hex(byte, out);
-        }
-    }
+    out.extend(percent_encode(label, PLAIN));
 }
 
-fn push_hash(kind: &str, hash: &[u8; HASH], out: &mut String) {
-    out.push_str(kind);
-    for byte in hash {
-        push_hex(*byte, out);
-    }
+fn write_hash(kind: char, hash: [u8; HASH], out: &mut String) -> Option<()> {
+    write!(out, "{kind}:{:032x}", u128::from_be_bytes(hash)).ok()
 }
 
 fn hash(bytes: &[u8]) -> [u8; HASH] {

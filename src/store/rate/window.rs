@@ -1,9 +1,9 @@
 //! One window of the law: `governor`'s GCRA as a pure function of what is owed.
 //!
-//! The Generic Cell Rate Algorithm (ITU-T I.371, in the virtual-scheduling form) keeps one number for
-//! each subject and window: the *theoretical arrival time* (TAT), the instant at which the subject
-//! owes nothing any more. Each admitted cell moves it one emission interval (period ÷ count) further;
-//! it may lie at most the tolerance (burst × emission) ahead of now.
+//! The Generic Cell Rate Algorithm (ITU-T I.371, in the virtual-scheduling form) keeps one number
+//! for each subject and window: the *theoretical arrival time* (TAT), the instant at which the
+//! subject owes nothing any more. Each admitted cell moves it one emission interval (period ÷
+//! count) further; it may lie at most the tolerance (burst × emission) ahead of now.
 //!
 //! `governor` is asked with a clock that stands at 0. So an instant is a debt, its state store is a
 //! number on the stack, and a check changes nothing until the caller keeps the new debt: by
@@ -28,7 +28,8 @@ pub(super) const NEVER: u64 = u64::MAX;
 /// One window in the units of the law. Made by [`Quota`](super::Quota); never zero anywhere.
 #[derive(Debug)]
 pub(crate) struct Window {
-    /// Microseconds that one cell takes to come back; rounded up, so the rate is never above the quota.
+    /// Microseconds that one cell takes to come back; rounded up, so the rate is never above the
+    /// quota.
     pub(crate) emission: u64,
     /// Cells that a rested subject can spend at once.
     pub(crate) burst: u32,
@@ -40,7 +41,8 @@ pub(crate) struct Window {
 impl Window {
     pub(crate) fn new(emission: u64, burst: u32) -> Self {
         let tolerance = emission.saturating_mul(burst.into());
-        // Only `with_period` takes the emission as it is; governor's `per_second` and the like round.
+        // Only `with_period` takes the emission as it is; governor's `per_second` and the like
+        // round.
         let quota = governor::Quota::with_period(Duration::from_nanos(emission));
         let quota = quota.unwrap_or(governor::Quota::per_second(NonZeroU32::MIN));
         let quota = quota.allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN));
@@ -48,9 +50,9 @@ impl Window {
         Self { emission, burst, tolerance, gcra }
     }
 
-    /// What one instance of `share` enforces by itself: cells come back `share` times as slowly, and
-    /// the burst is divided, rounded down, at least 1. The tolerance in time stays (nearly) the same,
-    /// so a TAT means the same fraction of the budget before and after.
+    /// What one instance of `share` enforces by itself: cells come back `share` times as slowly,
+    /// and the burst is divided, rounded down, at least 1. The tolerance in time stays (nearly) the
+    /// same, so a TAT means the same fraction of the budget before and after.
     pub(crate) fn share(&self, share: u32) -> Self {
         let (emission, burst) = self.divided(share);
         Self::new(emission, burst)
@@ -66,7 +68,8 @@ impl Window {
         debt + emission > emission.saturating_mul(burst.into())
     }
 
-    /// What is owed at `now`: what is past counts as nothing, what is impossibly far ahead is clamped.
+    /// What is owed at `now`: what is past counts as nothing, what is impossibly far ahead is
+    /// clamped.
     #[inline]
     pub(super) fn debt(&self, tat: u64, now: u64) -> u64 {
         tat.saturating_sub(now).min(self.tolerance)
