@@ -12,7 +12,7 @@ use super::{
     metrics::Outcome,
     plan::Plan,
     shared::{Caller, Failure, Inner},
-    url::Topology,
+    topology::Topology,
 };
 use crate::{
     Error, ErrorKind,

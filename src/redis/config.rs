@@ -2,11 +2,14 @@
 
 use std::{fmt, time::Duration};
 
-use super::url::{self, RedisUrl};
+use super::{
+    from_env::{backoff, namespace, positive, positive_duration, url},
+    url::RedisUrl,
+};
 use crate::{
     Error,
-    env::{self, raw, var, var_with},
-    health::{Backoff, HealthConfig},
+    env::{raw, var_with},
+    health::HealthConfig,
     telemetry::Metrics,
 };
 
@@ -60,7 +63,7 @@ impl RedisConfig {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a value that cannot be read, with the
     /// variable, the value (never a password) and the accepted form.
     pub fn from_env() -> Result<Self, Error> {
-        let mut config = Self::new(url_from_env()?);
+        let mut config = Self::new(url()?);
         let form = "1 to 64 letters, digits, or one of . _ -";
         if let Some(namespace) = var_with("REDIS_NAMESPACE", form, namespace)? {
             config.namespace = namespace;
@@ -182,40 +185,4 @@ impl fmt::Debug for RedisConfig {
             .field("instance", &self.instance)
             .finish_non_exhaustive()
     }
-}
-
-fn url_from_env() -> Result<RedisUrl, Error> {
-    if let Some(text) = raw("REDIS_URL")? {
-        return text.parse().map_err(|error: Error| Error::config(format!("REDIS_URL: {error}")));
-    }
-    let host = raw("REDIS_HOST")?.unwrap_or_else(|| "127.0.0.1".to_owned());
-    let port = var::<u16>("REDIS_PORT", "a port number")?.unwrap_or(6379);
-    let password = raw("REDIS_PASSWORD")?;
-    let db = var::<u32>("REDIS_DB", "a database number")?.unwrap_or(0);
-    RedisUrl::from_parts(&host, port, password.as_deref(), i64::from(db)).ok_or_else(|| {
-        let shown = url::redacted(&host);
-        Error::config(format!(
-            "REDIS_HOST: {shown:?} cannot be read; expected a host name or an address"
-        ))
-    })
-}
-
-fn namespace(text: &str) -> Option<String> {
-    let fits = (1..=64).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    fits.then(|| text.to_owned())
-}
-
-fn positive_duration(text: &str) -> Option<Duration> {
-    env::duration(text).filter(|duration| *duration >= Duration::from_millis(1))
-}
-
-fn backoff(text: &str) -> Option<Backoff> {
-    let (first, last) = text.split_once("..")?;
-    let (first, last) = (positive_duration(first)?, positive_duration(last)?);
-    (first <= last).then(|| Backoff::new(first, last))
-}
-
-fn positive(text: &str) -> Option<u32> {
-    text.trim().parse().ok().filter(|number| *number >= 1)
 }

@@ -8,10 +8,7 @@ use deadpool_redis::redis::{Client, ErrorKind, ProtocolVersion, RedisResult, aio
 
 #[cfg(feature = "sentinel")]
 use super::pool::{behind_sentinels, sentinels};
-use super::{
-    source::tuned,
-    url::{RedisUrl, Topology},
-};
+use super::{source::tuned, topology::Topology, url::RedisUrl};
 
 /// Makes them for one URL. They speak RESP2, in which every server can send messages.
 pub(super) struct Listeners {

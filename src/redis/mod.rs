@@ -24,6 +24,7 @@ mod connection;
 mod connections;
 mod epoch;
 mod follow;
+mod from_env;
 mod handle;
 mod heartbeats;
 mod hedge;
@@ -41,7 +42,9 @@ mod script;
 mod shared;
 mod source;
 mod subscribe;
+mod topology;
 mod url;
+mod url_text;
 mod write_probe;
 
 pub use config::RedisConfig;
@@ -52,7 +55,8 @@ pub use mailbox::{Message, SubscriptionEvent};
 pub use pool::Pool;
 pub use script::{Invocation, Script};
 pub use subscribe::{Subscribe, Subscription};
-pub use url::{RedisUrl, Topology};
+pub use topology::Topology;
+pub use url::RedisUrl;
 
 /// The pools that a [`Redis`] can be made over, and with them the client
 /// (`deadpool_redis::redis`): commands, pipelines and types to use with a [`Connection`].

@@ -11,7 +11,7 @@ use deadpool_redis::sentinel;
 
 #[cfg(any(feature = "sentinel", feature = "cluster"))]
 use super::url::RedisUrl;
-use super::{conn::Conn, url::Topology};
+use super::{conn::Conn, topology::Topology};
 #[cfg(any(feature = "sentinel", feature = "cluster"))]
 use crate::Error;
 

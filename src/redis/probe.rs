@@ -190,7 +190,10 @@ impl RedisProbe {
             Ok(_) => self.metrics.connected.add(1),
             Err(error) => {
                 self.metrics.not_connected.add(1);
-                tracing::debug!(url = self.url, %error, "no connection to Redis");
+                // Not the error itself: a server that does not know HELLO repeats its arguments,
+                // the password among them.
+                let fault = classify::of_connecting(error);
+                tracing::debug!(url = self.url, %fault, "no connection to Redis");
             }
         }
         let conn = connected.map_err(|error| classify::of_connecting(&error))?;

@@ -7,7 +7,7 @@ use tokio::{runtime::Handle, sync::watch};
 
 use super::{
     connections::SharedConnections, listen::Listeners, metrics::CommandMetrics, registry::Registry,
-    source::Source, url::Topology,
+    source::Source, topology::Topology,
 };
 use crate::{Error, ErrorKind, health::HealthMonitor, telemetry::Metrics};
 

@@ -5,9 +5,9 @@ use super::gateway;
 #[tokio::test]
 async fn every_setting() {
     for (name, value, form) in [
-        ("REDIS_URL", "http://127.0.0.1", "redis://"),
-        ("REDIS_URL", "127.0.0.1:6379", "redis://"),
+        ("REDIS_URL", "http://127.0.0.1:6379", "redis://"),
         ("REDIS_HOST", "no host", "host name"),
+        ("REDIS_HOST", "127.0.0.1:6379", "host name"),
         ("REDIS_PORT", "66666", "port number"),
         ("REDIS_PORT", "http", "port number"),
         ("REDIS_DB", "-1", "database number"),
@@ -36,6 +36,27 @@ async fn every_setting() {
         assert_eq!(error.trim_end().lines().count(), 1, "{error}");
         assert!(!error.contains("panicked"), "{error}");
         assert!(output.stdout.is_empty(), "it has said something else first");
+    }
+}
+
+/// Of an address only what cannot be a secret is shown.
+#[tokio::test]
+async fn an_address() {
+    for (url, shown, reason) in [
+        ("http://127.0.0.1", "\"http://***\"", "the scheme is not one of Redis"),
+        ("127.0.0.1:6379", "\"***\"", "no scheme"),
+        ("redis://127.0.0.1:70000", "\"redis://***\"", "port number"),
+        ("redis://app:hunter@cache:6379/first", "\"redis://***@cache:6379\"", "database"),
+        ("redis://cache:6379?timeout=5s", "\"redis://***\"", "\"timeout\" is not known"),
+        ("redis://app:hunt#er@cache:6379", "\"redis://***\"", "%23"),
+    ] {
+        let output = gateway::run(&[("REDIS_URL", url)]).await;
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{url}: {error}");
+        for part in ["REDIS_URL: ", shown, reason, "expected redis://"] {
+            assert!(error.contains(part), "{url}: no {part:?} in {error:?}");
+        }
+        assert_eq!(error.trim_end().lines().count(), 1, "{error}");
     }
 }
 

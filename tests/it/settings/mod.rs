@@ -2,6 +2,7 @@
 
 mod bad;
 mod gateway;
+mod kubernetes;
 mod secrets;
 
 use crate::support;
