@@ -113,6 +113,17 @@ pub(super) fn credentials(error: &RedisError) -> Option<Fault> {
     if error.code() == Some("NOPERM") { fault(FaultClass::Credentials, "NOPERM") } else { None }
 }
 
+/// The greeting in RESP3 was refused, and neither for the credentials that it carries nor for the
+/// state that the server is in: what does not know `HELLO` says so in words of its own.
+pub(super) fn refuses_hello(error: &RedisError) -> bool {
+    error.kind() == ClientError::RESP3NotSupported
+        || is_of_server(error) && credentials(error).is_none() && of_error(error).is_none()
+}
+
+fn is_of_server(error: &RedisError) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.is::<ServerError>())
+}
+
 /// The I/O error that the client has wrapped.
 pub(super) fn io_error(error: &RedisError) -> Option<&io::Error> {
     let source = std::error::Error::source(error)?;

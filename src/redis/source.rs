@@ -9,17 +9,19 @@ use std::{
 };
 
 use deadpool_redis::redis::{
-    AsyncConnectionConfig, ConnectionInfo, ErrorKind, ProtocolVersion, PushInfo, PushKind,
-    RedisResult, io::tcp::TcpSettings,
+    AsyncConnectionConfig, ConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisResult, Value,
+    cmd, io::tcp::TcpSettings,
 };
 use tokio::time::Instant;
 
 use super::{
+    classify,
     coalesce::BATCH,
-    conn::Conn,
+    conn::{Conn, Reply, Request},
     connect::connect,
     pool::Pool,
-    url::{RedisUrl, Topology},
+    topology::Topology,
+    url::RedisUrl,
 };
 use crate::{
     Error,
@@ -35,8 +37,10 @@ pub(super) enum Source {
 /// One server, and how to talk to it.
 pub(super) struct Server {
     resp3: (ConnectionInfo, AsyncConnectionConfig),
-    /// For servers before 6.0.
     resp2: (ConnectionInfo, AsyncConnectionConfig),
+    /// The only one to speak, if the URL names one.
+    protocol: Option<ProtocolVersion>,
+    /// It does not know RESP3: a server before 6.0, one whose `HELLO` is renamed, a proxy.
     is_old: AtomicBool,
 }
 
@@ -100,23 +104,33 @@ impl Server {
         Ok(Self {
             resp3: (tuned(node, ProtocolVersion::RESP3), watchful),
             resp2: (tuned(node, ProtocolVersion::RESP2), plain),
+            protocol: url.protocol,
             is_old: false.into(),
         })
     }
 
     async fn connect(&self) -> RedisResult<Conn> {
-        if !self.is_old.load(Ordering::Relaxed) {
+        let is_old = self.is_old.load(Ordering::Relaxed);
+        if !is_old && self.protocol != Some(ProtocolVersion::RESP2) {
             let (info, config) = &self.resp3;
             match connect(info, config).await {
-                Err(error) if error.kind() == ErrorKind::RESP3NotSupported => {
-                    self.is_old.store(true, Ordering::Relaxed);
-                }
+                Err(error) if self.protocol.is_none() && classify::refuses_hello(&error) => {}
                 made => return made,
             }
         }
         let (info, config) = &self.resp2;
-        connect(info, config).await
+        let conn = connect(info, config).await?;
+        // What refuses everything for the moment may know HELLO all the same.
+        if !is_old && self.protocol.is_none() && serves(conn.clone()).await {
+            self.is_old.store(true, Ordering::Relaxed);
+        }
+        Ok(conn)
     }
+}
+
+async fn serves(mut conn: Conn) -> bool {
+    let answer = conn.send(Request::Command(&cmd("PING"))).await;
+    matches!(answer, Ok(Reply::One(value)) if !matches!(value, Value::ServerError(_)))
 }
 
 fn report_loss(monitor: &OnceLock<WeakMonitor>) {

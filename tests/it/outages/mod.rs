@@ -14,6 +14,7 @@ mod credentials;
 mod dedicated;
 mod flapping;
 mod gone;
+mod greeting;
 mod load;
 mod not_serving;
 mod silent;
