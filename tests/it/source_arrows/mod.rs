@@ -1,4 +1,5 @@
-//! The arrows between the rooms of `src/`: `layer -> store -> {redis, memory}`; all of them `-> health`, which knows none.
+//! The arrows between the rooms of `src/` (`layer -> store -> {redis, memory}`; all of them `-> health`,
+//! which knows none) and between its files, which make no circle; and how long a file is.
 
 mod arrows;
 mod lexer;
@@ -31,6 +32,9 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
 
 /// The room that knows the client.
 const KNOWS_THE_CLIENT: &str = "redis";
+
+/// The longest file that is seen whole, in lines of code.
+const CODE_LINES: usize = 250;
 
 fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
@@ -95,4 +99,22 @@ fn only_one_room_knows_the_client() {
     let named = evenkeel.paths().into_iter().filter(|(_, path)| path[0] == "deadpool_redis");
     let rooms: BTreeSet<String> = named.map(|(file, _)| room(&evenkeel.files[file].path)).collect();
     assert_eq!(rooms, BTreeSet::from([KNOWS_THE_CLIENT.to_owned()]));
+}
+
+#[test]
+fn no_circle_between_files() {
+    let evenkeel = evenkeel();
+    let file = |at: usize| evenkeel.files[at].path.strip_prefix(src()).unwrap().display();
+    let circles: Vec<String> = circles(&evenkeel.arrows())
+        .into_iter()
+        .map(|arrow| format!("{} -> {}: {}", file(arrow.from), file(arrow.to), arrow.name))
+        .collect();
+    assert!(circles.is_empty(), "{circles:#?}");
+}
+
+#[test]
+fn every_file_is_seen_whole() {
+    let files = evenkeel().files;
+    let long: Vec<_> = files.iter().filter(|file| file.code_lines > CODE_LINES).collect();
+    assert!(long.is_empty(), "{long:#?}");
 }
