@@ -21,12 +21,12 @@ use crate::Error;
 /// | `redis-sentinel://[user:password@]host[:port],…/master[/db]` | feature `sentinel`; the port defaults to 26379 |
 /// | `redis-cluster://[user:password@]host[:port],…` | feature `cluster` |
 ///
-/// `rediss-sentinel://` and `rediss-cluster://` use TLS. In a user and a password `#`, `?`, `/`, `&`
-/// and `%` have to be percent-encoded; `@` and `:` may be.
+/// `rediss-sentinel://` and `rediss-cluster://` use TLS. In a user and a password `#`, `?`, `/`,
+/// `&` and `%` have to be percent-encoded; `@` and `:` may be.
 ///
-/// Each form takes the parameter `?protocol=resp2` or `resp3`. Without it one server is spoken to in
-/// RESP3, and in RESP2 where it does not know that; the servers of the other forms are always spoken
-/// to in RESP2. No other parameter is known, and no `#insecure`.
+/// Each form takes the parameter `?protocol=resp2` or `resp3`. Without it one server is spoken to
+/// in RESP3, and in RESP2 where it does not know that; the servers of the other forms are always
+/// spoken to in RESP2. No other parameter is known, and no `#insecure`.
 ///
 /// ```
 /// use evenkeel::redis::RedisUrl;

@@ -1,7 +1,7 @@
 //! What applications keep in Redis, and what answers for it while Redis is away.
 //!
-//! Nothing here knows http or tower. Each store has a law (a pure function), a form of it in Redis (a script), and a
-//! form in memory that takes over.
+//! Nothing here knows http or tower. Each store has a law (a pure function), a form of it in Redis
+//! (a script), and a form in memory that takes over.
 
 pub mod concurrency;
 mod finish;

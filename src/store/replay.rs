@@ -57,7 +57,8 @@ pub(crate) trait Backlog: Send + Sync + 'static {
     /// One push.
     type Item: Send;
 
-    /// What Redis has lost is pending again. Called once for each attempt to recover, before the pass.
+    /// What Redis has lost is pending again. Called once for each attempt to recover, before the
+    /// pass.
     fn mark_lost(&self, continuity: Continuity);
 
     /// The next page of what is pending, of bounded size; `None` after the last. `cursor` starts at
@@ -219,7 +220,8 @@ impl<B: Backlog> Core<B> {
         backlog.after(&mut connection, &recovery).await
     }
 
-    /// Pushes what is pending. Whether all of it was; what was not is armed for, wherever this ends.
+    /// Pushes what is pending. Whether all of it was; what was not is armed for, wherever this
+    /// ends.
     async fn pass(
         self: &Arc<Self>,
         backlog: &B,

@@ -50,7 +50,8 @@ pub(crate) struct Switch {
     needs: Needs,
     feature: Feature,
     fallbacks: Counter,
-    /// When an error about commands was last told in the log: milliseconds since `started`, 0 for never.
+    /// When an error about commands was last told in the log: milliseconds since `started`, 0 for
+    /// never.
     logged: AtomicU64,
     started: Instant,
 }

@@ -48,7 +48,8 @@ impl RateLimitLayer {
     /// [`with_key`](Self::with_key).
     ///
     /// Two layers with the same policy name and the same key share their budgets, in Redis and in
-    /// memory. Policies that are to count apart need different names, see [`RatePolicy::with_name`].
+    /// memory. Policies that are to count apart need different names, see
+    /// [`RatePolicy::with_name`].
     pub fn new(redis: &Redis, policy: impl Into<RatePolicy>) -> Self {
         Self::with_limiter(&RateLimiter::new(redis), policy)
     }
@@ -153,15 +154,17 @@ impl<R> RateLimitLayer<R> {
     }
 
     /// Decides and counts (`shadow_limited`), but refuses nobody and shows no headers: to try a
-    /// limit before it is in force. The handler sees the [`RateVerdict`](crate::store::rate::RateVerdict).
+    /// limit before it is in force. The handler sees the
+    /// [`RateVerdict`](crate::store::rate::RateVerdict).
     #[must_use]
     pub fn with_shadow_mode(mut self) -> Self {
         self.config.rules_mut().shadow = true;
         self
     }
 
-    /// Leaves the [`RateVerdict`](crate::store::rate::RateVerdict) out of the extensions of requests and
-    /// responses, which saves a few small allocations where nobody reads it. Default: it is there.
+    /// Leaves the [`RateVerdict`](crate::store::rate::RateVerdict) out of the extensions of
+    /// requests and responses, which saves a few small allocations where nobody reads it. Default:
+    /// it is there.
     #[must_use]
     pub fn without_extensions(mut self) -> Self {
         self.config.rules_mut().extensions = false;

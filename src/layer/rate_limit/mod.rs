@@ -22,8 +22,9 @@
 //! # What is decided, and what the handler sees
 //!
 //! A request is admitted or refused (429, see [`respond`](crate::respond)) before the inner service
-//! is called. The [`RateVerdict`](crate::store::rate::RateVerdict) is in the extensions of the request and
-//! of the response: what is left, when it is full again, and whether Redis or memory said so.
+//! is called. The [`RateVerdict`](crate::store::rate::RateVerdict) is in the extensions of the
+//! request and of the response: what is left, when it is full again, and whether Redis or memory
+//! said so.
 //!
 //! # When Redis is down
 //!

@@ -44,7 +44,8 @@
 //!
 //! What another instance revokes during an outage cannot be known here before it ends. When Redis
 //! is back, what is pending is pushed before Redis counts as available; when it lost data,
-//! everything known here is. With a [`Journal`](crate::store::Journal) that survives a restart, too.
+//! everything known here is. With a [`Journal`](crate::store::Journal) that survives a restart,
+//! too.
 //!
 //! [unknown]: RevocationStatus::Unknown
 

@@ -1,5 +1,5 @@
 //! The arrows between the rooms of `src/` (`layer -> store -> {redis, memory}`; all of them `-> health`,
-//! which knows none) and between its files, which make no circle; and how long a file is.
+//! which knows none) and between its files, which make no circle; how long a file is, and how wide.
 
 mod arrows;
 mod lexer;
@@ -9,6 +9,7 @@ mod uses;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -35,6 +36,8 @@ const KNOWS_THE_CLIENT: &str = "redis";
 
 /// The longest file that is seen whole, in lines of code.
 const CODE_LINES: usize = 250;
+/// The widest comment.
+const COLUMNS: usize = 100;
 
 fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
@@ -78,6 +81,23 @@ fn circles(arrows: &BTreeSet<Arrow>) -> BTreeSet<Arrow> {
     arrows.iter().filter(leads_back).cloned().collect()
 }
 
+/// The lines with a comment that is too wide. A table, an example and the target of a link cannot be
+/// wrapped.
+fn wide_comments(source: &str) -> Vec<usize> {
+    let mut wide = Vec::new();
+    let mut is_example = false;
+    for (at, line) in source.lines().enumerate() {
+        let Some(comment) = line.trim_start().strip_prefix("//") else { continue };
+        let comment = comment.trim_start_matches(['/', '!']).trim_start();
+        is_example ^= comment.starts_with("```");
+        let is_link = comment.starts_with('[') && comment.contains("]: ");
+        if line.chars().count() > COLUMNS && !is_example && !comment.starts_with('|') && !is_link {
+            wide.push(at + 1);
+        }
+    }
+    wide
+}
+
 #[test]
 fn point_one_way() {
     let evenkeel = evenkeel();
@@ -117,4 +137,15 @@ fn every_file_is_seen_whole() {
     let files = evenkeel().files;
     let long: Vec<_> = files.iter().filter(|file| file.code_lines > CODE_LINES).collect();
     assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn comments_are_read_without_scrolling() {
+    let mut wide = Vec::new();
+    for file in evenkeel().files {
+        let source = fs::read_to_string(&file.path).unwrap();
+        let lines = wide_comments(&source).into_iter();
+        wide.extend(lines.map(|line| format!("{}:{line}", file.path.display())));
+    }
+    assert!(wide.is_empty(), "{wide:#?}");
 }

@@ -8,6 +8,7 @@ use super::{
     modules::Crate,
     names, room, src,
     uses::uses,
+    wide_comments,
 };
 
 fn sources(files: &[(&str, &str)]) -> Crate {
@@ -108,6 +109,22 @@ fn circles_are_found_whatever_way_they_go() {
     let child = ("a.rs", "use super::X; pub fn f() {}");
     assert_eq!(circle(&[("lib.rs", "mod a; struct X; fn g() { a::f() }"), child]), 2);
     assert_eq!(circle(&[("lib.rs", "mod a; struct X; pub use a::f;"), child]), 0);
+}
+
+#[test]
+fn wide_comments_are_found() {
+    let wide = "word ".repeat(20);
+    let lines = [
+        format!("// {wide}"),
+        format!("//! {}é", &wide[..96]),
+        format!("    /// {wide}"),
+        format!("/// | {wide}"),
+        format!("/// [`link`]: {wide}"),
+        format!("/// ```\n/// {wide}\n/// ```"),
+        format!("let line = \"{wide}\";"),
+        format!("/// [{wide}]"),
+    ];
+    assert_eq!(wide_comments(&lines.join("\n")), [1, 2, 3, 10]);
 }
 
 #[test]
