@@ -1,6 +1,6 @@
 //! What the revocations can be told before they are built.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     clock::CENTURY,
@@ -96,7 +96,7 @@ impl<J: Journal> RevocationsBuilder<J> {
     /// accepted.
     pub async fn build(self) -> Result<Revocations, Error> {
         let records = self.journal.load(journal::FEATURE).await?;
-        let journal: Box<dyn DynJournal> = Box::new(self.journal);
+        let journal: Arc<dyn DynJournal> = Arc::new(self.journal);
         let known = journal::read(&records);
         Ok(Revocations::start(&self.redis, self.settings, Some(journal), known))
     }

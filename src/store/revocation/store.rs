@@ -48,7 +48,7 @@ struct Inner {
     _following: Following,
     switch: Switch,
     metrics: RevocationMetrics,
-    journal: Option<Box<dyn DynJournal>>,
+    journal: Option<Arc<dyn DynJournal>>,
     settings: Settings,
 }
 
@@ -73,7 +73,7 @@ impl Revocations {
     pub(super) fn start(
         redis: &Redis,
         settings: Settings,
-        journal: Option<Box<dyn DynJournal>>,
+        journal: Option<Arc<dyn DynJournal>>,
         known: Vec<Entry>,
     ) -> Self {
         let shared = Arc::new(Shared::new(redis, settings.capacity));
@@ -161,13 +161,25 @@ impl Revocations {
         until: SystemTime,
         cut_off: u64,
     ) -> Result<Propagation, Error> {
-        let inner = Arc::clone(&self.inner);
+        let shared = &self.inner.shared;
         // One that has passed counts from now: the grace is for those whose clock is behind.
-        let until = seconds_up(until).max(inner.shared.clock.now() / 1000);
+        let until = seconds_up(until).max(shared.clock.now() / 1000);
         let entry = Entry { digest, until: Until::from_unix(until), cut_off };
-        inner.shared.insert_pending(entry);
-        let redis = inner.shared.redis.clone();
-        finish(&redis, async move { inner.tell(entry).await }).await
+        shared.insert_pending(entry);
+        let (told, saved) = tokio::join!(self.inner.propagate(entry), self.save(entry));
+        match (told, saved) {
+            (Propagation::Propagated, Err(error)) => {
+                tracing::warn!(%error, "a revocation was not saved; Redis has it");
+                Ok(told)
+            }
+            (told, saved) => saved.map(|()| told),
+        }
+    }
+
+    async fn save(&self, entry: Entry) -> Result<(), Error> {
+        let Some(journal) = self.inner.journal.clone() else { return Ok(()) };
+        let save = async move { journal.save(journal::write(entry)).await };
+        finish(&self.inner.shared.redis, save).await
     }
 
     /// Is this token revoked? At most one round trip; none when it is known to be, or while Redis
@@ -226,18 +238,7 @@ impl Revocations {
 }
 
 impl Inner {
-    /// Tells Redis and the journal of a revocation that the table holds.
-    async fn tell(&self, entry: Entry) -> Result<Propagation, Error> {
-        let (told, saved) = tokio::join!(self.propagate(entry), self.save(entry));
-        match (told, saved) {
-            (Propagation::Propagated, Err(error)) => {
-                tracing::warn!(%error, "a revocation was not saved; Redis has it");
-                Ok(told)
-            }
-            (told, saved) => saved.map(|()| told),
-        }
-    }
-
+    /// Tells Redis of a revocation that the table holds; the replay does, where the caller goes away.
     async fn propagate(&self, entry: Entry) -> Propagation {
         let unless_told = self.replay.guard();
         let Shared { redis, remote, table, clock, .. } = &*self.shared;
@@ -256,13 +257,6 @@ impl Inner {
                 redis.monitor().request_probe();
                 Propagation::Pending
             }
-        }
-    }
-
-    async fn save(&self, entry: Entry) -> Result<(), Error> {
-        match &self.journal {
-            Some(journal) => journal.save(journal::write(entry)).await,
-            None => Ok(()),
         }
     }
 

@@ -111,7 +111,7 @@ async fn with_journal(guard: &Guard, name: &str, disk: &Disk) -> Lockout {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_in_the_outage_with_the_sink_keeps_the_lock() {
+async fn a_restart_in_the_outage_with_the_journal_keeps_the_lock() {
     let server = RedisServer::start().await;
     let disk = Disk::default();
     let a = Guard::at(&server.url()).ready().await;

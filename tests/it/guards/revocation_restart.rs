@@ -2,12 +2,21 @@
 
 use std::time::{Duration, SystemTime};
 
-use evenkeel::store::revocation::{Propagation, RevocationStatus, RevocationsBuilder, Token};
+use evenkeel::{
+    Error,
+    store::{
+        Journal, JournalRecord,
+        revocation::{Propagation, RevocationStatus, Revocations, RevocationsBuilder, Token},
+    },
+};
 
-use super::{Disk, Instance, in_an_hour, support::RedisServer};
+use super::{
+    Disk, Instance, PATIENCE, in_an_hour,
+    support::{RedisServer, eventually},
+};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_in_the_outage_with_the_sink_forgets_nothing() {
+async fn a_restart_in_the_outage_with_the_journal_forgets_nothing() {
     let server = RedisServer::builder().persistent(true).start().await;
     let disk = Disk::default();
     let a = Instance::with_journal(&server.url(), &disk).await.ready().await;
@@ -39,7 +48,7 @@ async fn a_restart_in_the_outage_with_the_sink_forgets_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_in_the_outage_without_a_sink_refuses_all_until_redis_is_back() {
+async fn a_restart_in_the_outage_without_a_journal_refuses_all_until_redis_is_back() {
     let server = RedisServer::builder().persistent(true).start().await;
     let a = Instance::at(&server.url()).ready().await;
     let _ = a.revocations.revoke("before", in_an_hour()).await.unwrap();
@@ -60,7 +69,7 @@ async fn a_restart_in_the_outage_without_a_sink_refuses_all_until_redis_is_back(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_sink_is_said_where_nothing_else_has_it() {
+async fn a_broken_journal_is_said_where_nothing_else_has_it() {
     let server = RedisServer::start().await;
     let disk = Disk::default();
     let a = Instance::with_journal(&server.url(), &disk).await.ready().await;
@@ -71,6 +80,32 @@ async fn a_broken_sink_is_said_where_nothing_else_has_it() {
     a.away().await;
     assert!(a.revocations.revoke("two", in_an_hour()).await.is_err());
     assert_eq!(a.status(&Token::new("two")).await, RevocationStatus::Revoked, "here at least");
+}
+
+/// A disk that takes its time.
+struct Slow(Disk);
+
+impl Journal for Slow {
+    async fn save(&self, record: JournalRecord) -> Result<(), Error> {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        self.0.save(record).await
+    }
+
+    async fn load(&self, feature: &'static str) -> Result<Vec<JournalRecord>, Error> {
+        self.0.load(feature).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_while_the_disk_is_slow_loses_no_record() {
+    let disk = Disk::default();
+    let a = Instance::at("redis://127.0.0.1:1/");
+    let builder = Revocations::builder(&a.redis).with_journal(Slow(disk.clone()));
+    let revocations = builder.build().await.unwrap();
+    let revoke = revocations.revoke("bad", in_an_hour());
+    assert!(tokio::time::timeout(Duration::from_millis(10), revoke).await.is_err());
+    let saved = || async { disk.load("revocation").await.unwrap().len() == 1 };
+    assert!(eventually(PATIENCE, saved).await);
 }
 
 fn issued(id: &str, ago: i64) -> Token {
