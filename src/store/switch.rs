@@ -43,7 +43,7 @@ pub enum Step<T, F> {
 /// | --- | --- | --- | --- |
 /// | [`ask`](Self::ask) | Redis | memory | memory, whatever the error |
 /// | [`try_ask`](Self::try_ask) | Redis | memory | memory; an error of the command itself is the caller's |
-/// | [`redis`](Self::redis) | Redis | the error | the error: the caller decides, and says so with [`from_memory`](Self::from_memory) |
+/// | [`redis`](Self::redis) | Redis | the error | the error: the caller decides, and says so with [`answer_from_memory`](Self::answer_from_memory) |
 #[derive(Debug)]
 pub(crate) struct Switch {
     monitor: HealthMonitor,
@@ -84,7 +84,11 @@ impl Switch {
         ask: impl FnOnce() -> F,
         memory: impl FnOnce() -> T,
     ) -> Step<Served<T>, F> {
-        if self.is_up() { Step::Ask(ask()) } else { Step::Decided(self.from_memory(memory())) }
+        if self.is_up() {
+            Step::Ask(ask())
+        } else {
+            Step::Decided(self.answer_from_memory(memory()))
+        }
     }
 
     /// What Redis says, or else what memory says: always an answer. An error about the command is
@@ -98,7 +102,7 @@ impl Switch {
             Ok(value) => Served::new(value, Source::Redis),
             Err(error) => {
                 self.log(&error);
-                self.from_memory(memory())
+                self.answer_from_memory(memory())
             }
         }
     }
@@ -115,7 +119,7 @@ impl Switch {
     ) -> Result<Served<T>, Error> {
         match self.redis(redis).await {
             Ok(value) => Ok(Served::new(value, Source::Redis)),
-            Err(error) if error.is_unavailable() => Ok(self.from_memory(memory())),
+            Err(error) if error.is_unavailable() => Ok(self.answer_from_memory(memory())),
             Err(error) => Err(error),
         }
     }
@@ -138,7 +142,7 @@ impl Switch {
 
     /// An answer that memory gives, counted.
     #[inline]
-    pub(crate) fn from_memory<T>(&self, value: T) -> Served<T> {
+    pub(crate) fn answer_from_memory<T>(&self, value: T) -> Served<T> {
         self.record_fallback();
         Served::new(value, Source::Memory)
     }

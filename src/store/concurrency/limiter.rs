@@ -127,7 +127,7 @@ impl ConcurrencyLimiter {
             let is_full = in_flight >= limit.get();
             is_full.then_some(Err(Busy(Occupancy { in_flight, limit, source })))?
         } else {
-            switch.from_memory(self.decide_local(self.place(key))).value
+            switch.answer_from_memory(self.decide_local(self.place(key))).value
         };
         Some(self.counted(admission))
     }

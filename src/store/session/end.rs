@@ -127,7 +127,7 @@ impl Inner {
             }
             Err(_) => {
                 self.metrics.count(Delete, Outcome::Stateless);
-                self.switch.from_memory(T::default())
+                self.switch.answer_from_memory(T::default())
             }
         }
     }
