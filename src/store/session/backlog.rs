@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Error,
-    health::{Continuity, Stage},
+    health::{Continuity, Recovery, Stage},
     redis::Connection,
     store::replay::{Backlog, Pushed},
     telemetry::Feature,
@@ -63,6 +63,16 @@ impl Backlog for Inner {
         };
         *cursor += 1;
         Some(table.due(wall()).map(|(name, tombstone)| (what, name, tombstone)).collect())
+    }
+
+    /// The epochs, before anything may be restored. What keeps Redis from taking them is none of a
+    /// recovery's concern: they are told again when a session of another epoch is shown.
+    async fn before(&self, connection: &mut Connection, _: &Recovery) -> Result<(), Error> {
+        self.epoch();
+        if let Err(error) = self.lineage.sync(connection).await {
+            tracing::debug!(%error, "the epochs of sessions are not in Redis yet");
+        }
+        Ok(())
     }
 
     async fn push(

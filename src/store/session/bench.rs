@@ -5,6 +5,7 @@ use std::{borrow::Cow, fmt};
 use super::{
     expiry::{Expiry, Times, wall},
     id::SessionId,
+    key_ring::KeyRing,
     keys::SessionKeys,
     record::{Field, Record},
     seal,
@@ -15,7 +16,7 @@ const COOKIE: &str = "__Host-sd";
 
 /// A snapshot of one value, and the cookie that holds it.
 pub struct SealedSnapshot {
-    keys: SessionKeys,
+    keys: KeyRing,
     declared: Declared,
     snapshot: Snapshot,
     cookie: String,
@@ -31,7 +32,7 @@ impl SealedSnapshot {
             subject: Some("alice".to_owned()),
             fields: [("value".to_owned(), field)].into(),
         };
-        let keys = SessionKeys::random();
+        let keys = SessionKeys::random().ring("bench");
         let declared = Declared::new(vec!["value".to_owned()]);
         let snapshot = Snapshot::of(SessionId::random(), &record, &declared, 1, wall());
         let cookie =

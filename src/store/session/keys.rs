@@ -7,22 +7,23 @@ use base64::{
     alphabet::{STANDARD, URL_SAFE},
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use hkdf::Hkdf;
 use sha2::Sha256;
 
+use super::key_ring::KeyRing;
 use crate::{Error, env::raw};
 
-const KEY_LEN: usize = 32;
 /// The shortest secret, in bytes.
 const SHORTEST: usize = 32;
 const VARIABLE: &str = "SESSION_KEYS";
 const FORM: &str = "base64 of 32 bytes or more each, comma separated; the first seals, all open";
 
-/// What names a key in the header of what it sealed.
-pub(crate) const NAME_LEN: usize = 4;
-
 /// A ring of secrets: the first seals, all open.
+///
+/// What they seal is worth something only where it was sealed: the
+/// [namespace](crate::redis::RedisConfig::with_namespace) of the Redis handle and the
+/// [audience](Self::with_audience) are part of each key, so applications that have the same secrets
+/// share no session.
 ///
 /// Instances that serve the same clients need the same ring. To rotate without logging anybody out:
 /// put the new secret *last* and deploy everywhere (all can open it), then move it to the front and
@@ -38,14 +39,8 @@ pub(crate) const NAME_LEN: usize = 4;
 /// ```
 #[derive(Clone)]
 pub struct SessionKeys {
-    first: Key,
-    others: Vec<Key>,
-}
-
-#[derive(Clone)]
-pub(super) struct Key {
-    pub(super) name: [u8; NAME_LEN],
-    pub(super) cipher: XChaCha20Poly1305,
+    secrets: Vec<Hkdf<Sha256>>,
+    audience: String,
 }
 
 impl SessionKeys {
@@ -75,7 +70,7 @@ impl SessionKeys {
     /// never what it is.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let all: Vec<&str> = text.split(',').collect();
-        let mut keys = Vec::with_capacity(all.len());
+        let mut secrets = Vec::with_capacity(all.len());
         for (at, one) in all.iter().enumerate() {
             let which = || format!("key {} of {}", at + 1, all.len());
             let Some(secret) = decode(one.trim()) else {
@@ -85,54 +80,44 @@ impl SessionKeys {
                 let message = format!("{} has {} bytes; expected {FORM}", which(), secret.len());
                 return Err(Error::config(message));
             }
-            keys.push(Key::from_secret(&secret));
+            secrets.push(Hkdf::new(None, &secret));
         }
-        let mut keys = keys.into_iter();
-        match keys.next() {
-            Some(first) => Ok(Self { first, others: keys.collect() }),
-            None => Err(Error::config(format!("no key; expected {FORM}"))),
-        }
+        Ok(Self { secrets, audience: String::new() })
     }
 
     /// One secret that nobody else has: snapshots end with this process.
     pub fn random() -> Self {
-        Self { first: Key::from_secret(&rand::random::<[u8; SHORTEST]>()), others: Vec::new() }
+        let secret = Hkdf::new(None, &rand::random::<[u8; SHORTEST]>());
+        Self { secrets: vec![secret], audience: String::new() }
+    }
+
+    /// Whom the snapshots are for. Default: empty.
+    ///
+    /// Applications or environments that have the same secrets and the same namespace (production
+    /// and staging, each with a Redis of its own) share no session when their audiences differ. All
+    /// instances of one application need the same. Another audience ends the snapshots, not the
+    /// sessions: those are in Redis.
+    #[must_use]
+    pub fn with_audience(mut self, audience: impl Into<String>) -> Self {
+        self.audience = audience.into();
+        self
     }
 
     /// How many.
     #[allow(clippy::len_without_is_empty, reason = "there is always one")]
     pub fn len(&self) -> usize {
-        1 + self.others.len()
+        self.secrets.len()
     }
 
-    /// The one that seals.
-    pub(super) fn sealing(&self) -> &Key {
-        &self.first
-    }
-
-    /// Those of this name.
-    pub(super) fn named(&self, name: [u8; NAME_LEN]) -> impl Iterator<Item = &Key> {
-        std::iter::once(&self.first).chain(&self.others).filter(move |key| key.name == name)
+    /// The keys of a store of this namespace.
+    pub(super) fn ring(&self, namespace: &str) -> KeyRing {
+        KeyRing::new(&self.secrets, namespace, &self.audience)
     }
 }
 
 impl fmt::Debug for SessionKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionKeys").field("len", &self.len()).finish_non_exhaustive()
-    }
-}
-
-impl Key {
-    /// HKDF (RFC 5869): the key and its name tell nothing about the secret or each other.
-    fn from_secret(secret: &[u8]) -> Self {
-        let hkdf = Hkdf::<Sha256>::new(None, secret);
-        let mut material = [0; KEY_LEN + NAME_LEN];
-        // It fails only for more than 255 hashes of output.
-        let _ = hkdf.expand(b"evenkeel session snapshot 1", &mut material);
-        let (mut key, mut name) = ([0; KEY_LEN], [0; NAME_LEN]);
-        key.copy_from_slice(&material[..KEY_LEN]);
-        name.copy_from_slice(&material[KEY_LEN..]);
-        Self { name, cipher: XChaCha20Poly1305::new(&key.into()) }
     }
 }
 
@@ -146,6 +131,7 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::session::key_ring::NAME_LEN;
     use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 
     #[test]
@@ -154,9 +140,11 @@ mod tests {
         let two = BASE64_URL_SAFE_NO_PAD.encode([0xfe; 48]);
         let keys = SessionKeys::parse(&format!(" {one} , {two}")).unwrap();
         assert_eq!(keys.len(), 2);
-        assert_ne!(keys.first.name, keys.others[0].name);
-        assert_eq!(keys.named(keys.others[0].name).count(), 1);
-        assert_eq!(keys.named([0; NAME_LEN]).count(), 0);
+        let only_two = SessionKeys::parse(&two).unwrap();
+        let (ring, two) = (keys.ring("shop"), only_two.ring("shop").sealing().unwrap().name);
+        assert_ne!(ring.sealing().unwrap().name, two);
+        assert_eq!(ring.named(two).count(), 1);
+        assert_eq!(ring.named([0; NAME_LEN]).count(), 0);
     }
 
     #[test]

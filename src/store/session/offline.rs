@@ -53,10 +53,11 @@ impl Sessions {
     pub(super) fn create_offline(
         &self,
         id: SessionId,
-        snapshot: Snapshot,
+        mut snapshot: Snapshot,
         changes: Changes,
         error: Error,
     ) -> Result<SessionState, Error> {
+        snapshot.epoch = self.epoch();
         let mut state = SessionState::from_origin(id, Origin::None, snapshot.verified);
         state.subject = snapshot.subject.clone();
         state.changes = changes;

@@ -46,6 +46,11 @@ impl Sessions {
         snapshot: &Snapshot,
     ) -> Result<Loaded, Error> {
         let refused = || Ok(Loaded::none(Restore, Outcome::Refused));
+        match self.is_of_lineage(snapshot).await {
+            Ok(true) => {}
+            Ok(false) => return refused(),
+            Err(error) => return self.load_offline(who, Some(snapshot.clone()), error),
+        }
         let mut newest = snapshot.clone();
         if self.memory.is_revoked(snapshot.subject.as_deref(), snapshot.times.created)
             || self.memory.marks.reconcile(who.name, &mut newest) == Reconciled::Stale
@@ -61,6 +66,18 @@ impl Sessions {
             Ok(None) => refused(),
             Err(error) => self.load_offline(who, Some(newest), error),
         }
+    }
+
+    /// Whether Redis has held this snapshot's session, or would have. Another Redis, with the same
+    /// keys, may have sealed it.
+    async fn is_of_lineage(&self, snapshot: &Snapshot) -> Result<bool, Error> {
+        let began_before_redis_was_met = snapshot.version == 0 && snapshot.epoch == 0;
+        if began_before_redis_was_met || self.lineage.contains(snapshot.epoch) {
+            return Ok(true);
+        }
+        // Another instance may have met it, and have told Redis since.
+        self.lineage.sync(&mut self.redis.connection()).await?;
+        Ok(self.lineage.contains(snapshot.epoch))
     }
 
     /// `None`: it was logged out, or has ended.

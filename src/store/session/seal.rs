@@ -7,12 +7,12 @@ use chacha20poly1305::{XNonce, aead::AeadInOut};
 use postcard::ser_flavors::Size;
 
 use super::{
-    keys::{NAME_LEN, SessionKeys},
+    key_ring::{KeyRing, NAME_LEN},
     snapshot::{Declared, Snapshot},
 };
 
 /// The form of what follows; another form will have another number.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 const NONCE_LEN: usize = 24;
 const TAG_LEN: usize = 16;
 const HEADER_LEN: usize = 1 + NAME_LEN;
@@ -34,7 +34,7 @@ pub(crate) enum Seal {
 /// are authenticated with it. What finds no room is left out, the least important first; `None`:
 /// even the rest finds none.
 pub(crate) fn seal(
-    keys: &SessionKeys,
+    keys: &KeyRing,
     cookie: &str,
     mut snapshot: Cow<'_, Snapshot>,
     declared: &Declared,
@@ -48,7 +48,7 @@ pub(crate) fn seal(
             return None;
         }
     };
-    let key = keys.sealing();
+    let key = keys.sealing()?;
     let nonce: [u8; NONCE_LEN] = rand::random();
     let mut sealed = Vec::with_capacity(HEADER_LEN + NONCE_LEN + plain + TAG_LEN);
     sealed.push(FORM);
@@ -94,7 +94,7 @@ pub(crate) fn fits_whole(room: usize, snapshot: &Snapshot) -> bool {
 }
 
 /// Opens what [`seal`] made under any key of the ring.
-pub(crate) fn open(keys: &SessionKeys, cookie: &str, value: &str) -> (Option<Snapshot>, Seal) {
+pub(crate) fn open(keys: &KeyRing, cookie: &str, value: &str) -> (Option<Snapshot>, Seal) {
     const REJECTED: (Option<Snapshot>, Seal) = (None, Seal::Outdated);
     if value.len() > LARGEST {
         return REJECTED;
@@ -113,7 +113,7 @@ pub(crate) fn open(keys: &SessionKeys, cookie: &str, value: &str) -> (Option<Sna
         let (text, nonce, tag) = (&mut *text, XNonce::from(nonce), tag.into());
         if key.cipher.decrypt_inout_detached(&nonce, &associated, text.into(), &tag).is_ok() {
             let Ok(snapshot) = postcard::from_bytes(text) else { return REJECTED };
-            let is_current = key.name == keys.sealing().name;
+            let is_current = keys.sealing().is_some_and(|sealing| sealing.name == key.name);
             return (Some(snapshot), if is_current { Seal::Current } else { Seal::Outdated });
         }
     }

@@ -13,7 +13,8 @@ use super::{
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
     id: [u8; 16],
-    /// Stands for the data that Redis held when it verified this.
+    /// Stands for the data that Redis held when it verified this, or last held before this began
+    /// without it; 0: this instance had not met Redis.
     pub(crate) epoch: u64,
     /// The version that Redis verified; 0: a session that began in an outage.
     pub(crate) version: u64,

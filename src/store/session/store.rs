@@ -3,8 +3,9 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    expiry::wall, id::SessionName, keys::SessionKeys, memory::Memory, metrics::SessionMetrics,
-    redis::Records, snapshot_cache::SnapshotCache, tombstones::Tombstone,
+    expiry::wall, id::SessionName, key_ring::KeyRing, keys::SessionKeys, lineage::Lineage,
+    memory::Memory, metrics::SessionMetrics, redis::Records, snapshot_cache::SnapshotCache,
+    tombstones::Tombstone,
 };
 use crate::{
     Error, ErrorKind,
@@ -50,7 +51,8 @@ pub struct SessionStore {
 pub(crate) struct Inner {
     pub(super) redis: Redis,
     pub(super) records: Records,
-    pub(super) keys: SessionKeys,
+    pub(super) keys: KeyRing,
+    pub(super) lineage: Lineage,
     pub(super) memory: Memory,
     pub(super) snapshots: SnapshotCache,
     pub(super) switch: Switch,
@@ -114,7 +116,8 @@ impl SessionStoreBuilder {
         let Self { redis, keys, capacity } = self;
         let inner = Arc::new_cyclic(|inner| Inner {
             records: Records::new(&redis),
-            keys,
+            keys: keys.ring(redis.namespace()),
+            lineage: Lineage::new(&redis),
             memory: Memory::new(capacity),
             snapshots: SnapshotCache::new(),
             // A read that Redis answers is worth more than a snapshot, even while it takes no
@@ -135,7 +138,9 @@ impl Inner {
 
     /// Stands for the data that Redis holds.
     pub(super) fn epoch(&self) -> u64 {
-        self.redis.epoch().unwrap_or_default()
+        let epoch = self.redis.epoch();
+        // Whatever is sealed in an epoch can be restored from it.
+        epoch.inspect(|epoch| self.lineage.note(*epoch)).unwrap_or_default()
     }
 
     /// Remembers that a session has ended, before Redis is told.
@@ -155,7 +160,6 @@ impl fmt::Debug for SessionStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionStore")
             .field("namespace", &self.inner.redis.namespace())
-            .field("keys", &self.inner.keys)
             .finish_non_exhaustive()
     }
 }

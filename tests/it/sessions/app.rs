@@ -70,8 +70,25 @@ impl Instance {
         instance
     }
 
+    /// Of the application that has this namespace and these keys.
+    pub(crate) async fn of(server: &RedisServer, namespace: &str, keys: SessionKeys) -> Self {
+        let layer =
+            |redis: &Redis| SessionLayer::new(redis, keys).with_stateless_keys(["visits", "a"]);
+        let instance = Self::configured(server, |c| c.with_namespace(namespace), layer).await;
+        assert!(instance.monitor().wait_available(PATIENCE).await);
+        instance
+    }
+
     pub(crate) async fn unconnected(
         server: &RedisServer,
+        layer: impl FnOnce(&Redis) -> SessionLayer,
+    ) -> Self {
+        Self::configured(server, |config| config, layer).await
+    }
+
+    async fn configured(
+        server: &RedisServer,
+        configure: impl FnOnce(RedisConfig) -> RedisConfig,
         layer: impl FnOnce(&Redis) -> SessionLayer,
     ) -> Self {
         let proxy = FaultProxy::in_front_of(server).await;
@@ -81,7 +98,7 @@ impl Instance {
             .with_op_timeout(OP_TIMEOUT);
         let backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(300));
         let health = config.health().clone().with_backoff(backoff);
-        let redis = Redis::new(config.with_health(health)).unwrap();
+        let redis = Redis::new(configure(config.with_health(health))).unwrap();
         let layer = layer(&redis);
         let store = layer.store().clone();
         let gate = Gate { arrived: Arc::new(Semaphore::new(0)), go: Arc::new(Semaphore::new(0)) };

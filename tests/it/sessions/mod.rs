@@ -2,6 +2,7 @@
 
 mod adaptor;
 mod app;
+mod applications;
 mod bad_input;
 mod client;
 #[path = "../../../examples/gateway/database.rs"]
