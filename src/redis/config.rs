@@ -4,6 +4,7 @@ use std::{fmt, time::Duration};
 
 use super::{
     from_env::{backoff, namespace, positive, positive_duration, url},
+    target::{Login, Target},
     url::RedisUrl,
 };
 use crate::{
@@ -30,6 +31,7 @@ const DURATION: &str = "a duration of at least 1ms, such as 250ms, 5s or 1m";
 #[derive(Clone)]
 pub struct RedisConfig {
     pub(crate) url: RedisUrl,
+    pub(super) sentinel_login: Login,
     pub(crate) namespace: String,
     pub(crate) health: HealthConfig,
     pub(crate) connections: usize,
@@ -43,6 +45,7 @@ impl RedisConfig {
     pub fn new(url: RedisUrl) -> Self {
         Self {
             url,
+            sentinel_login: Login::default(),
             namespace: "evenkeel".to_owned(),
             health: HealthConfig::new("redis"),
             connections: 1,
@@ -53,7 +56,8 @@ impl RedisConfig {
     }
 
     /// Reads every setting from the environment: `REDIS_URL` or else `REDIS_HOST`, `REDIS_PORT`,
-    /// `REDIS_PASSWORD`, `REDIS_DB`; `REDIS_NAMESPACE`, `REDIS_OP_TIMEOUT`, `REDIS_PROBE_TIMEOUT`,
+    /// `REDIS_PASSWORD`, `REDIS_DB`; `REDIS_SENTINEL_USERNAME`, `REDIS_SENTINEL_PASSWORD`;
+    /// `REDIS_NAMESPACE`, `REDIS_OP_TIMEOUT`, `REDIS_PROBE_TIMEOUT`,
     /// `REDIS_PROBE_INTERVAL`, `REDIS_BACKOFF`, `REDIS_STARTUP_ATTEMPTS`, `SERVICE_NAME`,
     /// `INSTANCE_ID`. What is not set keeps its default; the address defaults to
     /// `redis://127.0.0.1:6379`.
@@ -64,6 +68,8 @@ impl RedisConfig {
     /// variable, the value (never a password) and the accepted form.
     pub fn from_env() -> Result<Self, Error> {
         let mut config = Self::new(url()?);
+        config.sentinel_login.username = raw("REDIS_SENTINEL_USERNAME")?;
+        config.sentinel_login.password = raw("REDIS_SENTINEL_PASSWORD")?;
         let form = "1 to 64 letters, digits, or one of . _ -";
         if let Some(namespace) = var_with("REDIS_NAMESPACE", form, namespace)? {
             config.namespace = namespace;
@@ -94,7 +100,26 @@ impl RedisConfig {
         if let Some(instance) = raw("INSTANCE_ID")? {
             config.instance = instance;
         }
+        // What does not fit together is found here, where the settings have names.
+        config.target()?;
         Ok(config)
+    }
+
+    /// The user name for the sentinels, where it differs from the servers'. Used with
+    /// [`with_sentinel_password`](Self::with_sentinel_password) only. Default: none.
+    #[must_use]
+    pub fn with_sentinel_username(mut self, username: impl Into<String>) -> Self {
+        self.sentinel_login.username = Some(username.into());
+        self
+    }
+
+    /// The password for the sentinels, where it differs from the servers', which stands in the URL.
+    /// Default: the sentinels are shown the URL's user and password, and none where they refuse
+    /// these.
+    #[must_use]
+    pub fn with_sentinel_password(mut self, password: impl Into<String>) -> Self {
+        self.sentinel_login.password = Some(password.into());
+        self
     }
 
     /// The prefix of every key that the library writes. Default `evenkeel`.
@@ -146,6 +171,13 @@ impl RedisConfig {
     pub fn with_metrics(mut self, metrics: Metrics) -> Self {
         self.metrics = metrics;
         self
+    }
+
+    /// # Errors
+    ///
+    /// For settings that cannot be used together.
+    pub(super) fn target(&self) -> Result<Target, Error> {
+        Target::of(&self.url, &self.sentinel_login)
     }
 
     /// Where Redis is.

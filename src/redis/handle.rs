@@ -78,8 +78,9 @@ impl Redis {
     /// because Redis is away.
     pub fn new(config: RedisConfig) -> Result<Self, Error> {
         let monitor = Arc::new(OnceLock::new());
-        let source = Source::at(&config.url, config.health.probe_timeout(), &monitor)?;
-        let listeners = Listeners::new(&config.url);
+        let (target, timeout) = (config.target()?, config.health.probe_timeout());
+        let source = Source::at(&target, timeout, &monitor)?;
+        let listeners = Listeners::new(target, timeout);
         Self::start(source, Some(listeners), config, &monitor)
     }
 

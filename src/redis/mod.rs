@@ -39,9 +39,13 @@ mod probe;
 mod recovery;
 mod registry;
 mod script;
+#[cfg(feature = "sentinel")]
+mod sentinels;
+mod server;
 mod shared;
 mod source;
 mod subscribe;
+mod target;
 mod topology;
 mod url;
 mod url_text;

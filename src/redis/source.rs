@@ -1,67 +1,56 @@
-//! Where connections come from: one server, or the manager of a pool.
+//! Where connections come from: servers, or the manager of a pool.
 
 use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use deadpool_redis::redis::{
-    AsyncConnectionConfig, ConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisResult, Value,
-    cmd, io::tcp::TcpSettings,
-};
-use tokio::time::Instant;
+use deadpool_redis::redis::RedisResult;
+#[cfg(feature = "cluster")]
+use deadpool_redis::redis::cluster::ClusterClient;
 
+#[cfg(feature = "sentinel")]
+use super::sentinels::Sentinels;
 use super::{
-    classify,
-    coalesce::BATCH,
-    conn::{Conn, Reply, Request},
-    connect::connect,
+    conn::Conn,
     pool::Pool,
+    server::Server,
+    target::{Target, prepare_tls},
     topology::Topology,
-    url::RedisUrl,
 };
-use crate::{
-    Error,
-    health::{Fault, FaultClass, WeakMonitor},
-};
+use crate::{Error, health::WeakMonitor};
 
 /// Makes connections.
 pub(super) enum Source {
     Server(Box<Server>),
+    #[cfg(feature = "sentinel")]
+    Sentinels(Box<Sentinels>),
+    #[cfg(feature = "cluster")]
+    Cluster(Box<ClusterClient>),
     Pool(Pool),
 }
 
-/// One server, and how to talk to it.
-pub(super) struct Server {
-    resp3: (ConnectionInfo, AsyncConnectionConfig),
-    resp2: (ConnectionInfo, AsyncConnectionConfig),
-    /// The only one to speak, if the URL names one.
-    protocol: Option<ProtocolVersion>,
-    /// It does not know RESP3: a server before 6.0, one whose `HELLO` is renamed, a proxy.
-    is_old: AtomicBool,
-}
-
 impl Source {
-    /// For this URL. A connection that is lost is reported to `monitor` at once, where the protocol
-    /// allows it.
+    /// Connections lead to `target`. One that is lost is reported to `monitor` at once, where the
+    /// protocol allows it.
     pub(super) fn at(
-        url: &RedisUrl,
+        target: &Target,
         connect_timeout: Duration,
         monitor: &Arc<OnceLock<WeakMonitor>>,
     ) -> Result<Self, Error> {
-        prepare_tls(url);
-        match url.topology() {
+        prepare_tls(&target.url);
+        match target.url.topology() {
             Topology::Standalone => {
-                let server = Server::new(url, connect_timeout, monitor)?;
+                let server = Server::new(target, connect_timeout, monitor)?;
                 Ok(Self::Server(Box::new(server)))
             }
             #[cfg(feature = "sentinel")]
-            Topology::Sentinel => Ok(Self::Pool(Pool::of_sentinels(url)?)),
+            Topology::Sentinel => {
+                let sentinels = Sentinels::new(target, connect_timeout);
+                Ok(Self::Sentinels(Box::new(sentinels)))
+            }
             #[cfg(feature = "cluster")]
-            Topology::Cluster => Ok(Self::Pool(Pool::of_cluster(url)?)),
+            Topology::Cluster => Ok(Self::Cluster(Box::new(target.cluster()?))),
             #[cfg(not(all(feature = "sentinel", feature = "cluster")))]
             _ => Err(Error::config("the feature for this topology is not enabled")),
         }
@@ -70,6 +59,10 @@ impl Source {
     pub(super) fn topology(&self) -> Topology {
         match self {
             Self::Server(_) => Topology::Standalone,
+            #[cfg(feature = "sentinel")]
+            Self::Sentinels(_) => Topology::Sentinel,
+            #[cfg(feature = "cluster")]
+            Self::Cluster(_) => Topology::Cluster,
             Self::Pool(pool) => pool.topology(),
         }
     }
@@ -78,89 +71,11 @@ impl Source {
     pub(super) async fn connect(&self) -> RedisResult<Conn> {
         match self {
             Self::Server(server) => server.connect().await,
+            #[cfg(feature = "sentinel")]
+            Self::Sentinels(sentinels) => sentinels.connect().await,
+            #[cfg(feature = "cluster")]
+            Self::Cluster(client) => client.get_async_connection().await.map(Conn::Cluster),
             Self::Pool(pool) => pool.connect().await,
         }
     }
 }
-
-impl Server {
-    fn new(
-        url: &RedisUrl,
-        connect_timeout: Duration,
-        monitor: &Arc<OnceLock<WeakMonitor>>,
-    ) -> Result<Self, Error> {
-        let Some(node) = url.nodes.first() else { return Err(Error::config("no server is named")) };
-        let plain = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(connect_timeout))
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(BATCH);
-        let monitor = Arc::clone(monitor);
-        let watchful = plain.clone().set_push_sender(move |push: PushInfo| -> Result<(), ()> {
-            if push.kind == PushKind::Disconnection {
-                report_loss(&monitor);
-            }
-            Ok(())
-        });
-        Ok(Self {
-            resp3: (tuned(node, ProtocolVersion::RESP3), watchful),
-            resp2: (tuned(node, ProtocolVersion::RESP2), plain),
-            protocol: url.protocol,
-            is_old: false.into(),
-        })
-    }
-
-    async fn connect(&self) -> RedisResult<Conn> {
-        let is_old = self.is_old.load(Ordering::Relaxed);
-        if !is_old && self.protocol != Some(ProtocolVersion::RESP2) {
-            let (info, config) = &self.resp3;
-            match connect(info, config).await {
-                Err(error) if self.protocol.is_none() && classify::refuses_hello(&error) => {}
-                made => return made,
-            }
-        }
-        let (info, config) = &self.resp2;
-        let conn = connect(info, config).await?;
-        // What refuses everything for the moment may know HELLO all the same.
-        if !is_old && self.protocol.is_none() && serves(conn.clone()).await {
-            self.is_old.store(true, Ordering::Relaxed);
-        }
-        Ok(conn)
-    }
-}
-
-async fn serves(mut conn: Conn) -> bool {
-    let answer = conn.send(Request::Command(&cmd("PING"))).await;
-    matches!(answer, Ok(Reply::One(value)) if !matches!(value, Value::ServerError(_)))
-}
-
-fn report_loss(monitor: &OnceLock<WeakMonitor>) {
-    if let Some(monitor) = monitor.get().and_then(WeakMonitor::upgrade) {
-        let closed = Fault::new(FaultClass::Transport, "closed");
-        monitor.report(monitor.admit(), closed, Instant::now());
-    }
-}
-
-/// The address with this protocol, and without waiting for a second command before the first is
-/// sent.
-pub(super) fn tuned(node: &ConnectionInfo, protocol: ProtocolVersion) -> ConnectionInfo {
-    let settings = node.redis_settings().clone().set_protocol(protocol);
-    node.clone()
-        .set_redis_settings(settings)
-        .set_tcp_settings(TcpSettings::default().set_nodelay(true))
-}
-
-/// TLS needs a provider of cryptography for the process, unless the application has chosen one.
-#[cfg(feature = "tls")]
-fn prepare_tls(url: &RedisUrl) {
-    let tls = url
-        .nodes
-        .iter()
-        .any(|node| matches!(node.addr(), deadpool_redis::redis::ConnectionAddr::TcpTls { .. }));
-    if tls && rustls::crypto::CryptoProvider::get_default().is_none() {
-        // An error: the application was faster.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-}
-
-#[cfg(not(feature = "tls"))]
-fn prepare_tls(_: &RedisUrl) {}

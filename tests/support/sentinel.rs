@@ -19,15 +19,26 @@ pub(crate) struct Sentinel {
 impl Sentinel {
     /// Starts the three and waits until the sentinel knows master and replica.
     pub(crate) async fn start() -> Sentinel {
-        let master = RedisServer::start().await;
-        let replica = RedisServer::start().await;
+        Self::start_with(None, None).await
+    }
+
+    /// [`start`](Self::start) with passwords of the servers and of the sentinel itself.
+    pub(crate) async fn start_with(servers: Option<&str>, sentinel: Option<&str>) -> Sentinel {
+        let with = |password: Option<&str>| match password {
+            Some(password) => RedisServer::builder().password(password),
+            None => RedisServer::builder(),
+        };
+        let master = with(servers).start().await;
+        let replica = with(servers).start().await;
         replica.replica_of(&master).await;
-        let mut builder = RedisServer::builder();
+        let mut builder = with(sentinel);
+        let auth = servers.map(|password| format!("sentinel auth-pass {NAME} {password}\n"));
         builder.sentinel = Some(format!(
             "sentinel monitor {NAME} 127.0.0.1 {} 1\n\
              sentinel down-after-milliseconds {NAME} 1000\n\
-             sentinel failover-timeout {NAME} 4000\n",
-            master.port()
+             sentinel failover-timeout {NAME} 4000\n{}",
+            master.port(),
+            auth.unwrap_or_default()
         ));
         let sentinel = builder.start().await;
         // Looks every 200 ms, not every 10 s, at what the others are. Redis 6 cannot, and is slow.

@@ -17,6 +17,7 @@ mod gone;
 mod greeting;
 mod load;
 mod not_serving;
+mod sentinel_passwords;
 mod silent;
 mod slow;
 mod starts;

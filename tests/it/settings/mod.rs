@@ -4,5 +4,6 @@ mod bad;
 mod gateway;
 mod kubernetes;
 mod secrets;
+mod sentinels;
 
 use crate::support;
