@@ -9,7 +9,12 @@ use std::{
 
 use allocation_counter::measure;
 use evenkeel::{
-    layer::{CheckRedisLayer, RequireRedisLayer},
+    layer::{
+        CheckRedisLayer, RateLimitLayer, RequireRedisLayer, client_key::PeerAddr,
+        rate_limit::HeaderStyle,
+    },
+    redis::{Redis, RedisConfig},
+    store::rate::Quota,
     testing,
 };
 use futures_util::FutureExt;
@@ -63,4 +68,19 @@ fn telling_about_redis_allocates_the_extension_only() {
     assert_eq!(allocations(sparing.layer(service_fn(bare)), nothing), 0);
     // A second one writes where the first has written.
     assert_eq!(allocations(check.layer(check.layer(service_fn(bare))), extended), 1);
+}
+
+/// Without Redis, of a client whose bucket is in memory.
+#[tokio::test]
+async fn limiting_rates_allocates_what_it_makes_known() {
+    fn from_peer(request: &mut Request<()>) {
+        request.extensions_mut().insert(PeerAddr(([203, 0, 113, 9], 1).into()));
+    }
+    // Nothing listens there.
+    let redis = Redis::new(RedisConfig::new("redis://127.0.0.1:1".parse().unwrap())).unwrap();
+    let layer = RateLimitLayer::new(&redis, Quota::per_second(1_000_000)).without_extensions();
+    let silent = layer.clone().with_headers(HeaderStyle::None);
+    assert_eq!(allocations(silent.layer(service_fn(bare)), from_peer), 0);
+    // Two for the header map, one for each value, and one for both while the request is served.
+    assert_eq!(allocations(layer.layer(service_fn(bare)), from_peer), 5);
 }

@@ -8,7 +8,7 @@ use std::{
 use http::{Request, Response, request::Parts};
 use tower::{Layer, Service};
 
-use super::gate::{Config, Disposition, GateFuture, NoNote};
+use super::gate::{Config, Disposition, GateFuture, Unannotated};
 use crate::{
     health::HealthMonitor,
     respond::{Refusal, RefusalResponse, ResponseBody, StandardRefusal},
@@ -151,18 +151,18 @@ where
 
 impl Required {
     #[inline]
-    fn decide(&self) -> Disposition<NoNote> {
+    fn decide(&self) -> Disposition<Unannotated> {
         let is_there =
             if self.reads_only { self.monitor.can_read() } else { self.monitor.is_available() };
         if is_there { Disposition::Pass(None) } else { self.refuse() }
     }
 
     #[cold]
-    fn refuse(&self) -> Disposition<NoNote> {
+    fn refuse(&self) -> Disposition<Unannotated> {
         self.monitor.request_probe();
         Disposition::Refuse(Refusal::unavailable(&self.monitor), None)
     }
 }
 
 /// The response future of [`RequireRedis`].
-pub type RequireRedisFuture<F, B> = GateFuture<F, B, NoNote>;
+pub type RequireRedisFuture<F, B> = GateFuture<F, B, Unannotated>;

@@ -1,4 +1,4 @@
-//! What a layer that counts by client does to find whom a request is counted for.
+//! The key of a layer, its exemptions, and what becomes of requests without a key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(in crate::layer) struct Extraction {
     pub(in crate::layer) key: ClientKey,
     pub(in crate::layer) missing_key: MissingKey,
     pub(in crate::layer) exempt: Option<Arc<ExemptFn>>,
-    /// The first request without a key was told in the log.
+    /// The log has told of a request without a key.
     warned: Arc<AtomicBool>,
 }
 

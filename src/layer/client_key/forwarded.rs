@@ -2,7 +2,7 @@
 //!
 //! Each proxy adds at the right end whom *it* talked to, so only the part that trusted proxies
 //! wrote can be believed. From the peer's address the search goes leftwards for as long as the
-//! address at hand is trusted; the first that is not is the client, whatever stands further left.
+//! address reached is trusted; the first that is not is the client, whatever stands further left.
 //!
 //! The bytes are a stranger's: each step is bounded ([`MAX_HOPS`], [`MAX_BYTES`]), nothing
 //! allocates, and what cannot be read ends the search at the last address that could be believed.
@@ -60,7 +60,7 @@ pub(super) fn x_forwarded_for(
         .then(|| walk(peer, headers.get_all(&X_FORWARDED_FOR), trusts, node, false))
 }
 
-/// From the peer leftwards, for as long as the address at hand is trusted.
+/// Walks from the peer leftwards, for as long as the address reached is trusted.
 fn walk(
     peer: IpAddr,
     lines: GetAll<'_, HeaderValue>,

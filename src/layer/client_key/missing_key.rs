@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MissingKey {
-    /// All such requests share one budget (the default). The first one is told in the log.
+    /// All such requests share one budget (the default). The log tells of the first.
     #[default]
     Shared,
     /// It is admitted, and not counted.

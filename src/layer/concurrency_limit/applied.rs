@@ -1,13 +1,13 @@
-//! What handlers and responses are told of a decision, and the permit that the body takes over.
+//! What makes a decision known, and the permit that the body of the response takes over.
 
 use http::{Extensions, Response};
 
 use super::body::InFlightBody;
-use crate::layer::gate::Note;
+use crate::layer::gate::Annotate;
 use crate::respond::ResponseBody;
 use crate::store::concurrency::{Occupancy, Permit};
 
-/// A decision in the form in which it is told.
+/// A decision: its occupancy goes into the extensions, its permit into the body.
 #[derive(Debug)]
 pub enum Applied {
     Admitted(Permit),
@@ -23,7 +23,7 @@ impl Applied {
     }
 }
 
-impl Note for Applied {
+impl Annotate for Applied {
     type Body<B> = InFlightBody<B>;
 
     fn annotate_request(&self, extensions: &mut Extensions) {
@@ -31,13 +31,13 @@ impl Note for Applied {
     }
 
     fn annotate_response<B>(
-        note: Option<Self>,
+        applied: Option<Self>,
         mut response: Response<ResponseBody<B>>,
     ) -> Response<InFlightBody<B>> {
-        if let Some(applied) = &note {
+        if let Some(applied) = &applied {
             response.extensions_mut().insert(applied.occupancy());
         }
-        let permit = match note {
+        let permit = match applied {
             Some(Self::Admitted(permit)) => Some(permit),
             Some(Self::Refused(_)) | None => None,
         };

@@ -11,10 +11,10 @@ use crate::store::Step;
 use crate::store::concurrency::{Admission, ConcurrencyLimiter};
 use crate::store::rate::Subject;
 
-/// Nobody knows when a request will end: the shortest wait that can be told.
+/// Nobody knows when a request will end: the shortest wait that a client can be given.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// All that a layer was told.
+/// The settings of a layer.
 #[derive(Clone, Debug)]
 pub struct ConcurrencyLimitRules {
     pub(super) limiter: ConcurrencyLimiter,
@@ -24,7 +24,7 @@ pub struct ConcurrencyLimitRules {
 impl Decide for ConcurrencyLimitRules {
     /// May one more of this subject be in flight?
     type Question = Subject;
-    type Note = Applied;
+    type Applied = Applied;
 
     fn decide(&self, head: &RequestHead<'_>) -> Step<Disposition<Applied>, Subject> {
         let subject = match self.clients.extract(head) {

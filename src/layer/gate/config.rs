@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{Request, Response};
 use tower::Service;
 
-use super::disposition::{Disposition, Note};
+use super::disposition::{Annotate, Disposition};
 use super::future::{Passage, Refused};
 use crate::respond::{Refusal, RefusalResponse, ResponseBody, StandardRefusal};
 
@@ -48,44 +48,44 @@ impl<D, R> Config<D, R> {
 
     /// Carries a disposition out; `inner` is ready.
     #[inline]
-    pub(in crate::layer) fn apply<S, ReqBody, ResBody, N>(
+    pub(in crate::layer) fn apply<S, ReqBody, ResBody, A>(
         &self,
-        disposition: Disposition<N>,
+        disposition: Disposition<A>,
         inner: &mut S,
         mut request: Request<ReqBody>,
-    ) -> Passage<S::Future, ResBody, N>
+    ) -> Passage<S::Future, ResBody, A>
     where
         S: Service<Request<ReqBody>>,
         R: RefusalResponse<ResBody>,
-        N: Note,
+        A: Annotate,
     {
         match disposition {
             Disposition::Pass(None) => Passage::Serving(inner.call(request)),
-            Disposition::Pass(Some(note)) => {
-                note.annotate_request(request.extensions_mut());
-                Passage::Noting { inner: inner.call(request), note: Some(note) }
+            Disposition::Pass(Some(applied)) => {
+                applied.annotate_request(request.extensions_mut());
+                Passage::Annotating { inner: inner.call(request), applied: Some(applied) }
             }
-            Disposition::Refuse(refusal, note) => {
-                let response = self.refuse(request, refusal, note.as_ref());
-                Passage::Refused(Some(Box::new(Refused { response, note })))
+            Disposition::Refuse(refusal, applied) => {
+                let response = self.refuse(request, refusal, applied.as_ref());
+                Passage::Refused(Some(Box::new(Refused { response, applied })))
             }
         }
     }
 
     /// Answers in place of the inner service.
     #[cold]
-    fn refuse<ReqBody, ResBody, N>(
+    fn refuse<ReqBody, ResBody, A>(
         &self,
         mut request: Request<ReqBody>,
         refusal: Refusal,
-        note: Option<&N>,
+        applied: Option<&A>,
     ) -> Response<ResponseBody<ResBody>>
     where
         R: RefusalResponse<ResBody>,
-        N: Note,
+        A: Annotate,
     {
-        if let Some(note) = note {
-            note.annotate_request(request.extensions_mut());
+        if let Some(applied) = applied {
+            applied.annotate_request(request.extensions_mut());
         }
         let mut response = self.0.refusal.refuse(&request.into_parts().0, refusal);
         response.extensions_mut().insert(refusal);

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use super::disposition::{Disposition, Note};
+use super::disposition::{Annotate, Disposition};
 use crate::layer::request_head::RequestHead;
 use crate::store::Step;
 
@@ -10,14 +10,16 @@ use crate::store::Step;
 pub trait Decide: Send + Sync + 'static {
     /// What Redis has to be asked where nobody here can decide.
     type Question: Send + 'static;
-    /// What is told of a decision.
-    type Note: Note + 'static;
+    /// What makes a decision known.
+    type Applied: Annotate + 'static;
 
     /// The first step, without I/O.
-    fn decide(&self, head: &RequestHead<'_>) -> Step<Disposition<Self::Note>, Self::Question>;
+    fn decide(&self, head: &RequestHead<'_>) -> Step<Disposition<Self::Applied>, Self::Question>;
 
     /// The second, only for a question: what Redis says, or what is decided because it says
     /// nothing.
-    fn ask(&self, question: Self::Question)
-    -> impl Future<Output = Disposition<Self::Note>> + Send;
+    fn ask(
+        &self,
+        question: Self::Question,
+    ) -> impl Future<Output = Disposition<Self::Applied>> + Send;
 }

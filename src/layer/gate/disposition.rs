@@ -1,4 +1,4 @@
-//! What becomes of a request, and what its response is told.
+//! What becomes of a request, and how the decision is made known.
 
 use std::convert::Infallible;
 
@@ -6,35 +6,36 @@ use http::{Extensions, Response};
 
 use crate::respond::{Refusal, ResponseBody};
 
-/// What becomes of a request. With a note, if anybody is to be told.
+/// What becomes of a request. `A` makes the decision known, where that is wanted.
 #[derive(Debug)]
 #[cfg_attr(not(feature = "redis"), allow(unreachable_pub))]
-pub enum Disposition<N> {
+pub enum Disposition<A> {
     /// The inner service answers.
-    Pass(Option<N>),
+    Pass(Option<A>),
     /// The layer answers in its place.
-    Refuse(Refusal, Option<N>),
+    Refuse(Refusal, Option<A>),
 }
 
-/// What a layer tells of its decision.
-pub trait Note: Sized {
+/// Makes a decision known.
+pub trait Annotate: Sized {
     /// The body of the layer's responses.
     type Body<B>;
 
-    /// Tells the handler, or who makes the response of a refusal.
+    /// To the handler, or to the closure that makes the response of a refusal.
     fn annotate_request(&self, extensions: &mut Extensions);
 
-    /// Tells the client, and the layers further out. Without a note only the body is wrapped.
+    /// To the client, and to the layers further out. Without a decision to make known, only the
+    /// body is wrapped.
     fn annotate_response<B>(
-        note: Option<Self>,
+        applied: Option<Self>,
         response: Response<ResponseBody<B>>,
     ) -> Response<Self::Body<B>>;
 }
 
-/// Of layers that tell nothing.
-pub(in crate::layer) type NoNote = Infallible;
+/// For layers that make nothing known.
+pub(in crate::layer) type Unannotated = Infallible;
 
-impl Note for NoNote {
+impl Annotate for Unannotated {
     type Body<B> = ResponseBody<B>;
 
     fn annotate_request(&self, _: &mut Extensions) {}

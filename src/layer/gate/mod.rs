@@ -21,9 +21,9 @@ mod future;
 mod service;
 
 pub(super) use config::Config;
-pub(super) use disposition::{Disposition, NoNote};
+pub(super) use disposition::{Disposition, Unannotated};
 pub use future::GateFuture;
 #[cfg(feature = "redis")]
 pub use service::Gate;
 #[cfg(feature = "redis")]
-pub(super) use {decide::Decide, disposition::Note};
+pub(super) use {decide::Decide, disposition::Annotate};

@@ -9,7 +9,7 @@ use tower::Service;
 
 use super::config::Config;
 use super::decide::Decide;
-use super::disposition::{Disposition, Note};
+use super::disposition::{Annotate, Disposition};
 use super::future::{GateFuture, Passage};
 use crate::layer::request_head::RequestHead;
 use crate::respond::{RefusalResponse, StandardRefusal};
@@ -58,9 +58,9 @@ where
     R: RefusalResponse<ResBody> + Send + Sync + 'static,
     ReqBody: Send + 'static,
 {
-    type Response = Response<<D::Note as Note>::Body<ResBody>>;
+    type Response = Response<<D::Applied as Annotate>::Body<ResBody>>;
     type Error = S::Error;
-    type Future = GateFuture<S::Future, ResBody, D::Note>;
+    type Future = GateFuture<S::Future, ResBody, D::Applied>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {

@@ -1,14 +1,15 @@
-//! What handlers, responses and clients are told of a decision.
+//! What makes a decision known: the verdict in the extensions, and the headers.
 
 use http::{Extensions, Response};
 
 use super::headers::Headers;
-use crate::layer::gate::Note;
+use crate::layer::gate::Annotate;
 use crate::respond::ResponseBody;
 use crate::store::rate::RateVerdict;
 
-/// A verdict in the form in which it is told. The headers are written when it is decided, so that
-/// nothing that threads share has to be kept for as long as the request is served.
+/// A verdict and its headers. The headers are written when it is decided: the rules and the policy
+/// are shared by all threads, and to keep them for as long as the request is served, each request
+/// would change their reference counts.
 #[derive(Debug)]
 pub struct Applied {
     /// For the extensions.
@@ -17,7 +18,7 @@ pub struct Applied {
 }
 
 /// Boxed, since it is large and most of the way it is only carried.
-impl Note for Box<Applied> {
+impl Annotate for Box<Applied> {
     type Body<B> = ResponseBody<B>;
 
     #[inline]
@@ -29,10 +30,10 @@ impl Note for Box<Applied> {
 
     #[inline]
     fn annotate_response<B>(
-        note: Option<Self>,
+        applied: Option<Self>,
         mut response: Response<ResponseBody<B>>,
     ) -> Response<ResponseBody<B>> {
-        if let Some(applied) = note {
+        if let Some(applied) = applied {
             let Applied { verdict, headers } = *applied;
             headers.insert_into(response.headers_mut());
             if let Some(verdict) = verdict {

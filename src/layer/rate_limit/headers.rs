@@ -98,7 +98,7 @@ fn state_value(policy: &RatePolicy, decision: &Decision) -> HeaderValue {
     })
 }
 
-/// Unlike a wait that a client is told to wait, this may be nothing: all is there.
+/// Unlike `Retry-After` this may be 0: all is there.
 fn seconds(wait: Duration) -> u64 {
     if wait.is_zero() { 0 } else { whole_seconds_up(wait) }
 }

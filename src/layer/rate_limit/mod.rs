@@ -11,10 +11,10 @@
 //! # fn demo(redis: &Redis) -> Result<Router, Box<dyn std::error::Error>> {
 //! let api_key = ClientKey::header("x-api-key".parse()?);
 //! let by_client = api_key.or(ClientKey::address("10.0.0.0/8".parse()?));
-//! let limits = RatePolicy::from([Quota::per_second(10), Quota::per_hour(1_000)]).with_name("search");
+//! let limits = RatePolicy::from([Quota::per_second(10), Quota::per_hour(1_000)]);
 //! let app = Router::new()
 //!     .route("/search", get(|| async { "found" }))
-//!     .layer(RateLimitLayer::new(redis, limits).with_key(by_client));
+//!     .layer(RateLimitLayer::new(redis, limits.with_name("search")).with_key(by_client));
 //! # Ok(app)
 //! # }
 //! ```

@@ -36,8 +36,7 @@ impl fmt::Debug for Limit {
     }
 }
 
-/// All that a layer was told. What each request may choose is boxed; what is the same for all is at
-/// hand.
+/// The settings of a layer.
 #[derive(Clone)]
 pub struct RateLimitRules {
     pub(super) limiter: RateLimiter,
@@ -64,7 +63,7 @@ pub struct Question {
 
 impl Decide for RateLimitRules {
     type Question = Question;
-    type Note = Box<Applied>;
+    type Applied = Box<Applied>;
 
     #[inline]
     fn decide(&self, head: &RequestHead<'_>) -> Step<Disposition<Box<Applied>>, Question> {
@@ -120,7 +119,7 @@ impl RateLimitRules {
         }
     }
 
-    /// What is to be told, if anything.
+    /// What makes the verdict known, if anything does.
     #[inline]
     fn applied(&self, limit: &Limit, verdict: &RateVerdict) -> Option<Box<Applied>> {
         let style = if self.shadow { HeaderStyle::None } else { self.headers };

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use http::{Extensions, Response};
 
-use crate::layer::gate::{Decide, Disposition, Note};
+use crate::layer::gate::{Annotate, Decide, Disposition};
 use crate::layer::request_head::RequestHead;
 use crate::respond::{Refusal, ResponseBody};
 use crate::store::Step;
 use crate::store::revocation::{RevocationDecision, RevocationStatus, Revocations, Token};
 
-/// All that a layer was told. `F` finds the token of a request.
+/// The settings of a layer. `F` finds the token of a request.
 pub struct RevocationRules<F> {
     pub(super) revocations: Revocations,
     pub(super) token: Arc<F>,
@@ -24,7 +24,7 @@ where
 {
     /// Is this token revoked?
     type Question = Token;
-    type Note = Applied;
+    type Applied = Applied;
 
     #[inline]
     fn decide(&self, head: &RequestHead<'_>) -> Step<Disposition<Applied>, Token> {
@@ -71,11 +71,11 @@ impl<F> fmt::Debug for RevocationRules<F> {
     }
 }
 
-/// A decision, for the extensions.
+/// A decision: it goes into the extensions.
 #[derive(Debug)]
 pub struct Applied(RevocationDecision);
 
-impl Note for Applied {
+impl Annotate for Applied {
     type Body<B> = ResponseBody<B>;
 
     #[inline]
@@ -85,11 +85,11 @@ impl Note for Applied {
 
     #[inline]
     fn annotate_response<B>(
-        note: Option<Self>,
+        applied: Option<Self>,
         mut response: Response<ResponseBody<B>>,
     ) -> Response<ResponseBody<B>> {
-        // Of a request that passed only the handler is told.
-        if let Some(Self(decision)) = note.filter(|applied| !applied.0.is_admitted()) {
+        // When a request has passed, only the handler knows of the decision.
+        if let Some(Self(decision)) = applied.filter(|applied| !applied.0.is_admitted()) {
             response.extensions_mut().insert(decision);
         }
         response

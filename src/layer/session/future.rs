@@ -1,4 +1,4 @@
-//! The response future: the handler's answer, then what is to be written and told.
+//! The response future: the handler's answer, then the session is written and its cookies are set.
 
 use std::{
     fmt,
@@ -36,7 +36,7 @@ enum Phase<F, B> {
         inner: F,
         session: Session,
     },
-    /// Only for a session that has something to be written or told.
+    /// Only for a session that is to be written, or whose cookies change.
     Finishing {
         finishing: Finishing,
         cookies: CookieNames,
@@ -99,9 +99,9 @@ fn tell<B>(
     let mut response = response.map(ResponseBody::inner);
     let headers = response.headers_mut();
     match outcome {
-        Outcome::Nothing => return response,
-        Outcome::RemoveCookies => names.remove(headers),
-        Outcome::SetCookies(cookies) => {
+        Outcome::Keep => return response,
+        Outcome::Remove => names.remove(headers),
+        Outcome::Set(cookies) => {
             // The cookies outlive the session by no more than a second.
             let seconds = cookies.max_age.div_ceil(1_000);
             if let Some(id) = cookies.id {

@@ -1,7 +1,7 @@
 //! Sessions for any `http` stack.
 //!
-//! [`SessionLayer`] gives each request a [`Session`]; what becomes of it is told by cookies on the
-//! answer. What a session is, and what is done about it without Redis, is
+//! [`SessionLayer`] gives each request a [`Session`]; what becomes of it goes to the client in
+//! cookies. What a session is, and what is done about it without Redis, is
 //! [`store::session`](crate::store::session)'s.
 
 mod error;

@@ -18,7 +18,7 @@ impl RequestCookies {
 
     /// The value of the cookie of this name.
     ///
-    /// Two that differ are none: who put them there cannot be told.
+    /// Two that differ are none: it is unknown who put them there.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let headers = self.first.iter().chain(&self.others);
         let mut found = None;

@@ -34,11 +34,11 @@ pub(super) struct RequestSession {
     saving: tokio::sync::Mutex<()>,
 }
 
-/// What the client is to be told.
+/// What becomes of the client's cookies.
 pub(super) enum Outcome {
-    Nothing,
-    SetCookies(ResponseCookies),
-    RemoveCookies,
+    Keep,
+    Set(ResponseCookies),
+    Remove,
 }
 
 impl RequestSession {
@@ -110,18 +110,18 @@ impl RequestSession {
         !self.is_flushed.load(Ordering::Acquire) && is_idle()
     }
 
-    /// Writes what is to be written, and says what the client is to be told.
+    /// Writes what is to be written, and says what becomes of the client's cookies.
     pub(super) async fn finish(self: Arc<Self>) -> Result<Outcome, SessionError> {
         self.save().await?;
         let sessions = &self.settings.sessions;
         let cookies = self.state.get().map(|state| sessions.response_cookies(&state.lock()));
         let cookies = cookies.unwrap_or_default();
         Ok(if cookies.id.is_some() || cookies.snapshot.is_some() {
-            Outcome::SetCookies(cookies)
+            Outcome::Set(cookies)
         } else if self.is_flushed.load(Ordering::Acquire) && self.has_cookies() {
-            Outcome::RemoveCookies
+            Outcome::Remove
         } else {
-            Outcome::Nothing
+            Outcome::Keep
         })
     }
 
