@@ -1,6 +1,7 @@
 //! What guarding costs: `cargo bench --features full,testing --bench guards`.
 //!
-//! What is answered from memory is criterion's; a word alone names one of the other parts: `-- healthy`, `-- many`.
+//! What is answered from memory is criterion's; a word alone names one of the other parts:
+//! `-- healthy`, `-- many`.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 

@@ -1,7 +1,9 @@
-//! Decisions of the rate limit beside what else there is: `cargo bench --bench rate_limit`; with `-- memory/`, `-- "check/1 "`,
-//! `-- refusal/` or `-- redis/` only those whose title contains one of the words.
+//! Decisions of the rate limit beside what else there is: `cargo bench --bench rate_limit`; with
+//! `-- memory/`, `-- "check/1 "`, `-- refusal/` or `-- redis/` only those whose title contains one
+//! of the words.
 //!
-//! The ways to decide are taken in turn, see `support/rounds.rs`. Starts a `redis-server` of its own.
+//! The ways to decide are taken in turn, see `support/rounds.rs`. Starts a `redis-server` of its
+//! own.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 

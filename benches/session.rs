@@ -1,4 +1,5 @@
-//! Sessions beside tower-sessions 0.15: `cargo bench --bench session`. Starts a `redis-server` of its own.
+//! Sessions beside tower-sessions 0.15: `cargo bench --bench session`. Starts a `redis-server` of
+//! its own.
 //!
 //! `-- network` and `-- stored` run those comparisons alone.
 
@@ -92,7 +93,8 @@ where
     kept(HeaderValue::from_static(""), &answer)
 }
 
-/// What a client shows after this answer: the id and the snapshot come together, or the snapshot alone.
+/// What a client shows after this answer: the id and the snapshot come together, or the snapshot
+/// alone.
 fn kept<B>(cookies: HeaderValue, answer: &Response<B>) -> HeaderValue {
     let set = answer.headers().get_all(header::SET_COOKIE).iter();
     let set: Vec<_> = set.map(|v| v.to_str().unwrap().split(';').next().unwrap()).collect();

@@ -1,5 +1,5 @@
-//! What the handle costs the process that holds it: memory while idle, descriptors after calls that were cancelled.
-//! One test in a process of its own: both are the process' figures.
+//! What the handle costs the process that holds it: memory while idle, descriptors after calls that
+//! were cancelled. One test in a process of its own: both are the process' figures.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 #![cfg(target_os = "linux")]

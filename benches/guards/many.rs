@@ -1,4 +1,5 @@
-//! Many revocations: the memory they take, and how long Redis takes to learn of them after an outage.
+//! Many revocations: the memory they take, and how long Redis takes to learn of them after an
+//! outage.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,8 @@ async fn a_million() {
     println!("1 000 000 revocations: {grew:.0} MB resident, noted in {took:.1?}");
 }
 
-/// An outage with 100 000 revocations; then live requests of another instance while they are pushed.
+/// An outage with 100 000 revocations; then live requests of another instance while they are
+/// pushed.
 async fn catch_up() {
     let server = RedisServer::start().await;
     let redis = handle(&server);

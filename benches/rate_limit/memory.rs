@@ -45,7 +45,8 @@ fn request(n: u64, keys: u64) -> Request<Body> {
     request
 }
 
-/// Time for so many calls on each of so many threads, without the time for making what they are called with.
+/// Time for so many calls on each of so many threads, without the time for making what they are
+/// called with.
 fn drive<S, T>(threads: usize, each: usize, make: impl Fn(u64) -> T + Sync, work: &S) -> Duration
 where
     S: FnMut(T) + Clone + Sync,

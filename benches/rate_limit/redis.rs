@@ -91,7 +91,8 @@ pub(crate) fn compare(runtime: &Runtime, asked: &dyn Fn(&str) -> bool) {
     }
     let server = runtime.block_on(RedisServer::start());
     for (tasks, _) in [64, 512].into_iter().zip(at_once).filter(|(_, asked)| *asked) {
-        // The same for each, so that what the rounds last makes no difference: at least a tenth of a second.
+        // The same for each, so that what the rounds last makes no difference: at least a tenth of
+        // a second.
         rounds::compare(
             "redis/decisions",
             tasks,
@@ -108,7 +109,8 @@ pub(crate) fn compare(runtime: &Runtime, asked: &dyn Fn(&str) -> bool) {
     }
 }
 
-/// Numbers from 0 below `tasks`, over and over: what is prepared for each task of a round gets the next.
+/// Numbers from 0 below `tasks`, over and over: what is prepared for each task of a round gets the
+/// next.
 fn numbers(tasks: usize) -> impl Fn() -> usize {
     let next = AtomicUsize::new(0);
     move || next.fetch_add(1, Ordering::Relaxed) % tasks

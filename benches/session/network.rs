@@ -1,5 +1,5 @@
-//! Served end to end over loopback TCP, each connection kept alive: without a session, and with one of each that never
-//! leaves the process.
+//! Served end to end over loopback TCP, each connection kept alive: without a session, and with one
+//! of each that never leaves the process.
 
 use axum::{Router, response::IntoResponse, routing::get};
 use bytes::Bytes;

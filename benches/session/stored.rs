@@ -1,4 +1,5 @@
-//! Reads through Redis, many at once: one command each, beside that command alone on one shared connection.
+//! Reads through Redis, many at once: one command each, beside that command alone on one shared
+//! connection.
 
 use std::{fmt::Debug, hint::black_box, sync::Arc};
 

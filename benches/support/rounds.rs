@@ -1,5 +1,6 @@
-//! Throughput of several ways to do the same thing, taken in turn, so that what else the machine does
-//! falls on all of them; the figures are medians over the rounds, and ratios are taken within a round.
+//! Throughput of several ways to do the same thing, taken in turn, so that what else the machine
+//! does falls on all of them; the figures are medians over the rounds, and ratios are taken within
+//! a round.
 
 #![allow(dead_code, unreachable_pub, clippy::print_stdout, clippy::unwrap_used)]
 
@@ -51,13 +52,15 @@ impl<'a> Way<'a> {
         Self::timed(name, run)
     }
 
-    /// `run` does so many operations on each of so many threads or tasks, and says how long that took.
+    /// `run` does so many operations on each of so many threads or tasks, and says how long that
+    /// took.
     pub fn timed(name: &'static str, run: impl FnMut(usize, usize) -> Duration + 'a) -> Self {
         Self { name, run: Box::new(run) }
     }
 }
 
-/// The seconds of each way in each round but the first, which warms up; and what all rounds took of the processor.
+/// The seconds of each way in each round but the first, which warms up; and what all rounds took of
+/// the processor.
 fn take_turns(
     ways: &mut [Way<'_>],
     tasks: usize,
@@ -130,7 +133,8 @@ pub fn alone<'a>(title: &str, rounds: usize, ways: &mut [Way<'a>]) {
     }
 }
 
-/// What this process has used, all threads together, in ticks of 10 ms: it does not depend on what else the machine does.
+/// What this process has used, all threads together, in ticks of 10 ms: it does not depend on what
+/// else the machine does.
 fn processor_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');

@@ -1,5 +1,5 @@
-//! Forwarding headers of a stranger: no panic, bounded work, and whatever he sends, what our proxy appended
-//! decides.
+//! Forwarding headers of a stranger: no panic, bounded work, and whatever he sends, what our proxy
+//! appended decides.
 //!
 //! `cargo +nightly fuzz run forwarded`
 #![no_main]

@@ -1,4 +1,5 @@
-//! Cookies of a stranger, with Redis away: whatever they are, no panic, no error page, and nobody's session.
+//! Cookies of a stranger, with Redis away: whatever they are, no panic, no error page, and nobody's
+//! session.
 //!
 //! `cargo +nightly fuzz run session`
 #![no_main]

@@ -1,6 +1,7 @@
 //! Every integration test, as one program: it is linked once, and the kit is built once.
 //!
-//! What counts the allocations or measures the memory of its process is a program of its own beside this folder.
+//! What counts the allocations or measures the memory of its process is a program of its own beside
+//! this folder.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 

@@ -1,4 +1,5 @@
-//! What the table of the rate limit takes, measured on the process: alone in its own test program, with one test.
+//! What the table of the rate limit takes, measured on the process: alone in its own test program,
+//! with one test.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]

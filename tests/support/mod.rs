@@ -1,6 +1,7 @@
 //! The test kit: real Redis servers, a proxy that breaks the wire on demand, and log capture.
 //!
-//! The integration tests of `tests/it` include it once; `tests/resources.rs` and the benchmarks use a part of it.
+//! The integration tests of `tests/it` include it once; `tests/resources.rs` and the benchmarks use
+//! a part of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,5 @@
-//! The gateway's token routes, as a client meets them, with Redis stopped, hung, emptied, rolled back and restarted.
+//! The gateway's token routes, as a client meets them, with Redis stopped, hung, emptied, rolled
+//! back and restarted.
 
 use std::{
     io::{BufRead, BufReader},
@@ -170,7 +171,8 @@ async fn tokens_through_every_kind_of_outage() {
     assert_eq!((told.status, told.body), (200, json!({ "revoked": true, "propagated": false })));
     assert_refused(&a.check(&late).await);
 
-    // The process restarts in the middle of it: its disk knows what it had revoked, and the rest cannot be told.
+    // The process restarts in the middle of it: its disk knows what it had revoked, and the rest
+    // cannot be told.
     drop(a);
     let a = Gateway::start(&server.url(), &disk).await;
     assert_refused(&a.check(&early).await);

@@ -179,7 +179,8 @@ async fn a_closure_can_refuse_in_its_own_way() {
     assert_eq!(&body[..], b"/ 503 Service Unavailable");
 }
 
-/// The first check that hangs turns the state; the request waits for Redis once, and is answered from memory.
+/// The first check that hangs turns the state; the request waits for Redis once, and is answered
+/// from memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_that_hangs_is_answered_from_memory() {
     let server = RedisServer::start().await;
@@ -194,7 +195,8 @@ async fn a_check_that_hangs_is_answered_from_memory() {
     assert!(!instance.redis.monitor().is_available());
 }
 
-/// Dropped while Redis is asked: nothing is stuck, and the place in the inner service is free again.
+/// Dropped while Redis is asked: nothing is stuck, and the place in the inner service is free
+/// again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_given_up_leaves_nothing_behind() {
     let server = RedisServer::start().await;

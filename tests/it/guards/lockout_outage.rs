@@ -194,7 +194,8 @@ async fn a_redis_that_refuses_the_script_is_an_error_and_what_failed_counts_here
     assert_eq!(guard.told_by_redis(&alice()).await.attempts_left(), 4);
 }
 
-/// A connection that hangs while others work is no outage, and no recovery follows: Redis is told all the same.
+/// A connection that hangs while others work is no outage, and no recovery follows: Redis is told
+/// all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_counted_here_for_a_moment_is_told_without_a_recovery() {
     let server = RedisServer::start().await;

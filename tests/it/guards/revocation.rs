@@ -253,7 +253,8 @@ async fn over_a_pool_that_the_application_has_already() {
     a.knows(2).await;
 }
 
-/// Redis is there and has no right for us: no answer of it counts, and nothing passes that may be revoked.
+/// Redis is there and has no right for us: no answer of it counts, and nothing passes that may be
+/// revoked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_refuses_our_commands_is_no_answer() {
     let server = RedisServer::start().await;

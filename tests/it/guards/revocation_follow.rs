@@ -33,7 +33,8 @@ async fn revocations_made_after_the_first_recovery_begin_the_table_without_an_al
     assert!(!alarms.iter().any(|line| line.message.contains("lost")), "{alarms:?}");
 }
 
-/// Commands work, so this is no outage; but whoever hears nothing must not think that nothing was said.
+/// Commands work, so this is no outage; but whoever hears nothing must not think that nothing was
+/// said.
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_on_the_connection_that_listens_is_noticed_while_commands_work() {
     let server = RedisServer::start().await;
@@ -68,7 +69,8 @@ async fn a_connection_that_listens_and_fell_silent_is_replaced() {
     assert_eq!(b.redis.monitor().status().outages, 0);
 }
 
-/// The client is gone while the server asks for the script's text: nothing of it has been carried out.
+/// The client is gone while the server asks for the script's text: nothing of it has been carried
+/// out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_goes_away_takes_back_no_revocation() {
     let server = RedisServer::start().await;

@@ -136,7 +136,8 @@ async fn somebody_has_put_something_else_in_our_place() {
     nothing_is_un_revoked(&server, &a, &b, 5).await;
 }
 
-/// The first attempt to recover finds the loss out and fails at the next step: the second still knows.
+/// The first attempt to recover finds the loss out and fails at the next step: the second still
+/// knows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recovery_that_fails_on_the_way_forgets_no_loss() {
     let server = RedisServer::start().await;

@@ -149,7 +149,8 @@ async fn one_more_than_the_table_holds_is_not_silently_accepted() {
         "issued after it was full"
     );
 
-    // More than fits, and nobody else knows: everything issued until now is revoked, here and then everywhere.
+    // More than fits, and nobody else knows: everything issued until now is revoked, here and then
+    // everywhere.
     let told = b.revocations.revoke("one more", in_an_hour()).await.unwrap();
     assert_eq!(told, Propagation::Pending);
     assert_eq!(b.status(&issued("one more", 5)).await, RevocationStatus::Revoked);

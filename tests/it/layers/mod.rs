@@ -1,4 +1,5 @@
-//! `CheckRedisLayer` and `RequireRedisLayer`, round every kind of service, against a monitor that is driven by hand.
+//! `CheckRedisLayer` and `RequireRedisLayer`, round every kind of service, against a monitor that
+//! is driven by hand.
 
 mod grpc;
 mod readiness;

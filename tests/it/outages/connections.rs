@@ -171,8 +171,8 @@ async fn a_pool_that_the_application_has() {
     assert_eq!(pool.status().size, 0, "the pool's own users are not touched");
 }
 
-/// As packets do that are lost for good: what was tried while the network was gone is never answered, what is tried
-/// afterwards is.
+/// As packets do that are lost for good: what was tried while the network was gone is never
+/// answered, what is tried afterwards is.
 #[tokio::test]
 async fn attempts_that_went_into_a_black_hole_do_not_hold_up_the_return() {
     // So long that waiting for one attempt to be given up would show.

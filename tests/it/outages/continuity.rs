@@ -136,7 +136,8 @@ async fn writes_gone_and_back_run_the_steps() {
     assert_eq!(*told.lock().unwrap(), [(false, Continuity::Kept)]);
 }
 
-/// A step that Redis fails holds everything up: all steps run again, and nothing is announced before.
+/// A step that Redis fails holds everything up: all steps run again, and nothing is announced
+/// before.
 #[tokio::test]
 async fn redis_fails_during_recovery() {
     let mut world = world(false).await;

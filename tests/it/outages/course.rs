@@ -19,14 +19,16 @@ pub(crate) struct Course {
 }
 
 impl Course {
-    /// An outage under traffic: `begin` brings it about, `end` ends it. What holds for every outage is asserted here.
+    /// An outage under traffic: `begin` brings it about, `end` ends it. What holds for every outage
+    /// is asserted here.
     pub(crate) async fn of_outage(
         world: &mut World,
         begin: impl AsyncFnOnce(&World),
         end: impl AsyncFnOnce(&World),
     ) -> Self {
         let course = Self::run(world, State::Disconnected, begin, end).await;
-        // Writes alone may be seen to be gone first: a replica without its master says so to a write (READONLY).
+        // Writes alone may be seen to be gone first: a replica without its master says so to a
+        // write (READONLY).
         let mut history = world.history();
         history.retain(|step| *step != (State::Connected, false));
         let expected = [

@@ -1,4 +1,5 @@
-//! The server does not accept us: tried for ever, at the cap of the backoff; "misconfigured" for all to see.
+//! The server does not accept us: tried for ever, at the cap of the backoff; "misconfigured" for
+//! all to see.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! What does not know HELLO is spoken to in RESP2, whatever its words; a refusal for other reasons changes nothing.
+//! What does not know HELLO is spoken to in RESP2, whatever its words; a refusal for other reasons
+//! changes nothing.
 
 use std::time::Duration;
 

@@ -17,7 +17,8 @@ use tokio::task::JoinSet;
 
 use super::{LONG, PROMISE, SLACK, World, support::eventually};
 
-/// No answer ever reaches somebody else, and no connection is left behind. (`tests/resources.rs` counts descriptors.)
+/// No answer ever reaches somebody else, and no connection is left behind. (`tests/resources.rs`
+/// counts descriptors.)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_cancelled_calls() {
     const CALLS: usize = 10_000;
@@ -144,7 +145,8 @@ async fn no_second_wait_for_the_same_request() {
     RequestBudget::scope(world.redis.query::<Option<u8>>(&get)).await.expect("another request");
 }
 
-/// A caller that waits for less than the settings say gets no answer, and takes Redis away from nobody.
+/// A caller that waits for less than the settings say gets no answer, and takes Redis away from
+/// nobody.
 #[tokio::test]
 async fn impatience_is_no_evidence() {
     let world = World::up().await;
@@ -159,7 +161,8 @@ async fn impatience_is_no_evidence() {
     assert_eq!(world.monitor().status().last_fault, None);
 }
 
-/// Calls that wait for an answer on a connection that is given up return then, not at their own deadline.
+/// Calls that wait for an answer on a connection that is given up return then, not at their own
+/// deadline.
 #[tokio::test]
 async fn calls_in_flight_are_released() {
     let world = World::up().await;

@@ -1,5 +1,6 @@
-//! What an application meets while a real Redis is refused, hung, wrong, slow, restarted or emptied: how long its
-//! requests wait, how soon an outage is known and over, and that routes without Redis never notice.
+//! What an application meets while a real Redis is refused, hung, wrong, slow, restarted or
+//! emptied: how long its requests wait, how soon an outage is known and over, and that routes
+//! without Redis never notice.
 
 mod app;
 mod course;

@@ -149,7 +149,8 @@ async fn goes_on_over_a_restart_of_redis() {
     assert_eq!(message(&mut subscription).await.payload, b"after");
 }
 
-/// Whatever became of the listening connection: by now it may lead to a server that nobody writes to.
+/// Whatever became of the listening connection: by now it may lead to a server that nobody writes
+/// to.
 #[tokio::test]
 async fn an_outage_is_a_gap_though_the_connection_lived_through_it() {
     let world = World::up().await;

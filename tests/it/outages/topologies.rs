@@ -40,7 +40,8 @@ async fn sentinel_names_another_master() {
     assert_eq!(redis.monitor().details().topology, Some("sentinel"));
     write(&redis, "key", 1).await.unwrap();
     set.fail_over().await;
-    // The old master takes writes until the sentinel makes it a replica; from then on they find the new one.
+    // The old master takes writes until the sentinel makes it a replica; from then on they find the
+    // new one.
     let moved = eventually(LONG, || async {
         let _ = write(&redis, "key", 2).await;
         set.replica.query::<u32>(&["GET", "key"]).await == Ok(2)

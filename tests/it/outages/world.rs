@@ -24,8 +24,8 @@ pub(crate) struct World {
     history: Vec<Transition>,
 }
 
-/// The defaults, but for a shorter verification and a shorter idle interval: tests are to be short. What is promised
-/// under traffic depends on neither.
+/// The defaults, but for a shorter verification and a shorter idle interval: tests are to be short.
+/// What is promised under traffic depends on neither.
 pub(crate) fn health() -> HealthConfig {
     HealthConfig::new("redis")
         .with_probe_timeout(Duration::from_millis(600))

@@ -1,4 +1,5 @@
-//! `/limited` of the gateway, as its clients see it, while Redis is stopped, hung and restarted under load.
+//! `/limited` of the gateway, as its clients see it, while Redis is stopped, hung and restarted
+//! under load.
 
 use std::{
     collections::BTreeMap,

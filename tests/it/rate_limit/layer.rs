@@ -300,7 +300,8 @@ async fn keys_of_a_stranger() {
     // An empty key is none: the address counts.
     assert_eq!(ask(&service, keyed(b"")).await.status(), 200);
     assert_eq!(ask(&service, from(A)).await.status(), 429);
-    // From the client itself the header means nothing; from the proxy, garbage counts for the proxy.
+    // From the client itself the header means nothing; from the proxy, garbage counts for the
+    // proxy.
     let forwarded = |peer, text: &[u8]| {
         let mut request = from(peer);
         request.headers_mut().insert("x-forwarded-for", HeaderValue::from_bytes(text).unwrap());

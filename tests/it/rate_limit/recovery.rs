@@ -52,8 +52,8 @@ async fn a_limit_outlives_a_redis_that_comes_back_empty() {
     server.restart_empty().await;
     all_up(&fleet).await;
     let observer = Instance::up(&server.url()).await;
-    // 50 were admitted. Who knows of 30 and admitted 10 restores that much; the 10 of the other come on top of it, or
-    // are within it when he was first.
+    // 50 were admitted. Who knows of 30 and admitted 10 restores that much; the 10 of the other
+    // come on top of it, or are within it when he was first.
     let left = observer.left(&policy, "a").await;
     assert!([50, 60].contains(&left), "{left}");
     assert!(!observer.ask(&policy, "spent").await.allowed(), "it had spent all before");

@@ -58,7 +58,8 @@ async fn bad_cookies_are_no_session() {
     a.knows_the_outage().await;
     be_remembered(&good, &a).await;
     for (at, cookies) in bad(&good).iter().enumerate() {
-        // An id that may be one can only be judged by Redis; a snapshot that does not open never speaks for it.
+        // An id that may be one can only be judged by Redis; a snapshot that does not open never
+        // speaks for it.
         let status = get(&a, "/peek", cookies).await.status;
         let expected: &[StatusCode] = match at {
             ID_IS_GOOD_FROM.. => &[StatusCode::SERVICE_UNAVAILABLE],

@@ -103,7 +103,8 @@ async fn one_failed_read_followed_by_a_good_write_keeps_the_old_data() {
         // The second is no key that may travel: only Redis has it.
         client.get(&a, &format!("/set?key={key}&value=old")).await;
     }
-    // With the snapshot: what is written joins what is there. Without it: nothing is written at all.
+    // With the snapshot: what is written joins what is there. Without it: nothing is written at
+    // all.
     for (shown, status) in [(client.clone(), 200), (client.clone().without(SD), 503)] {
         let error = "LOADING Redis is loading the dataset in memory".to_owned();
         a.proxy.set(Fault::ErrorReplyTo { command: "HGETALL".into(), error }).await;

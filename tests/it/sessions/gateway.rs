@@ -1,4 +1,5 @@
-//! The routes of `examples/gateway`, and a client that keeps cookies while Redis is stopped, hung, emptied and restarted.
+//! The routes of `examples/gateway`, and a client that keeps cookies while Redis is stopped, hung,
+//! emptied and restarted.
 
 use std::path::Path;
 

@@ -199,7 +199,8 @@ async fn at_the_bound_a_cutoff_is_raised_instead_of_a_logout_being_dropped() {
     assert_eq!(new.get(&a, "/me").await.status, StatusCode::OK);
     a.proxy.set(Fault::Pass).await;
     a.recovers().await;
-    // Redis does not know of those that were forgotten: who was not seen since cannot be told from them.
+    // Redis does not know of those that were forgotten: who was not seen since cannot be told from
+    // them.
     for client in &clients {
         assert_eq!(client.status(&a, "/me").await, StatusCode::UNAUTHORIZED);
     }

@@ -1,4 +1,5 @@
-//! A value that cannot be read: an error with the variable, the value and the accepted form, and exit status 2.
+//! A value that cannot be read: an error with the variable, the value and the accepted form, and
+//! exit status 2.
 
 use super::gateway;
 

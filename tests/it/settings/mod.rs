@@ -1,4 +1,5 @@
-//! Settings that cannot be read are named; secrets never are. The example gateway shows both, as a process of its own.
+//! Settings that cannot be read are named; secrets never are. The example gateway shows both, as a
+//! process of its own.
 
 mod bad;
 mod gateway;

@@ -1,4 +1,5 @@
-//! A password never appears in a log line, an error, a health answer, a metric or a `Debug` output, right or wrong.
+//! A password never appears in a log line, an error, a health answer, a metric or a `Debug` output,
+//! right or wrong.
 
 use std::{error::Error as _, fmt::Write, time::Duration};
 

@@ -82,7 +82,8 @@ impl Crate {
         }
     }
 
-    /// What a module calls by this path: what no `mod`, `use` or item names is made by a macro of its file.
+    /// What a module calls by this path: what no `mod`, `use` or item names is made by a macro of
+    /// its file.
     fn below(&self, module: usize, path: &[String], renamings: usize) -> Vec<Target> {
         if path.is_empty() {
             return vec![Target::Module(module)];
@@ -118,7 +119,8 @@ impl Crate {
         })
     }
 
-    /// Every path that a file names, from the root of the crate where it begins in one of its modules.
+    /// Every path that a file names, from the root of the crate where it begins in one of its
+    /// modules.
     pub(super) fn paths(&self) -> BTreeSet<(usize, Vec<String>)> {
         let mut paths = BTreeSet::new();
         for (at, module) in self.modules.iter().enumerate() {

@@ -1,5 +1,6 @@
-//! The arrows between the rooms of `src/` (`layer -> store -> {redis, memory}`; all of them `-> health`,
-//! which knows none) and between its files, which make no circle; how long a file is, and how wide.
+//! The arrows between the rooms of `src/` (`layer -> store -> {redis, memory}`; all of them
+//! `-> health`, which knows none) and between its files, which make no circle; how long a file is,
+//! and how wide.
 
 mod arrows;
 mod lexer;
@@ -16,7 +17,8 @@ use std::{
 use arrows::Arrow;
 use modules::Crate;
 
-/// In which rooms what may not be named. A room is a folder or a file of `src/`, or one with its folder.
+/// In which rooms what may not be named. A room is a folder or a file of `src/`, or one with its
+/// folder.
 const FORBIDDEN: &[(&str, &[&str])] = &[
     ("health", &["crate::redis", "crate::store", "crate::layer", "crate::memory", "http", "tower"]),
     ("redis", &["crate::store", "crate::layer", "crate::memory", "crate::respond", "tower"]),
@@ -81,8 +83,8 @@ fn circles(arrows: &BTreeSet<Arrow>) -> BTreeSet<Arrow> {
     arrows.iter().filter(leads_back).cloned().collect()
 }
 
-/// The lines with a comment that is too wide. A table, an example and the target of a link cannot be
-/// wrapped.
+/// The lines with a comment that is too wide. A table, an example and the target of a link cannot
+/// be wrapped.
 fn wide_comments(source: &str) -> Vec<usize> {
     let mut wide = Vec::new();
     let mut is_example = false;
