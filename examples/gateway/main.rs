@@ -79,6 +79,10 @@ async fn serve(
     let mut sessions =
         SessionLayer::new(&redis, keys).with_stateless_keys(sessions::STATELESS_KEYS);
     if insecure_cookies {
+        tracing::warn!(
+            "SESSION_COOKIES=insecure: cookies go without Secure and __Host-, so whoever listens on \
+             the wire has the session"
+        );
         sessions = sessions.with_insecure_cookies();
     }
     // What was revoked or locked before a restart counts from the first request on.

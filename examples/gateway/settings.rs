@@ -19,8 +19,7 @@ pub(crate) struct Settings {
     pub(crate) rate_limit: Quota,
     /// `TRUSTED_PROXIES`
     pub(crate) trusted_proxies: TrustedProxies,
-    /// `SESSION_COOKIES`; by default on a loopback address, where nothing but this machine listens
-    /// and clients speak no TLS.
+    /// `SESSION_COOKIES`: `insecure`, which has to be asked for.
     pub(crate) insecure_cookies: bool,
     /// `SESSION_KEYS`, as they stand there; tokens are signed with keys that are derived from them.
     pub(crate) session_keys: Option<String>,
@@ -46,7 +45,7 @@ impl Settings {
         Ok(Self {
             listen_addr,
             insecure_cookies: var_with("SESSION_COOKIES", "secure or insecure", insecure)?
-                .unwrap_or_else(|| listen_addr.ip().is_loopback()),
+                .unwrap_or(false),
             database_path: var("DATABASE_PATH", "the path of a file, or :memory:")?
                 .unwrap_or_else(|| std::env::temp_dir().join("gateway.sqlite3")),
             rate_limit: var("RATE_LIMIT", "count/period, as 100/60s")?

@@ -52,7 +52,18 @@ pub(crate) struct Answer {
 
 impl Gateway {
     pub(crate) async fn start(redis: &str, disk: &TempDir) -> Self {
+        Self::with(redis, disk, &[], Stdio::null()).await
+    }
+
+    /// With these variables, and its log here.
+    pub(crate) async fn with(
+        redis: &str,
+        disk: &TempDir,
+        variables: &[(&str, &str)],
+        log: Stdio,
+    ) -> Self {
         let mut process = Command::new(example::gateway())
+            .env_remove("SESSION_COOKIES")
             .env("LISTEN_ADDR", "127.0.0.1:0")
             .env("REDIS_URL", redis)
             .env("REDIS_OP_TIMEOUT", "500ms")
@@ -62,7 +73,8 @@ impl Gateway {
             .env("DATABASE_PATH", disk.path().join("gateway.sqlite3"))
             .env("RUST_LOG", "warn")
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .envs(variables.iter().copied())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();

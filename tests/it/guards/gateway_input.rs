@@ -14,6 +14,29 @@ use super::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
+async fn cookies_are_secure_on_loopback_too_unless_the_other_is_asked_for() {
+    let server = RedisServer::start().await;
+    for (variables, is_secure) in [(&[][..], true), (&[("SESSION_COOKIES", "insecure")], false)] {
+        let disk = TempDir::new().unwrap();
+        let log = disk.path().join("log");
+        let to = std::fs::File::create(&log).unwrap().into();
+        let gateway = Gateway::with(&server.url(), &disk, variables, to).await.ready().await;
+        let answer = gateway.login("alice", "correct-horse").await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let set = answer.head.lines().filter_map(|line| line.split_once(": "));
+        let set = set.filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
+        let cookies: Vec<&str> = set.map(|(_, cookie)| cookie).collect();
+        assert_eq!(cookies.len(), 2, "{cookies:?}");
+        for cookie in cookies {
+            assert_eq!(cookie.starts_with("__Host-s"), is_secure, "{cookie}");
+            assert_eq!(cookie.contains("; Secure"), is_secure, "{cookie}");
+        }
+        let log = std::fs::read_to_string(log).unwrap();
+        assert_eq!(log.contains("SESSION_COOKIES=insecure"), !is_secure, "{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_a_4xx_with_a_reason() {
     let server = RedisServer::start().await;
     let disk = TempDir::new().unwrap();
