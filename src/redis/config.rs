@@ -16,6 +16,8 @@ use crate::{
 
 const DURATION: &str = "a duration of at least 1ms, such as 250ms, 5s or 1m";
 
+const NAMESPACE: &str = "1 to 64 letters, digits, or one of . _ -";
+
 /// Where Redis is and how it is used. Every setting has a default, and
 /// [`from_env`](Self::from_env) reads them all.
 ///
@@ -70,8 +72,7 @@ impl RedisConfig {
         let mut config = Self::new(url()?);
         config.sentinel_login.username = raw("REDIS_SENTINEL_USERNAME")?;
         config.sentinel_login.password = raw("REDIS_SENTINEL_PASSWORD")?;
-        let form = "1 to 64 letters, digits, or one of . _ -";
-        if let Some(namespace) = var_with("REDIS_NAMESPACE", form, namespace)? {
+        if let Some(namespace) = var_with("REDIS_NAMESPACE", NAMESPACE, namespace)? {
             config.namespace = namespace;
         }
         let duration = |name| var_with(name, DURATION, positive_duration);
@@ -122,7 +123,8 @@ impl RedisConfig {
         self
     }
 
-    /// The prefix of every key that the library writes. Default `evenkeel`.
+    /// The prefix of every key that the library writes: 1 to 64 letters, digits, or one of `.` `_`
+    /// `-`. [`Redis::new`](super::Redis::new) refuses another. Default `evenkeel`.
     #[must_use]
     pub fn with_namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
@@ -203,6 +205,13 @@ impl RedisConfig {
     /// See [`with_instance_id`](Self::with_instance_id).
     pub fn instance_id(&self) -> &str {
         &self.instance
+    }
+
+    /// What a builder method has taken and `from_env` would have refused.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        namespace(&self.namespace).map(drop).ok_or_else(|| {
+            Error::config(format!("namespace {:?}: expected {NAMESPACE}", self.namespace))
+        })
     }
 }
 

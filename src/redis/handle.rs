@@ -114,6 +114,7 @@ impl Redis {
         config: RedisConfig,
         watcher: &OnceLock<WeakMonitor>,
     ) -> Result<Self, Error> {
+        config.check()?;
         let runtime = Handle::try_current()
             .map_err(|_| Error::config("Redis needs a running tokio runtime"))?;
         let source = Arc::new(source);

@@ -47,8 +47,9 @@ impl CookieNames {
     }
 }
 
-/// An answer that sets a cookie is for one client alone.
+/// An answer that sets a cookie is for one client alone, whatever the handler says to shared caches.
 pub(super) fn keep_from_caches(headers: &mut HeaderMap) {
+    make_private(headers);
     headers.append(CACHE_CONTROL, HeaderValue::from_static("no-cache=\"Set-Cookie\""));
     let varies = headers.get_all(VARY).iter().any(|value| {
         let names = value.as_bytes().split(|byte| *byte == b',');
@@ -59,6 +60,42 @@ pub(super) fn keep_from_caches(headers: &mut HeaderMap) {
     if !varies {
         headers.append(VARY, HeaderValue::from_static("Cookie"));
     }
+}
+
+/// Takes back what allows a shared cache to keep the answer: not every cache heeds
+/// `no-cache="Set-Cookie"`. An answer about which the handler says nothing is left to that.
+fn make_private(headers: &mut HeaderMap) {
+    let lines: Vec<HeaderValue> = headers.get_all(CACHE_CONTROL).iter().cloned().collect();
+    let own = lines.iter().flat_map(|line| directives(line.as_bytes()));
+    let mut own: Vec<&[u8]> = own.filter(|directive| !directive.is_empty()).collect();
+    let is_one_of = |names: &[&str], directive: &[u8]| {
+        let name = directive.split(|byte| *byte == b'=').next().unwrap_or_default();
+        names.iter().any(|other| name.trim_ascii().eq_ignore_ascii_case(other.as_bytes()))
+    };
+    if own.is_empty() || own.iter().any(|directive| is_one_of(&["no-store"], directive)) {
+        return;
+    }
+    own.retain(|directive| !is_one_of(&["public", "private", "s-maxage"], directive));
+    // First: a quote that the handler has left open cannot hide it.
+    own.insert(0, b"private");
+    if let Ok(line) = HeaderValue::from_bytes(&own.join(&b", "[..])) {
+        headers.insert(CACHE_CONTROL, line);
+    }
+}
+
+/// The parts between the commas that stand outside of quotes.
+fn directives(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let parts = line.split(move |byte| {
+        let was_escaped = std::mem::take(&mut is_escaped);
+        match byte {
+            b'\\' if is_quoted => is_escaped = !was_escaped,
+            b'"' if !was_escaped => is_quoted = !is_quoted,
+            _ => {}
+        }
+        *byte == b',' && !is_quoted
+    });
+    parts.map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]
@@ -80,6 +117,31 @@ mod tests {
                 "sd=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0",
             ]
         );
+    }
+
+    #[test]
+    fn private_wins_over_what_the_handler_says() {
+        for (own, expected) in [
+            (&["public, max-age=60"][..], Some("private, max-age=60")),
+            (&["Public", "S-MaxAge=9,immutable"], Some("private, immutable")),
+            (&["max-age=60"], Some("private, max-age=60")),
+            (&["private=\"x, public\", max-age=1"], Some("private, max-age=1")),
+            (&["ext=\"a\\\", public\", public"], Some("private, ext=\"a\\\", public\"")),
+            (&["ext=\"open, public"], Some("private, ext=\"open, public")),
+            (&["no-store"], Some("no-store")),
+            (&[], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in own {
+                headers.append(CACHE_CONTROL, HeaderValue::from_static(line));
+            }
+            keep_from_caches(&mut headers);
+            let lines: Vec<_> =
+                headers.get_all(CACHE_CONTROL).iter().map(|v| v.to_str().unwrap()).collect();
+            let expected: Vec<_> =
+                expected.into_iter().chain(["no-cache=\"Set-Cookie\""]).collect();
+            assert_eq!(lines, expected, "{own:?}");
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ use crate::{Error, env::raw};
 /// The shortest secret, in bytes.
 const SHORTEST: usize = 32;
 const VARIABLE: &str = "SESSION_KEYS";
+/// What stands in the documentation as an example: everybody has it.
+const PRINTED: &[u8] = b"please make this with openssl rand";
 const FORM: &str = "base64 of 32 bytes or more each, comma separated; the first seals, all open";
 
 /// A ring of secrets: the first seals, all open.
@@ -33,9 +35,10 @@ const FORM: &str = "base64 of 32 bytes or more each, comma separated; the first 
 /// ```
 /// use evenkeel::store::session::SessionKeys;
 ///
-/// let keys = SessionKeys::parse("cGxlYXNlIG1ha2UgdGhpcyB3aXRoIG9wZW5zc2wgcmFuZA==")?;
-/// assert_eq!(keys.len(), 1);
-/// # Ok::<(), evenkeel::Error>(())
+/// // What everybody can read here is no secret: it is refused.
+/// let printed = "cGxlYXNlIG1ha2UgdGhpcyB3aXRoIG9wZW5zc2wgcmFuZA==";
+/// assert!(SessionKeys::parse(printed).is_err());
+/// assert_eq!(SessionKeys::random().len(), 1);
 /// ```
 #[derive(Clone)]
 pub struct SessionKeys {
@@ -67,7 +70,7 @@ impl SessionKeys {
     /// # Errors
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config), which says which of the keys is wrong and
-    /// never what it is.
+    /// never what it is. The key that is printed in this documentation is wrong.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let all: Vec<&str> = text.split(',').collect();
         let mut secrets = Vec::with_capacity(all.len());
@@ -79,6 +82,13 @@ impl SessionKeys {
             if secret.len() < SHORTEST {
                 let message = format!("{} has {} bytes; expected {FORM}", which(), secret.len());
                 return Err(Error::config(message));
+            }
+            if secret == PRINTED {
+                return Err(Error::config(format!(
+                    "{} is the example that is printed in the documentation of SessionKeys, which \
+                     everybody can read; make one with: openssl rand -base64 32",
+                    which()
+                )));
             }
             secrets.push(Hkdf::new(None, &secret));
         }
@@ -157,6 +167,10 @@ mod tests {
             (format!("{good},hush!"), "key 2 of 2 is not base64"),
             (format!("{good},"), "key 2 of 2 has 0 bytes"),
             (String::new(), "key 1 of 1 has 0 bytes"),
+            (
+                format!("{good},{}", BASE64_URL_SAFE_NO_PAD.encode(PRINTED)),
+                "key 2 of 2 is the example that is printed in the documentation",
+            ),
         ] {
             let error = SessionKeys::parse(&text).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::Config);

@@ -1,5 +1,9 @@
 //! Applications and environments that share `SESSION_KEYS` share no session.
 
+use evenkeel::{
+    ErrorKind,
+    redis::{Redis, RedisConfig},
+};
 use http::StatusCode;
 
 use super::{
@@ -51,6 +55,16 @@ async fn a_login_at_one_application_is_nothing_at_another_with_the_same_keys() {
     }
     assert_eq!(client.status(&shop, "/me").await, StatusCode::OK);
     assert_eq!(logged_out.status(&shop, "/me").await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_namespace_is_refused_where_redis_namespace_would_be() {
+    for wrong in ["", "shop:session", "shop{1}", "a b", "\u{e9}", &"x".repeat(65)] {
+        let url = "redis://127.0.0.1:1".parse().unwrap();
+        let error = Redis::new(RedisConfig::new(url).with_namespace(wrong)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().contains("letters, digits"), "{error}");
+    }
 }
 
 #[tokio::test]
