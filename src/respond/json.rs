@@ -61,8 +61,8 @@ impl Body {
             message: refusal.message(),
             status: state.map(Status::State),
             retry_after: match refusal.kind() {
-                // Another token is needed: when to come back is no question.
-                RefusalKind::Revoked => None,
+                // Another token or login is needed: when to come back is no question.
+                RefusalKind::Revoked | RefusalKind::NotFresh => None,
                 _ => Some(refusal.retry_after()),
             },
             details: state.map(|connection_state| Details { connection_state, retrying: true }),
@@ -91,7 +91,9 @@ pub(super) fn problem(refusal: Refusal) -> Vec<u8> {
             (QUOTA_EXCEEDED, "Request cannot be satisfied as assigned quota has been exceeded")
         }
         // RFC 9457: a problem that says no more than its status.
-        RefusalKind::NoKey | RefusalKind::Revoked => ("about:blank", error(refusal)),
+        RefusalKind::NoKey | RefusalKind::Revoked | RefusalKind::NotFresh => {
+            ("about:blank", error(refusal))
+        }
     };
     let body = Body {
         problem: Some(Problem { r#type, title, detail: refusal.message() }),

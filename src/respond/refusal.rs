@@ -26,6 +26,9 @@ pub enum RefusalKind {
     NoKey,
     /// The token has been revoked: 401, or gRPC's `UNAUTHENTICATED`.
     Revoked,
+    /// The session was put back after a loss, and this needs a user who has authenticated since:
+    /// 401, or gRPC's `UNAUTHENTICATED`.
+    NotFresh,
 }
 
 /// A refusal: why, and when to come back.
@@ -62,6 +65,12 @@ impl Refusal {
         Self { kind: RefusalKind::Revoked, retry_after: None }
     }
 
+    /// The session is there and not fresh: its user has to authenticate again, no wait will do.
+    #[cfg_attr(not(feature = "session"), allow(dead_code))]
+    pub(crate) const fn not_fresh() -> Self {
+        Self { kind: RefusalKind::NotFresh, retry_after: None }
+    }
+
     /// Why.
     pub const fn kind(self) -> RefusalKind {
         self.kind
@@ -78,7 +87,7 @@ impl Refusal {
             RefusalKind::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             RefusalKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             RefusalKind::NoKey => StatusCode::BAD_REQUEST,
-            RefusalKind::Revoked => StatusCode::UNAUTHORIZED,
+            RefusalKind::Revoked | RefusalKind::NotFresh => StatusCode::UNAUTHORIZED,
         }
     }
 
@@ -94,6 +103,7 @@ impl Refusal {
             }
             (RefusalKind::NoKey, _) => "The request does not say who is asking.",
             (RefusalKind::Revoked, _) => "This token has been revoked.",
+            (RefusalKind::NotFresh, _) => "Please sign in again.",
         }
     }
 }

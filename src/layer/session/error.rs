@@ -4,13 +4,17 @@ use std::fmt;
 
 use http::{HeaderMap, Response, StatusCode};
 
-use crate::{Error, ErrorKind, respond::Refusal};
+use crate::{
+    Error, ErrorKind,
+    respond::{Refusal, RefusalKind},
+};
 
 /// A session cannot be judged, read or written now; or a value is not of the type asked for.
 ///
 /// With the `axum` feature it is a response: 503 with `Retry-After` in the first case (see
-/// [`respond`](crate::respond)), 500 in the second, which is a mistake in the program. The client's
-/// cookies stay as they are.
+/// [`respond`](crate::respond)), 500 in the second, which is a mistake in the program; and 401 where
+/// a [`FreshSession`](super::FreshSession) is asked for and the user has to authenticate again. The
+/// client's cookies stay as they are.
 #[derive(Clone)]
 pub struct SessionError {
     error: Error,
@@ -20,7 +24,7 @@ pub struct SessionError {
 }
 
 impl SessionError {
-    pub(super) fn unavailable(error: Error, refusal: Refusal, form: HeaderMap) -> Self {
+    pub(super) fn refused(error: Error, refusal: Refusal, form: HeaderMap) -> Self {
         Self { error, refusal: Some(refusal), form }
     }
 
@@ -30,12 +34,20 @@ impl SessionError {
         Self { error: error.with_source(source), refusal: None, form: HeaderMap::new() }
     }
 
-    /// Only Redis could say, and it cannot be asked. `false`: a value is not of the type asked for.
+    /// Only Redis could say, and it cannot be asked.
     pub fn is_unavailable(&self) -> bool {
-        self.refusal.is_some()
+        let kind = self.refusal.map(Refusal::kind);
+        matches!(kind, Some(RefusalKind::Unavailable { .. }))
     }
 
-    /// When to come back, and what to tell the client.
+    /// The session was put back after Redis had lost it, and its user has not authenticated since:
+    /// see [`FreshSession`](super::FreshSession).
+    pub fn needs_authentication(&self) -> bool {
+        self.refusal.map(Refusal::kind) == Some(RefusalKind::NotFresh)
+    }
+
+    /// When to come back, and what to tell the client. `None`: a value is not of the type asked
+    /// for.
     pub fn refusal(&self) -> Option<Refusal> {
         self.refusal
     }

@@ -27,7 +27,7 @@ impl IntoResponse for SessionMissing {
 
 impl IntoResponse for SessionError {
     fn into_response(self) -> Response {
-        if !self.is_unavailable() {
+        if self.refusal().is_none() {
             tracing::error!("{self}");
         }
         self.response::<Body>()

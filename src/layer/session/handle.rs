@@ -125,8 +125,10 @@ impl Session {
 
     /// Says whose session this is: the user who has just logged in.
     ///
-    /// The session gets a new id and a new lifetime, and keeps its values, unless it is that user's
-    /// already. A subject travels in the snapshot and is what [`SessionStore::list`] and
+    /// The session gets a new id and a new lifetime, unless it is that user's already. It keeps the
+    /// values of a visitor who was nobody yet, a basket say; the values of *another* user go, also
+    /// those that this request has set before
+    /// ([`set_subject_keeping_values`](Self::set_subject_keeping_values) keeps them). A subject travels in the snapshot and is what [`SessionStore::list`] and
     /// [`SessionStore::revoke_all`] go by.
     ///
     /// [`SessionStore::list`]: crate::store::session::SessionStore::list
@@ -136,12 +138,39 @@ impl Session {
     ///
     /// It cannot be known now whose session it is.
     pub async fn set_subject(&self, subject: impl Into<String>) -> Result<(), SessionError> {
-        self.0.state().await?.set_subject(subject.into());
+        self.0.state().await?.set_subject(subject.into(), false);
+        Ok(())
+    }
+
+    /// The same, and the values of another user stay: for one who takes on another name. Whatever a
+    /// handler has noted about the user before (a role, say) is the new one's then.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_subject`](Self::set_subject).
+    pub async fn set_subject_keeping_values(
+        &self,
+        subject: impl Into<String>,
+    ) -> Result<(), SessionError> {
+        self.0.state().await?.set_subject(subject.into(), true);
+        Ok(())
+    }
+
+    /// Says that this session's user has just authenticated again: a new id and a new lifetime, and
+    /// the session is [fresh](Self::is_fresh). Its subject and its values stay.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be known now whether there is a session. While Redis is away, as
+    /// [`cycle_id`](Self::cycle_id).
+    pub async fn renew(&self) -> Result<(), SessionError> {
+        self.0.state().await?.renew();
         Ok(())
     }
 
     /// Gives the session a new id, at a change of privileges say; the old one dies. Its absolute
-    /// lifetime goes on.
+    /// lifetime goes on. It does not make a session [fresh](Self::is_fresh);
+    /// [`renew`](Self::renew) does.
     ///
     /// # Errors
     ///
@@ -185,6 +214,17 @@ impl Session {
     /// It cannot be known now whether there is a session.
     pub async fn is_stateless(&self) -> Result<bool, SessionError> {
         Ok(self.0.state().await?.is_stateless())
+    }
+
+    /// Whether Redis vouches for it, and its user has authenticated since it was last put back from
+    /// a copy: what a [`FreshSession`](super::FreshSession) is. `true` where there is no session.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be known now whether there is a session.
+    pub async fn is_fresh(&self) -> Result<bool, SessionError> {
+        let state = self.0.state().await?;
+        Ok(!state.is_stateless() && !state.is_restored())
     }
 
     /// Whether there is a session. Anonymous clients have none, and Redis is not asked about them.

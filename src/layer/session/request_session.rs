@@ -17,7 +17,7 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    Error,
+    Error, ErrorKind,
     respond::Refusal,
     store::session::{ResponseCookies, SessionId, SessionState},
 };
@@ -140,14 +140,23 @@ impl RequestSession {
     }
 
     fn error(&self, error: Error) -> SessionError {
+        self.refused(error, Refusal::unavailable(self.settings.sessions.monitor()))
+    }
+
+    fn refused(&self, error: Error, refusal: Refusal) -> SessionError {
         let mut form = HeaderMap::new();
         for (name, value) in [(ACCEPT, &self.accept), (CONTENT_TYPE, &self.content_type)] {
             if let Some(value) = value {
                 form.insert(name, value.clone());
             }
         }
-        let refusal = Refusal::unavailable(self.settings.sessions.monitor());
-        SessionError::unavailable(error, refusal, form)
+        SessionError::refused(error, refusal, form)
+    }
+
+    /// The session was put back from a copy.
+    pub(super) fn not_fresh(&self) -> SessionError {
+        let error = Error::new(ErrorKind::Invalid, "the session's user has to authenticate again");
+        self.refused(error, Refusal::not_fresh())
     }
 
     /// Only Redis could say, and it cannot be asked.

@@ -30,6 +30,7 @@ impl SealedSnapshot {
             version: 1,
             times: Times::beginning(wall(), Expiry::default()),
             subject: Some("alice".to_owned()),
+            is_restored: false,
             fields: [("value".to_owned(), field)].into(),
         };
         let keys = SessionKeys::random().ring("bench");

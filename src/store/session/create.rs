@@ -34,7 +34,14 @@ impl Sessions {
         subject: Option<String>,
         changes: Changes,
     ) -> Result<Option<SessionState>, Error> {
-        match self.create_record(id, times, false, subject.as_deref(), &changes).await {
+        let new = NewRecord {
+            times,
+            is_older: false,
+            is_restored: false,
+            subject: subject.as_deref(),
+            changes: &changes,
+        };
+        match self.create_record(id, &new).await {
             Ok(created) => Ok(created.map(|record| {
                 self.metrics.count(Create, Outcome::Ok);
                 self.created(id, record)
@@ -52,17 +59,14 @@ impl Sessions {
     pub(super) async fn create_record(
         &self,
         id: SessionId,
-        times: Times,
-        is_older: bool,
-        subject: Option<&str>,
-        changes: &Changes,
+        new: &NewRecord<'_>,
     ) -> Result<Option<Record>, Error> {
+        let NewRecord { times, is_older, is_restored, subject, changes } = *new;
         let name = id.name();
         if let Some(subject) = subject {
             self.records.enlist(SessionName::of(subject.as_bytes()), name, times.ends).await?;
         }
-        let new = NewRecord { times, is_older, subject, changes };
-        let Created::At(now) = self.records.create(name, &new).await? else { return Ok(None) };
+        let Created::At(now) = self.records.create(name, new).await? else { return Ok(None) };
         let created = if is_older { times.created } else { now };
         let ends = created.saturating_add(times.lifetime());
         let live = changes.values.iter().filter(|(_, json)| json.is_some());
@@ -70,6 +74,7 @@ impl Sessions {
             version: 1,
             times: Times { created, touched: now, idle: times.idle, ends },
             subject: subject.map(str::to_owned),
+            is_restored,
             fields: live
                 .map(|(key, json)| (key.clone(), Field { version: 1, json: json.clone() }))
                 .collect(),

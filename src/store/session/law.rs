@@ -102,12 +102,18 @@ pub(super) fn offline(
     if snapshot.times.ends <= now {
         return Offline::Over;
     }
-    let is_fresh = now <= snapshot.verified.saturating_add(millis(max_offline_age))
-        && snapshot.verified <= now.saturating_add(SKEW)
+    let is_believed = is_within_age(snapshot, now, max_offline_age)
         && (cutoff == 0 || snapshot.verified > cutoff);
     // Redis may know of a later use.
     let is_in_use = snapshot.times.until() > now;
-    if is_fresh && is_in_use { Offline::Honoured } else { Offline::CannotJudge }
+    if is_believed && is_in_use { Offline::Honoured } else { Offline::CannotJudge }
+}
+
+/// Redis verified it no longer ago than is allowed: it may stand for its session, without Redis and
+/// where Redis has lost the record.
+pub(super) fn is_within_age(snapshot: &Snapshot, now: u64, max_offline_age: Duration) -> bool {
+    now <= snapshot.verified.saturating_add(millis(max_offline_age))
+        && snapshot.verified <= now.saturating_add(SKEW)
 }
 
 /// Redis answered that there is no record. `epoch`: of the data that it held at the last recovery.
@@ -240,6 +246,7 @@ mod tests {
             version,
             times: snapshot().times,
             subject: None,
+            is_restored: false,
             fields: fields.iter().map(field).collect(),
         }
     }

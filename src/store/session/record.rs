@@ -23,6 +23,8 @@ pub(crate) struct Record {
     pub(crate) version: u64,
     pub(crate) times: Times,
     pub(crate) subject: Option<String>,
+    /// It was put back from a copy, and its user has not authenticated since.
+    pub(crate) is_restored: bool,
     pub(crate) fields: BTreeMap<String, Field>,
 }
 
@@ -62,6 +64,7 @@ impl Record {
     pub(crate) fn read(hash: impl IntoIterator<Item = Option<(String, String)>>) -> Option<Self> {
         const NUMBERS: [&str; 5] = ["v", "c", "t", "i", "a"];
         let (mut numbers, mut subject, mut fields) = ([None; 5], None, BTreeMap::new());
+        let mut is_restored = false;
         for pair in hash {
             let (mut name, value) = pair?;
             if name.starts_with(KEY) {
@@ -71,11 +74,13 @@ impl Record {
                 numbers[at] = value.parse().ok();
             } else if name == "s" {
                 subject = Some(value);
+            } else if name == "r" {
+                is_restored = true;
             }
         }
         let [version, created, touched, idle, ends] = numbers;
         let times = Times { created: created?, touched: touched?, idle: idle?, ends: ends? };
-        Some(Self { version: version?, times, subject, fields })
+        Some(Self { version: version?, times, subject, is_restored, fields })
     }
 
     /// Counts the changes as made by `version`.
@@ -120,6 +125,9 @@ mod tests {
         all.extend([("k:v", "2:{\"a\":\"1:2\"}"), ("k:old", "3:")]);
         let record = Record::read(hash(&all)).unwrap();
         assert_eq!((record.version, record.subject.as_deref()), (3, Some("alice")));
+        assert!(!record.is_restored);
+        let restored = Record::read(hash(&[&all[..], &[("r", "1")]].concat())).unwrap();
+        assert!(restored.is_restored);
         assert_eq!(record.get("v"), Some("{\"a\":\"1:2\"}"));
         assert_eq!((record.get("old"), record.fields["old"].version), (None, 3));
         for missing in ["v", "c", "t", "i", "a"] {

@@ -27,10 +27,13 @@ pub(super) struct Records {
 }
 
 /// A session to be written for the first time.
+#[derive(Clone, Copy)]
 pub(super) struct NewRecord<'a> {
     pub(super) times: Times,
     /// It began earlier than now, under another id or without Redis.
     pub(super) is_older: bool,
+    /// It is put back from a copy, or is another id of one that was.
+    pub(super) is_restored: bool,
     pub(super) subject: Option<&'a str>,
     /// Its values; what was removed is not written.
     pub(super) changes: &'a Changes,
@@ -101,6 +104,7 @@ impl Records {
         let mut call = self.create.prepare(&self.keys(name));
         call = call.arg(idle).arg(new.times.lifetime()).arg(created_at);
         call = call.arg(new.subject.unwrap_or_default());
+        call = call.arg(if new.is_restored { "1" } else { "" });
         for (key, json) in &new.changes.values {
             if let Some(json) = json {
                 call = call.arg(key).arg(json);

@@ -4,6 +4,8 @@ use super::{
     expiry::{Times, wall},
     id::SessionId,
     metrics::{Operation::NewId, Outcome},
+    record::Changes,
+    redis::NewRecord,
     sessions::Sessions,
     snapshot::Snapshot,
     state::{CompleteState, Renewal, SessionState},
@@ -17,12 +19,20 @@ impl Sessions {
         old: SessionId,
         renewal: Renewal,
     ) -> Result<SessionState, Error> {
-        let Some(complete) = CompleteState::of(&state) else { return Err(self.unavailable()) };
-        let old_ends = complete.times.ends;
-        let mut changes = complete.changes.then(&state.changes);
-        let (mut times, verified) = match renewal {
-            Renewal::Cycle => (complete.times, complete.verified),
-            Renewal::Login => {
+        let Some(old_times) = state.times() else { return Err(self.unavailable()) };
+        let old_ends = old_times.ends;
+        let kept = match renewal {
+            Renewal::Replace => Changes::default(),
+            Renewal::Cycle | Renewal::Login => match CompleteState::of(&state) {
+                Some(complete) => complete.changes,
+                None => return Err(self.unavailable()),
+            },
+        };
+        let mut changes = kept.then(&state.changes);
+        let is_older = renewal == Renewal::Cycle;
+        let (mut times, verified) = match is_older {
+            true => (old_times, state.verified),
+            false => {
                 let times = Times::beginning(wall(), self.rules.expiry);
                 (times, times.created)
             }
@@ -31,9 +41,15 @@ impl Sessions {
             times.set(expiry);
         }
         let id = SessionId::random();
-        let is_older = renewal == Renewal::Cycle;
-        let subject = state.subject.as_deref();
-        match self.create_record(id, times, is_older, subject, &changes).await {
+        let new = NewRecord {
+            times,
+            is_older,
+            // A new id alone does not say that somebody has authenticated.
+            is_restored: is_older && (state.is_restored() || state.is_stateless()),
+            subject: state.subject.as_deref(),
+            changes: &changes,
+        };
+        match self.create_record(id, &new).await {
             Ok(Some(record)) => {
                 let was_there = self.end_id(old, old_ends).await;
                 if is_older && !was_there {

@@ -33,6 +33,8 @@ if held < version then
     end
   end
   redis.call('HSET', record, 'v', int(version), 'c', ARGV[2], 't', int(now), 'i', int(idle), 'a', int(ends))
+  -- Its user has to authenticate again before it counts as fresh.
+  redis.call('HSET', record, 'r', '1')
   if ARGV[5] ~= '' then redis.call('HSET', record, 's', ARGV[5]) end
   redis.call('PEXPIREAT', record, int(math.min(now + idle, ends)))
 end

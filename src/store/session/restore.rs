@@ -46,6 +46,9 @@ impl Sessions {
         snapshot: &Snapshot,
     ) -> Result<Loaded, Error> {
         let refused = || Ok(Loaded::none(Restore, Outcome::Refused));
+        if !law::is_within_age(snapshot, wall(), self.rules.max_offline_age) {
+            return refused();
+        }
         match self.is_of_lineage(snapshot).await {
             Ok(true) => {}
             Ok(false) => return refused(),
@@ -101,6 +104,7 @@ impl Sessions {
         let new = NewRecord {
             times: snapshot.times,
             is_older: true,
+            is_restored: true,
             subject: snapshot.subject.as_deref(),
             changes: &snapshot.changes,
         };

@@ -25,6 +25,7 @@ fn snapshot(declared: &Declared, values: &[(&str, String)]) -> Snapshot {
         version: 5,
         times: Times::beginning(1_700_000_000_000, Expiry::default()),
         subject: Some("alice".into()),
+        is_restored: false,
         fields: values
             .iter()
             .map(|(key, json)| (key.to_string(), Field { version: 4, json: Some(json.clone()) }))

@@ -192,6 +192,7 @@ mod tests {
             version: 3,
             times: Times::beginning(1_000, Expiry::default()),
             subject: None,
+            is_restored: false,
             fields: pairs.iter().map(|(key, json)| (key.to_string(), field(json))).collect(),
         }
     }

@@ -32,8 +32,10 @@ pub(crate) struct Outdated {
 pub(crate) enum Renewal {
     /// For the same session.
     Cycle,
-    /// For a session of somebody else, which begins now.
+    /// For the same session, whose user has authenticated: a new lifetime.
     Login,
+    /// For a session of somebody else, which begins now and takes over no value.
+    Replace,
 }
 
 #[derive(Clone, Default)]
@@ -84,14 +86,24 @@ impl SessionState {
         matches!(self.origin, Origin::Snapshot(_))
     }
 
+    /// It was put back from a client's copy, and its user has not authenticated since.
+    pub(crate) fn is_restored(&self) -> bool {
+        matches!(&self.origin, Origin::Redis(record) if record.is_restored)
+    }
+
     /// There is something to write.
     pub(crate) fn is_changed(&self) -> bool {
         !self.changes.is_empty() || !self.offline_changes.is_empty() || self.renewal.is_some()
     }
 
     pub(crate) fn get(&self, key: &str, rules: &Rules) -> Known<'_> {
-        let changed = self.changes.values.get(key).or_else(|| self.offline_changes.values.get(key));
-        if let Some(json) = changed {
+        if let Some(json) = self.changes.values.get(key) {
+            return json.as_deref().into();
+        }
+        if self.renewal == Some(Renewal::Replace) {
+            return Known::Nothing;
+        }
+        if let Some(json) = self.offline_changes.values.get(key) {
             return json.as_deref().into();
         }
         match &self.origin {
@@ -126,13 +138,28 @@ impl SessionState {
         self.changes.expiry = Some(expiry.in_millis());
     }
 
-    /// A session of somebody else is another session.
-    pub(crate) fn set_subject(&mut self, subject: String) {
-        if self.subject.as_deref() == Some(subject.as_str()) {
+    /// A session of somebody else is another session: what the one before has left there goes,
+    /// unless `keeps_values`.
+    pub(crate) fn set_subject(&mut self, subject: String, keeps_values: bool) {
+        let is_same = self.subject.as_deref() == Some(subject.as_str());
+        if is_same && !self.is_restored() {
             return;
         }
+        let is_replaced = !is_same && self.subject.is_some() && !keeps_values;
         self.subject = Some(subject);
-        if self.id.is_some() {
+        if is_replaced {
+            self.changes = Changes::default();
+        }
+        if is_replaced && self.id.is_some() {
+            self.renewal = Some(Renewal::Replace);
+        } else {
+            self.renew();
+        }
+    }
+
+    /// Its user has authenticated.
+    pub(crate) fn renew(&mut self) {
+        if self.id.is_some() && self.renewal != Some(Renewal::Replace) {
             self.renewal = Some(Renewal::Login);
         }
     }
@@ -198,16 +225,49 @@ mod tests {
     fn another_subject_is_another_id_and_the_same_is_not() {
         let mut state = SessionState::none();
         state.cycle_id();
-        state.set_subject("alice".into());
+        state.set_subject("alice".into(), false);
         assert!(state.is_new() && state.renewal.is_none());
         let mut state = SessionState::from_origin(SessionId::random(), Origin::None, 0);
-        state.set_subject("alice".into());
+        state.set_subject("alice".into(), false);
         assert_eq!(state.renewal, Some(Renewal::Login));
         let mut state = SessionState { renewal: None, ..state };
-        state.set_subject("alice".into());
+        state.set_subject("alice".into(), false);
         assert_eq!(state.renewal, None);
         state.cycle_id();
         assert_eq!(state.renewal, Some(Renewal::Cycle));
+    }
+
+    #[test]
+    fn nothing_of_another_subject_is_kept_unless_asked() {
+        let rules = Rules::new("sd");
+        let one = |state: &SessionState| matches!(state.get("a", &rules), Known::Value("1"));
+        let with_value = |subject: Option<&str>| {
+            let mut record = Record {
+                version: 1,
+                times: Times::beginning(1_000, Expiry::default()),
+                subject: subject.map(str::to_owned),
+                is_restored: false,
+                fields: Default::default(),
+            };
+            let change = Changes { values: [("a".into(), Some("1".into()))].into(), expiry: None };
+            record.apply(&change, 1);
+            SessionState::from_origin(SessionId::random(), Origin::Redis(Box::new(record)), 1_000)
+        };
+        for (before, keeps, kept, renewal) in [
+            (None, false, true, Some(Renewal::Login)),
+            (Some("alice"), true, true, Some(Renewal::Login)),
+            (Some("alice"), false, false, Some(Renewal::Replace)),
+            (Some("bob"), false, true, None),
+        ] {
+            let mut state = with_value(before);
+            state.set("b", Some("2".into()));
+            state.set_subject("bob".into(), keeps);
+            assert_eq!((one(&state), state.renewal), (kept, renewal), "{before:?}, {keeps}");
+            assert_eq!(state.changes.is_empty(), !kept, "what was set before goes as well");
+            state.cycle_id();
+            state.set_subject("carol".into(), true);
+            assert_eq!(one(&state), kept, "what is gone stays gone");
+        }
     }
 
     #[test]

@@ -161,6 +161,8 @@ fn router(layer: SessionLayer, gate: Gate) -> Router {
         .route("/remove", get(remove))
         .route("/cycle", get(cycle))
         .route("/fresh", get(fresh))
+        .route("/renew", get(renew))
+        .route("/become", get(become_another))
         .route("/slow", get(slow))
         .route("/untouched", get(|| async { "done" }))
         .layer(Extension(gate))
@@ -228,6 +230,20 @@ async fn remove(
 async fn cycle(session: Session) -> Result<&'static str, SessionError> {
     session.cycle_id().await?;
     Ok("cycled")
+}
+
+/// The user has shown the password again.
+async fn renew(session: Session) -> Result<&'static str, SessionError> {
+    session.renew().await?;
+    Ok("renewed")
+}
+
+async fn become_another(
+    session: Session,
+    Query(params): Query<Params>,
+) -> Result<&'static str, SessionError> {
+    session.set_subject_keeping_values(params.value).await?;
+    Ok("renamed")
 }
 
 async fn fresh(session: FreshSession) -> Result<String, SessionError> {

@@ -93,12 +93,17 @@ async fn a_new_id_at_login_and_at_a_change_of_privileges_and_the_old_one_dies() 
     let a = Instance::start(&server).await;
     let mut client = Client::default();
     client.get(&a, "/set?key=a&value=basket").await;
-    for path in ["/login?value=alice", "/cycle", "/login?value=bob"] {
+    for (path, kept) in [
+        ("/login?value=alice", json!("basket")),
+        ("/cycle", json!("basket")),
+        // Another user takes over nothing.
+        ("/login?value=bob", json!(null)),
+    ] {
         let before = client.clone();
         client.get(&a, path).await;
         assert_ne!(client.jar[SID], before.jar[SID], "{path}");
         assert_eq!(before.read(&a, "a").await, json!(null), "{path}: the old id lives");
-        assert_eq!(client.read(&a, "a").await, json!("basket"), "{path}");
+        assert_eq!(client.read(&a, "a").await, kept, "{path}");
     }
     let before = client.clone();
     client.get(&a, "/login?value=bob").await;

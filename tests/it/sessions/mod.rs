@@ -18,6 +18,7 @@ mod healthy;
 mod login_guard;
 mod logout;
 mod loss;
+mod restored;
 mod subjects;
 
 use crate::support;

@@ -28,6 +28,48 @@ async fn list_and_end_one_of_them() {
 }
 
 #[tokio::test]
+async fn nothing_of_one_user_is_left_to_the_next() {
+    let server = RedisServer::start().await;
+    let (a, b) = (Instance::start(&server).await, Instance::start(&server).await);
+    let mut visitor = Client::default();
+    visitor.get(&a, "/set?key=a&value=basket").await;
+    visitor.get(&b, "/login?value=alice").await;
+    assert_eq!(visitor.read(&a, "a").await, "basket", "from nobody to somebody");
+    visitor.get(&a, "/become?value=alice2").await;
+    assert_eq!(visitor.read(&b, "a").await, "basket", "as asked for");
+
+    let mut client = Client::logged_in(&a, "root").await;
+    client.get(&a, "/set?key=a&value=superuser").await;
+    client.get(&a, "/set?key=undeclared&value=superuser").await;
+    let (before, mut offline) = (client.clone(), Client::logged_in(&a, "root").await);
+    offline.get(&a, "/set?key=a&value=superuser").await;
+    offline.get(&a, "/set?key=undeclared&value=superuser").await;
+    client.get(&b, "/login?value=bob").await;
+    for on in [&a, &b] {
+        assert_eq!(client.peek(on, "/peek").await.json()["user"], "bob");
+        assert_eq!(client.read(on, "a").await, serde_json::Value::Null);
+        assert_eq!(client.read(on, "undeclared").await, serde_json::Value::Null);
+        assert_eq!(before.status(on, "/me").await, StatusCode::UNAUTHORIZED);
+    }
+    for on in [&a, &b] {
+        on.proxy.set(Fault::Refuse).await;
+        on.knows_the_outage().await;
+    }
+    assert_eq!(client.read(&a, "a").await, serde_json::Value::Null);
+    let answer = offline.get(&b, "/login?value=bob").await;
+    assert_eq!(answer.json()["session"], "stateless");
+    assert_eq!(offline.read(&b, "a").await, serde_json::Value::Null);
+    for on in [&a, &b] {
+        on.proxy.set(Fault::Pass).await;
+        on.recovers().await;
+    }
+    for on in [&a, &b, &Instance::start(&server).await] {
+        assert_eq!(offline.read(on, "a").await, serde_json::Value::Null);
+        assert_eq!(offline.read(on, "undeclared").await, serde_json::Value::Null);
+    }
+}
+
+#[tokio::test]
 async fn log_me_out_everywhere() {
     let server = RedisServer::start().await;
     let (a, b) = (Instance::start(&server).await, Instance::start(&server).await);
