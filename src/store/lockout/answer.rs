@@ -37,33 +37,21 @@ impl fmt::Debug for Attempt {
 
 /// Is a subject locked, and for how long?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LockoutStatus {
-    wait: Duration,
-    locked: bool,
-    left: u32,
-}
+pub struct LockoutStatus(pub(super) Outcome);
 
 impl LockoutStatus {
-    pub(super) const fn of(outcome: Outcome) -> Self {
-        Self {
-            wait: Duration::from_millis(outcome.wait),
-            locked: outcome.locked,
-            left: outcome.left,
-        }
-    }
-
     /// Locked: no attempt is admitted, whatever the password.
     pub const fn is_locked(&self) -> bool {
-        self.locked
+        self.0.locked
     }
 
     /// How long until an attempt can be admitted; zero when one can be now.
     pub const fn retry_after(&self) -> Duration {
-        self.wait
+        Duration::from_millis(self.0.wait)
     }
 
     /// How many attempts may still fail before it locks.
     pub const fn attempts_left(&self) -> u32 {
-        self.left
+        self.0.left
     }
 }

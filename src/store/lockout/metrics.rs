@@ -1,6 +1,6 @@
 //! The counters of a lockout.
 
-use crate::telemetry::{Counter, Feature, Metrics, Replayed, names};
+use crate::telemetry::{Counter, Metrics, names};
 
 pub(super) struct LockoutMetrics {
     pub(super) failed: Counter,
@@ -8,7 +8,6 @@ pub(super) struct LockoutMetrics {
     pub(super) refused: Counter,
     pub(super) locked: Counter,
     pub(super) unlocked: Counter,
-    pub(super) replayed: Replayed,
 }
 
 impl LockoutMetrics {
@@ -20,7 +19,6 @@ impl LockoutMetrics {
             refused: event("refused"),
             locked: event("locked"),
             unlocked: event("unlocked"),
-            replayed: Feature::Lockout.replayed(metrics),
         }
     }
 }

@@ -118,7 +118,7 @@ impl Lockout {
             if outcome.admitted {
                 LoginVerdict::Admitted(Attempt { subject, nonce, left: outcome.left })
             } else {
-                LoginVerdict::Refused(LockoutStatus::of(outcome))
+                LoginVerdict::Refused(LockoutStatus(outcome))
             }
         }))
     }
@@ -217,7 +217,7 @@ impl Lockout {
         subject: String,
         change: Change,
     ) -> Result<Served<LockoutStatus>, Error> {
-        Ok(self.apply(subject, change).await?.map(LockoutStatus::of))
+        Ok(self.apply(subject, change).await?.map(LockoutStatus))
     }
 
     async fn apply(&self, subject: String, change: Change) -> Result<Served<Outcome>, Error> {
@@ -255,8 +255,7 @@ impl Inner {
         let mut connection = self.redis.connection();
         // What Redis missed (a timeout, say) comes first.
         if let Some(pending) = local.pending_of(subject) {
-            let pushed = self.backlog.push(&mut connection, (subject.to_owned(), pending)).await?;
-            self.metrics.replayed.applied.add(pushed.applied);
+            self.backlog.push(&mut connection, (subject.to_owned(), pending)).await?;
         }
         let answer = remote.apply(&mut connection, subject, change, local.now()).await?;
         Ok(local.adopt(subject, answer))

@@ -22,6 +22,10 @@ pub(super) struct Shared {
     table_id: AtomicU64,
     /// The table in Redis that is being filled with it; the same as `table_id` once it is.
     next_table_id: AtomicU64,
+    /// The table that the running pass of the replay fills.
+    pub(super) filling: AtomicU64,
+    /// Redis has refused a part of that pass.
+    pub(super) refused: AtomicBool,
     cursor: Mutex<Option<Cursor>>,
     /// All that Redis knows is known here, or was when the outage began.
     in_step: AtomicBool,
@@ -36,6 +40,8 @@ impl Shared {
             clock: Clock::start(),
             table_id: AtomicU64::new(0),
             next_table_id: AtomicU64::new(0),
+            filling: AtomicU64::new(0),
+            refused: AtomicBool::new(false),
             cursor: Mutex::default(),
             in_step: AtomicBool::new(false),
         }

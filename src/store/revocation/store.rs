@@ -8,7 +8,6 @@ use std::{
 
 use super::{
     answer::{Propagation, RevocationDecision},
-    backlog::RevocationBacklog,
     clock::{CENTURY, Until, millis, seconds_up},
     journal,
     law::{self, RevocationStatus, UnknownPolicy},
@@ -42,8 +41,7 @@ pub struct Revocations {
 
 struct Inner {
     shared: Arc<Shared>,
-    _backlog: Arc<RevocationBacklog>,
-    replay: Arc<Replay<RevocationBacklog>>,
+    replay: Arc<Replay<Shared>>,
     /// Ends with the last handle.
     _following: Following,
     switch: Switch,
@@ -80,15 +78,13 @@ impl Revocations {
         for entry in known {
             shared.insert_pending(entry);
         }
-        let backlog = Arc::new(RevocationBacklog::new(&shared));
-        let replay = Arc::new(Replay::new(redis, Arc::downgrade(&backlog)));
+        let replay = Arc::new(Replay::new(redis, Arc::downgrade(&shared)));
         let follower = LogFollower { shared: Arc::clone(&shared), replay: Arc::clone(&replay) };
         let inner = Inner {
             _following: redis.follow(Arc::new(follower)),
             switch: Switch::new(redis, Feature::Revocation, Needs::Reads),
             metrics: RevocationMetrics::new(redis.metrics()),
             shared,
-            _backlog: backlog,
             replay,
             journal,
             settings,
@@ -238,7 +234,8 @@ impl Revocations {
 }
 
 impl Inner {
-    /// Tells Redis of a revocation that the table holds; the replay does, where the caller goes away.
+    /// Tells Redis of a revocation that the table holds. Where the caller goes away, the replay
+    /// does.
     async fn propagate(&self, entry: Entry) -> Propagation {
         let unless_told = self.replay.guard();
         let Shared { redis, remote, table, clock, .. } = &*self.shared;

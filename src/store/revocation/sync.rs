@@ -9,7 +9,6 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 
 use super::{
-    backlog::RevocationBacklog,
     catch_up::{catch_up, read_log, read_table_page},
     shared::Shared,
 };
@@ -32,7 +31,7 @@ const RELOAD_INTERVAL: Duration = Duration::from_secs(600);
 
 pub(super) struct LogFollower {
     pub(super) shared: Arc<Shared>,
-    pub(super) replay: Arc<Replay<RevocationBacklog>>,
+    pub(super) replay: Arc<Replay<Shared>>,
 }
 
 /// The connection, and when what was last done over it.

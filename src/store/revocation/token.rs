@@ -76,8 +76,8 @@ impl Hasher for IdentityHasher {
         }
     }
 
-    fn write_u64(&mut self, table_id: u64) {
-        self.0 = table_id;
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
     }
 }
 
