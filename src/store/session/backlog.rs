@@ -26,7 +26,7 @@ const UNWRITTEN: u64 = 1_000;
 #[derive(Clone, Copy)]
 pub(crate) enum Ended {
     Subject,
-    Unverified,
+    Claim,
     Session,
 }
 
@@ -55,13 +55,17 @@ impl Backlog for Inner {
     /// A page for each table: what is ended meanwhile would shift any smaller one.
     fn due(&self, cursor: &mut usize) -> Option<Vec<Self::Item>> {
         let mut ended = self.memory.ended();
-        let (what, table) = match *cursor {
+        let page = *cursor;
+        *cursor += 1;
+        let (what, table) = match page {
             0 => (Ended::Subject, &mut ended.subjects),
-            1 => (Ended::Unverified, &mut ended.unverified),
+            1 => {
+                let claims = ended.claims.due(wall());
+                return Some(claims.map(|(name, claim)| (Ended::Claim, name, claim)).collect());
+            }
             2 => (Ended::Session, &mut ended.sessions),
             _ => return None,
         };
-        *cursor += 1;
         Some(table.due(wall()).map(|(name, tombstone)| (what, name, tombstone)).collect())
     }
 
@@ -84,11 +88,10 @@ impl Backlog for Inner {
             Ended::Subject => {
                 self.push_subject(connection, name, tombstone, Some(tombstone.at)).await?;
             }
-            Ended::Unverified => {
-                let stands = tombstone.until.saturating_sub(wall());
-                self.records.delete(connection, name, stands, true, None).await?;
-                self.memory.ended().unverified.mark_pushed(name, tombstone.at);
+            Ended::Claim if !self.push_claim(connection, name, tombstone).await? => {
+                return Ok(Pushed::DISCARDED);
             }
+            Ended::Claim => {}
             Ended::Session => {
                 self.push_session(connection, name).await?;
             }
@@ -98,6 +101,27 @@ impl Backlog for Inner {
 }
 
 impl Inner {
+    /// Lets Redis judge whether there was a session of this id. What it does not know leaves
+    /// nothing behind: it was made up. Only where Redis has lost its data it may have been there,
+    /// and a tombstone stands for as long as a copy of it could be put back.
+    async fn push_claim(
+        &self,
+        connection: &mut Connection,
+        name: SessionName,
+        claim: Tombstone,
+    ) -> Result<bool, Error> {
+        let is_data_lost = self.memory.ended().claims.is_data_lost();
+        // Where there is a record the tombstone stands for as long as that might have lived.
+        let stands = self.memory.longest_restorable();
+        let was_there = self.records.delete(connection, name, stands, is_data_lost, None).await?;
+        let mut ended = self.memory.ended();
+        if was_there {
+            ended.insert_pushed(name, claim);
+        }
+        ended.claims.settle(name, claim);
+        Ok(was_there)
+    }
+
     /// Deletes in Redis a session that was ended here. Whether it was there.
     pub(super) async fn push_session(
         &self,

@@ -94,15 +94,13 @@ impl Inner {
             Ok(was_there) => {
                 unless_pushed.settled();
                 if was_there {
-                    let mut ended = self.memory.ended();
-                    ended.sessions.insert(name, tombstone);
-                    ended.sessions.mark_pushed(name, tombstone.at);
+                    self.memory.ended().insert_pushed(name, tombstone);
                 }
                 let outcome = if was_there { Outcome::Ok } else { Outcome::Absent };
                 self.metrics.count(Delete, outcome);
                 Ok(())
             }
-            Err(error) if self.memory.insert_unverified(name, tombstone) => {
+            Err(error) if self.memory.claim(name, tombstone) => {
                 self.conclude(unless_pushed, Err::<(), _>(error));
                 Ok(())
             }
@@ -145,7 +143,7 @@ impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         if !self.is_answered {
             // Without room it is as if the client had gone away before it asked.
-            self.inner.memory.insert_unverified(self.name, self.tombstone);
+            self.inner.memory.claim(self.name, self.tombstone);
         }
     }
 }

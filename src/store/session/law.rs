@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Clocks of instances may differ by so much, in ms.
-const SKEW: u64 = 60_000;
+pub(super) const SKEW: u64 = 60_000;
 
 /// What is to be done about a session that Redis has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
+    claims::Claims,
     high_water_marks::HighWaterMarks,
     id::SessionName,
-    law::LossWindow,
+    law::{LossWindow, SKEW},
     tombstones::{Tombstone, Tombstones},
 };
 
-/// Unverified ids that were logged out: a stranger can name as many as it likes.
-const UNVERIFIED: usize = 10_000;
+/// Ids that were logged out without proof: a stranger can name as many as it likes.
+const CLAIMS: usize = 10_000;
 /// Restarts that are remembered.
 const LOSS_WINDOWS: usize = 16;
 
@@ -22,13 +23,15 @@ pub(super) struct Memory {
     loss_windows: Mutex<Vec<LossWindow>>,
     /// The longest that any session lives, in ms.
     longest_lifetime: AtomicU64,
+    /// The longest that any copy may be put back after Redis verified it, in ms.
+    longest_offline_age: AtomicU64,
 }
 
 /// What was ended here.
 pub(super) struct Ended {
     pub(super) sessions: Tombstones,
     /// Sessions whose id nobody vouches for: no snapshot proves that there was one.
-    pub(super) unverified: Tombstones,
+    pub(super) claims: Claims,
     /// All sessions of a subject.
     pub(super) subjects: Tombstones,
 }
@@ -36,9 +39,16 @@ pub(super) struct Ended {
 impl Ended {
     /// Redis may have lost what was ended at `since` or later.
     pub(super) fn mark_lost(&mut self, since: u64) {
-        for tombstones in [&mut self.sessions, &mut self.unverified, &mut self.subjects] {
+        for tombstones in [&mut self.sessions, &mut self.subjects] {
             tombstones.mark_lost(since);
         }
+        self.claims.mark_lost();
+    }
+
+    /// It was ended, and Redis knows.
+    pub(super) fn insert_pushed(&mut self, name: SessionName, tombstone: Tombstone) {
+        self.sessions.insert(name, tombstone);
+        self.sessions.mark_pushed(name, tombstone.at);
     }
 }
 
@@ -46,7 +56,7 @@ impl Memory {
     pub(super) fn new(capacity: usize) -> Self {
         let ended = Ended {
             sessions: Tombstones::new(capacity),
-            unverified: Tombstones::new(UNVERIFIED.min(capacity)),
+            claims: Claims::new(CLAIMS.min(capacity)),
             subjects: Tombstones::new(capacity),
         };
         Self {
@@ -54,6 +64,7 @@ impl Memory {
             ended: Mutex::new(ended),
             loss_windows: Mutex::default(),
             longest_lifetime: AtomicU64::new(0),
+            longest_offline_age: AtomicU64::new(0),
         }
     }
 
@@ -64,7 +75,7 @@ impl Memory {
     /// It was ended here.
     pub(super) fn has_ended(&self, name: SessionName) -> bool {
         let ended = self.ended();
-        ended.sessions.get(name).is_some() || ended.unverified.get(name).is_some()
+        ended.sessions.get(name).is_some() || ended.claims.contains(name)
     }
 
     /// All sessions of its subject were ended here after it began.
@@ -89,14 +100,9 @@ impl Memory {
         self.ended().sessions.pending_cutoff()
     }
 
-    /// Remembers the end of an unverified id. `false`: there is no room for it.
-    pub(super) fn insert_unverified(&self, name: SessionName, tombstone: Tombstone) -> bool {
-        let mut ended = self.ended();
-        let has_room = !ended.unverified.is_full() || ended.unverified.get(name).is_some();
-        if has_room {
-            ended.unverified.insert(name, tombstone);
-        }
-        has_room
+    /// Remembers the end of an id that nobody vouches for. `false`: there is no room for it.
+    pub(super) fn claim(&self, name: SessionName, tombstone: Tombstone) -> bool {
+        self.ended().claims.insert(name, tombstone)
     }
 
     /// Remembers what may have been lost.
@@ -115,6 +121,16 @@ impl Memory {
     /// Some session lives for so long.
     pub(super) fn note_lifetime(&self, millis: u64) {
         self.longest_lifetime.fetch_max(millis, Ordering::Relaxed);
+    }
+
+    /// Copies of some sessions are believed for so long.
+    pub(super) fn note_offline_age(&self, millis: u64) {
+        self.longest_offline_age.fetch_max(millis, Ordering::Relaxed);
+    }
+
+    /// No copy of today could be put back after this.
+    pub(super) fn longest_restorable(&self) -> u64 {
+        self.longest_offline_age.load(Ordering::Relaxed).saturating_add(SKEW)
     }
 
     pub(super) fn longest_lifetime(&self) -> u64 {

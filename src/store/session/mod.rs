@@ -25,6 +25,7 @@
 mod backlog;
 #[cfg(feature = "testing")]
 pub(crate) mod bench;
+mod claims;
 mod cookies;
 mod create;
 mod end;

@@ -49,6 +49,7 @@ impl Sessions {
     pub(crate) fn new(store: &SessionStore, rules: Rules) -> Self {
         // Their ends are remembered for as long as they could live.
         store.inner.memory.note_lifetime(millis(rules.expiry.absolute()));
+        store.inner.memory.note_offline_age(millis(rules.max_offline_age));
         Self { store: store.clone(), rules }
     }
 }

@@ -191,7 +191,6 @@ impl SessionState {
 /// All that is known of a session, where that is all there is.
 pub(super) struct CompleteState {
     pub(super) times: Times,
-    pub(super) verified: u64,
     /// Every value as a change. Values that were removed without Redis are there as such.
     pub(super) changes: Changes,
 }
@@ -213,7 +212,7 @@ impl CompleteState {
             Origin::None | Origin::Snapshot(_) => return None,
         };
         let changes = Changes { values, expiry: None }.then(on_top);
-        Some(Self { times, verified: state.verified, changes })
+        Some(Self { times, changes })
     }
 }
 

@@ -64,7 +64,7 @@ impl Tombstones {
         self.all.is_empty()
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.all.len() >= self.capacity
     }
 

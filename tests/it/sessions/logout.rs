@@ -168,6 +168,57 @@ async fn a_stranger_who_logs_out_what_he_made_up_pushes_out_nobody() {
 }
 
 #[tokio::test]
+async fn what_a_stranger_makes_up_ends_when_redis_has_judged_it() {
+    let server = RedisServer::start().await;
+    let start = || {
+        Instance::with(&server, |redis| {
+            let store = SessionStore::builder(redis, keys()).with_capacity(50).build();
+            SessionLayer::from_store(&store).with_stateless_keys(["visits"])
+        })
+    };
+    let (a, b) = (start().await, start().await);
+    for (outage, is_emptied) in [(1, false), (2, false), (3, true), (4, false)] {
+        let client = Client::logged_in(&a, "alice").await;
+        if is_emptied {
+            server.kill();
+        } else {
+            a.proxy.set(Fault::Refuse).await;
+        }
+        a.knows_the_outage().await;
+        let id_only = client.clone().without(SD);
+        assert_eq!(id_only.status(&a, "/logout").await, StatusCode::NO_CONTENT, "{outage}");
+        for n in 0..80_u32 {
+            let mut stranger = Client::default();
+            stranger.jar.insert(SID.into(), format!("{n:0>21}A"));
+            stranger.status(&a, "/logout").await;
+        }
+        if is_emptied {
+            b.knows_the_outage().await;
+            server.restart_empty().await;
+        }
+        a.proxy.set(Fault::Pass).await;
+        a.recovers().await;
+        b.recovers().await;
+        for on in [&a, &b, &start().await] {
+            assert_eq!(client.status(on, "/me").await, StatusCode::UNAUTHORIZED, "{outage}");
+        }
+        let left: Vec<String> = server.query(&["KEYS", "*:gone"]).await.unwrap();
+        let mut short = 0;
+        for tombstone in &left {
+            let stands: u64 = server.query(&["PTTL", tombstone]).await.unwrap();
+            short += usize::from(stands <= 61 * 60 * 1_000);
+        }
+        // After a loss nobody can tell what was made up: but no longer than a copy could come back.
+        // The two of before are told again.
+        let expected = if is_emptied { (52, 50) } else { (1, 0) };
+        assert_eq!((left.len(), short), expected, "{outage}");
+        for tombstone in &left {
+            server.cli(&["DEL", tombstone]).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn at_the_bound_a_cutoff_is_raised_instead_of_a_logout_being_dropped() {
     let server = RedisServer::start().await;
     let a = Instance::with(&server, |redis| {
