@@ -171,8 +171,16 @@ impl HealthMonitor {
     /// Takes the dependency away, for a drill or while an operator works on it. It shows as
     /// `forced` everywhere and ends by itself after `at_most`, or at [`release`](Self::release).
     pub fn force_down(&self, reason: &str, at_most: Duration) {
+        let from = self.state();
         let word = self.shared.state.force(State::Disconnected, true);
-        tracing::warn!(dependency = self.shared.name, reason, ?at_most, "forced down");
+        // The transition's one line: the task, which announces it, does not know the reason.
+        tracing::warn!(
+            dependency = self.shared.name,
+            %from,
+            reason,
+            ?at_most,
+            "taken away by hand: going on without it"
+        );
         let until = Instant::now() + at_most;
         self.send(Message::Force { until, word });
     }

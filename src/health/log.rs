@@ -23,9 +23,8 @@ pub(super) fn transition(dependency: &str, transition: &Transition) {
         ),
         State::Connecting => tracing::info!(dependency, %from, cause, "connecting"),
         State::Recovering => tracing::info!(dependency, %from, "answers again: recovering"),
-        State::Disconnected if status.forced => {
-            tracing::warn!(dependency, %from, cause, "taken away by hand");
-        }
+        // Said already, with the operator's reason, by whoever forced it.
+        State::Disconnected if status.forced => {}
         State::Disconnected | State::Suspect => {
             tracing::warn!(dependency, %from, cause, outages, "disconnected: going on without it");
         }

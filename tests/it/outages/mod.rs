@@ -9,6 +9,7 @@ mod world;
 
 mod addresses;
 mod answers;
+mod by_hand;
 mod connections;
 mod continuity;
 mod credentials;
