@@ -23,6 +23,9 @@ pub enum FaultClass {
     WritesGone,
     /// The server does not accept us (`NOAUTH`, `WRONGPASS`, `NOPERM`, no such database).
     Credentials,
+    /// The server accepts us, but refuses a command that the features need: writes count as gone.
+    /// Shown as [`Credentials`](Self::Credentials), with the right that is missing.
+    Rights,
     /// An operator took the dependency away, see [`HealthMonitor::force_down`].
     ///
     /// [`HealthMonitor::force_down`]: crate::health::HealthMonitor::force_down
@@ -41,7 +44,7 @@ impl FaultClass {
             Self::NotServing => "not serving",
             Self::WrongNode => "wrong node",
             Self::WritesGone => "writes gone",
-            Self::Credentials => "credentials",
+            Self::Credentials | Self::Rights => "credentials",
             Self::Forced => "forced",
             Self::Recovery => "recovery",
         }

@@ -216,7 +216,7 @@ impl HealthMonitor {
     /// Returns whether it turned the state.
     pub fn report(&self, admission: Admission, fault: Fault, since: Instant) -> bool {
         let word = match fault.class() {
-            FaultClass::WrongNode | FaultClass::WritesGone => {
+            FaultClass::WrongNode | FaultClass::WritesGone | FaultClass::Rights => {
                 self.shared.state.writes_gone(admission.0)
             }
             _ => self.shared.state.suspect(admission.0),
@@ -233,6 +233,15 @@ impl HealthMonitor {
         if !self.shared.probe_requested.load(Ordering::Relaxed)
             && !self.shared.probe_requested.swap(true, Ordering::Relaxed)
         {
+            self.shared.probe_request.notify_one();
+        }
+    }
+
+    /// Something was refused that says nothing against the dependency itself, but may be true of
+    /// every write: a write is tried with the next probe, at most one in half a second.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
+    pub(crate) fn verify_writes(&self) {
+        if !self.shared.write_doubted.swap(true, Ordering::Relaxed) {
             self.shared.probe_request.notify_one();
         }
     }

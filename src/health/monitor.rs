@@ -59,6 +59,7 @@ impl HealthMonitor {
             transitions: broadcast::Sender::new(KEPT),
             steps: Arc::default(),
             probe_requested: false.into(),
+            write_doubted: false.into(),
             probe_request: tokio::sync::Notify::new(),
             fallbacks: false.into(),
             metrics: HealthMetrics::new(metrics),

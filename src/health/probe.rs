@@ -88,6 +88,8 @@ pub struct Details {
     pub server_version: Option<String>,
     /// `standalone`, `sentinel` or `cluster`.
     pub topology: Option<&'static str>,
+    /// It may drop what it holds in order to make room; `None` when it does not say.
+    pub may_evict: Option<bool>,
     /// What went through it.
     pub usage: Usage,
 }

@@ -41,7 +41,9 @@ pub(super) struct Shared {
     pub(super) steps: Arc<Steps>,
     /// A request has asked for a probe since the last one was sent.
     pub(super) probe_requested: AtomicBool,
-    /// Wakes the task when `probe_requested` turns true.
+    /// A write is to be tried.
+    pub(super) write_doubted: AtomicBool,
+    /// Wakes the task when one of the two turns true.
     pub(super) probe_request: Notify,
     /// Some feature has given an answer without the dependency.
     pub(super) fallbacks: AtomicBool,

@@ -101,7 +101,14 @@ impl Task {
                 Event::Message(Some(message)) => self.handle_message(message, now),
                 // `probe_requested` stays set until a probe is sent: were it cleared here, the next
                 // requests would set it again, and keep this task busy for as long as they come.
-                Event::ProbeRequested => self.policy.probe_requested(now),
+                Event::ProbeRequested => {
+                    if self.shared.write_doubted.swap(false, Ordering::Relaxed) {
+                        self.policy.writes_doubted(now);
+                    }
+                    if self.shared.probe_requested.load(Ordering::Relaxed) {
+                        self.policy.probe_requested(now);
+                    }
+                }
                 Event::Outcome(outcome) => {
                     in_flight = None;
                     self.handle_outcome(outcome, now);

@@ -26,6 +26,7 @@ pub(super) struct Details {
     degraded_seconds: f64,
     server_version: Option<String>,
     topology: Option<&'static str>,
+    may_evict: Option<bool>,
     metrics: Metrics,
 }
 
@@ -60,6 +61,7 @@ impl Details {
             degraded_seconds: format::seconds(status.degraded_for(Instant::now())),
             server_version: known.server_version,
             topology: known.topology,
+            may_evict: known.may_evict,
             metrics: Metrics::new(known.usage),
         }
     }

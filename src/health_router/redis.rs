@@ -56,8 +56,10 @@ fn message(status: &Status) -> String {
 fn writes_gone(status: &Status) -> String {
     match status.last_fault {
         Some((fault, _))
-            if matches!(fault.class(), FaultClass::WritesGone | FaultClass::WrongNode)
-                && !fault.code().is_empty() =>
+            if matches!(
+                fault.class(),
+                FaultClass::WritesGone | FaultClass::WrongNode | FaultClass::Rights
+            ) && !fault.code().is_empty() =>
         {
             format!(": {}", fault.code())
         }

@@ -5,12 +5,14 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
+    classify,
     commands::Nature,
     conn::{Conn, Reply, Request},
     connections::SharedConnection,
     judge::{Judged, Sent, judge},
     metrics::Outcome,
     plan::Plan,
+    rights,
     shared::{Caller, Failure, Inner},
     topology::Topology,
 };
@@ -69,6 +71,7 @@ impl Guarded {
                 }
             }
             self.count(plan, outcome, began);
+            let result = result.and_then(|reply| self.permitted(reply));
             if let Ok(reply) = &result {
                 self.redis.command_metrics.answered(plan.command, reply);
             }
@@ -149,6 +152,26 @@ impl Guarded {
             }
         }
         self.redis.monitor.report(admission, fault, began);
+    }
+
+    /// A refusal for lack of rights is the caller's error, and the monitor finds out whether it is
+    /// more. To a recovery step it is a fault of Redis once that is known: the step would
+    /// otherwise complain, and Redis would be announced without what it had to write.
+    fn permitted(&self, reply: Reply) -> Result<Reply, Failure> {
+        let refused = classify::server_error(&reply).is_some_and(rights::is_refusal);
+        if !refused {
+            return Ok(reply);
+        }
+        match self.redis.rights.missing().filter(|_| self.caller == Caller::Recovery) {
+            Some(fault) => {
+                let error = Error::new(ErrorKind::Refused, fault.to_string()).with_fault(fault);
+                Err(Failure::Own(error))
+            }
+            None => {
+                self.redis.monitor.verify_writes();
+                Ok(reply)
+            }
+        }
     }
 
     /// Waits, within the deadline, until it is known whether only a connection was lost.

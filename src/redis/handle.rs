@@ -29,13 +29,14 @@ use super::{
     probe::RedisProbe,
     recovery::register,
     registry::Registry,
+    rights::Need,
     shared::{Caller, Inner},
     source::Source,
 };
 use crate::{
     Error, ErrorKind, Served,
     health::{Fault, FaultClass, HealthMonitor, Recovery, Registration, Stage, WeakMonitor},
-    telemetry::Metrics,
+    telemetry::{Feature, Metrics},
 };
 
 /// Redis, guarded. Cheap to clone; one for a process and server.
@@ -122,6 +123,7 @@ impl Redis {
         let command_metrics = Arc::new(CommandMetrics::new(&config.metrics));
         let probe = RedisProbe::new(&source, &connections, &command_metrics, &config);
         let epoch = Epoch::new(&config.namespace, probe.heartbeats());
+        let (rights, evictions) = (probe.rights(), probe.evictions());
         let monitor = HealthMonitor::start(probe, &config.health, &config.metrics)?;
         let _ = watcher.set(monitor.downgrade());
         let db = config.url.nodes.first().map_or(0, |node| node.redis_settings().db());
@@ -138,6 +140,8 @@ impl Redis {
             instance: config.instance,
             metrics: config.metrics,
             registry: Registry::default(),
+            rights,
+            evictions,
             recoveries: watch::Sender::default(),
             runtime,
             op_timeout: config.health.op_timeout(),
@@ -284,6 +288,19 @@ impl Redis {
             monitor.request_probe();
         }
         Ok(kept)
+    }
+
+    /// This feature is used over the handle: while Redis refuses what it needs, writes count as
+    /// gone.
+    pub(crate) fn need_rights(&self, feature: Feature) -> Need {
+        let need = self.inner.rights.need(feature);
+        self.inner.monitor.verify_writes();
+        need
+    }
+
+    /// Changes when Redis has dropped keys to make room: what guards may be among them.
+    pub(crate) fn evictions(&self) -> watch::Receiver<u64> {
+        self.inner.evictions.losses()
     }
 
     /// Between probes while all is well.

@@ -37,6 +37,11 @@ impl Heartbeats {
         self.0.lock().run_id = run_id;
     }
 
+    /// The server process that the connections lead to, if it said.
+    pub(super) fn run_id(&self) -> Option<String> {
+        self.0.lock().run_id.clone()
+    }
+
     /// The server process is the one that was there at the last [`settle`](Self::settle).
     pub(super) fn is_same_process(&self) -> bool {
         let known = self.0.lock();

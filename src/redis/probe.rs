@@ -4,11 +4,11 @@ use std::{pin::pin, sync::Arc};
 
 use futures_util::{
     StreamExt,
-    future::{join, join_all, try_join},
+    future::{join, join_all, join3, try_join},
     stream::FuturesUnordered,
 };
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
     check::{Seen, check, server_info, worst},
@@ -16,9 +16,11 @@ use super::{
     config::RedisConfig,
     conn::Conn,
     connections::{SharedConnection, SharedConnections},
+    evictions::{self, Evictions},
     heartbeats::Heartbeats,
     hedge::hedged,
     metrics::CommandMetrics,
+    rights::Rights,
     source::Source,
     write_probe::WriteProbe,
 };
@@ -37,6 +39,7 @@ pub(super) struct RedisProbe {
     connections: Arc<SharedConnections>,
     metrics: Arc<CommandMetrics>,
     write_probe: WriteProbe,
+    evictions: Arc<Evictions>,
     /// How many connections are to be kept.
     wanted: usize,
     url: String,
@@ -55,6 +58,7 @@ impl RedisProbe {
             connections: Arc::clone(connections),
             metrics: Arc::clone(metrics),
             write_probe: WriteProbe::new(source, &config.namespace, &config.instance),
+            evictions: Evictions::new(&config.metrics),
             wanted: config.connections,
             url: config.url.to_string(),
             version: Mutex::default(),
@@ -63,6 +67,14 @@ impl RedisProbe {
 
     pub(super) fn heartbeats(&self) -> Arc<Heartbeats> {
         Arc::clone(self.write_probe.heartbeats())
+    }
+
+    pub(super) fn rights(&self) -> Arc<Rights> {
+        Arc::clone(self.write_probe.rights())
+    }
+
+    pub(super) fn evictions(&self) -> Arc<Evictions> {
+        Arc::clone(&self.evictions)
     }
 
     async fn read(&self, options: ProbeOptions) -> Result<Seen, Fault> {
@@ -197,11 +209,23 @@ impl RedisProbe {
             }
         }
         let conn = connected.map_err(|error| classify::of_connecting(&error))?;
-        let (seen, info) = join(self.check(&conn), server_info(conn.clone())).await;
+        let (seen, info, report) =
+            join3(self.check(&conn), server_info(conn.clone()), evictions::ask(conn.clone())).await;
+        self.evictions.observe(report, info.run_id.clone());
         if info.version.is_some() {
             *self.version.lock() = info.version;
         }
         Ok((conn, seen?, info.run_id))
+    }
+
+    /// Asks about evictions over a connection that is kept. What is not answered in half of the
+    /// probe's time is left to the next one.
+    async fn look_for_evictions(&self, options: ProbeOptions) {
+        let Some(kept) = self.connections.all().first().cloned() else { return };
+        let asked = evictions::ask(kept.conn.clone());
+        if let Ok(report) = timeout(options.deadline / 2, asked).await {
+            self.evictions.observe(report, self.write_probe.heartbeats().run_id());
+        }
     }
 
     async fn check(&self, conn: &Conn) -> Result<Seen, Fault> {
@@ -214,7 +238,9 @@ impl Probe for RedisProbe {
         let write = async {
             Ok(if options.write { self.write_probe.ask(options).await } else { Writes::Unknown })
         };
-        let (seen, tried) = try_join(self.read(options), write).await?;
+        let answered = try_join(self.read(options), write);
+        let (answered, ()) = join(answered, self.look_for_evictions(options)).await;
+        let (seen, tried) = answered?;
         let writes = seen.writes_gone.map_or(tried, Writes::Gone);
         let restarted = self.write_probe.heartbeats().is_restarted();
         Ok(ProbeAnswer::new(seen.latency).with_writes(writes).with_restarted(restarted))
@@ -225,6 +251,7 @@ impl Probe for RedisProbe {
             url: Some(self.url.clone()),
             server_version: self.version.lock().clone(),
             topology: Some(self.source.topology().as_str()),
+            may_evict: self.evictions.may_evict(),
             usage: self.metrics.usage(),
         }
     }

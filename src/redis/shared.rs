@@ -6,8 +6,9 @@ use deadpool_redis::redis::RedisError;
 use tokio::{runtime::Handle, sync::watch};
 
 use super::{
-    connections::SharedConnections, listen::Listeners, metrics::CommandMetrics, registry::Registry,
-    source::Source, topology::Topology,
+    connections::SharedConnections, evictions::Evictions, listen::Listeners,
+    metrics::CommandMetrics, registry::Registry, rights::Rights, source::Source,
+    topology::Topology,
 };
 use crate::{Error, ErrorKind, health::HealthMonitor, telemetry::Metrics};
 
@@ -25,6 +26,8 @@ pub(super) struct Inner {
     pub(super) instance: String,
     pub(super) metrics: Metrics,
     pub(super) registry: Registry,
+    pub(super) rights: Arc<Rights>,
+    pub(super) evictions: Arc<Evictions>,
     /// Counts recoveries.
     pub(super) recoveries: watch::Sender<u64>,
     pub(super) runtime: Handle,

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use deadpool_redis::redis::{FromRedisValue, Pipeline, Value};
+use deadpool_redis::redis::{FromRedisValue, Pipeline, ServerError, Value};
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -18,6 +18,7 @@ use super::{
     conn::{Conn, Reply, Request},
     heartbeats::Heartbeats,
     hedge::hedged,
+    rights::{self, Rights},
     source::Source,
 };
 use crate::health::{Fault, FaultClass, ProbeOptions, Writes};
@@ -25,6 +26,11 @@ use crate::health::{Fault, FaultClass, ProbeOptions, Writes};
 /// How long Redis keeps a heartbeat. Longer than most outages, so that it tells after one whether
 /// the data is still there.
 const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// KEYS: the heartbeat's. ARGV: the heartbeat, and its life in milliseconds. What features do is
+/// done in scripts, by the clock of Redis: where that is refused they do not work, whatever a plain
+/// SET says.
+const SCRIPT: &str = "redis.call('TIME') return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])";
 
 /// The connection in use.
 #[derive(Clone)]
@@ -40,6 +46,7 @@ pub(super) struct WriteProbe {
     source: Arc<Source>,
     key: String,
     heartbeats: Arc<Heartbeats>,
+    rights: Arc<Rights>,
     next: AtomicU64,
     held: Mutex<Option<Held>>,
 }
@@ -51,6 +58,7 @@ impl WriteProbe {
             // A documented name, which access rules of servers contain.
             key: format!("{namespace}:canary:{instance}"),
             heartbeats: Arc::default(),
+            rights: Arc::default(),
             next: 1.into(),
             held: Mutex::default(),
         }
@@ -58,6 +66,10 @@ impl WriteProbe {
 
     pub(super) fn heartbeats(&self) -> &Arc<Heartbeats> {
         &self.heartbeats
+    }
+
+    pub(super) fn rights(&self) -> &Arc<Rights> {
+        &self.rights
     }
 
     pub(super) fn key(&self) -> &str {
@@ -103,6 +115,7 @@ impl WriteProbe {
     async fn write(&self, mut held: Held, options: ProbeOptions, end: Instant) -> Option<Writes> {
         let heartbeat = self.next.fetch_add(1, Ordering::Relaxed);
         let request = self.get_and_set(heartbeat);
+        let conn = held.conn.clone();
         let sending = held.conn.send(Request::Pipeline(&request, 0, 2));
         let end = end.min(Instant::now() + options.late_after);
         let answers = match timeout_at(end, sending).await {
@@ -124,7 +137,8 @@ impl WriteProbe {
         }
         let Value::ServerError(error) = answer else {
             self.heartbeats.confirm(heartbeat);
-            return Some(Writes::Work);
+            let missing = self.missing_right(&conn, None, end).await;
+            return Some(missing.map_or(Writes::Work, Writes::Gone));
         };
         let fault = classify::of_server(error.code(), error.details());
         Some(match fault {
@@ -134,16 +148,41 @@ impl WriteProbe {
                 self.close();
                 Writes::Gone(fault)
             }
-            // Not allowed to, or about more than writes: the reads of the same probe say so.
-            _ => Writes::Unknown,
+            Some(_) => Writes::Unknown,
+            // Not allowed to. Where no feature writes, it is the next command that finds out.
+            None => self
+                .missing_right(&conn, Some(error), end)
+                .await
+                .map_or(Writes::Unknown, Writes::Gone),
         })
+    }
+
+    /// The right that features lack, by its name; `error` is what the write met. What is not
+    /// answered by `end` is as it was.
+    async fn missing_right(
+        &self,
+        conn: &Conn,
+        error: Option<&ServerError>,
+        end: Instant,
+    ) -> Option<Fault> {
+        let Ok(named) = timeout_at(end, self.rights.check(conn, &self.key)).await else {
+            return self.rights.missing();
+        };
+        let unnamed = || error.filter(|error| rights::is_refusal(error)).map(Rights::unnamed);
+        let missing = named.or_else(unnamed).filter(|_| self.rights.are_needed());
+        self.rights.set_missing(missing);
+        missing
     }
 
     fn get_and_set(&self, heartbeat: u64) -> Pipeline {
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.cmd("GET").arg(&self.key);
-        pipeline.cmd("SET").arg(&self.key).arg(heartbeat);
-        pipeline.arg("PX").arg(KEPT_FOR.as_millis() as u64);
+        let life = KEPT_FOR.as_millis() as u64;
+        if self.rights.are_needed() {
+            pipeline.cmd("EVAL").arg(SCRIPT).arg(1).arg(&self.key).arg(heartbeat).arg(life);
+        } else {
+            pipeline.cmd("SET").arg(&self.key).arg(heartbeat).arg("PX").arg(life);
+        }
         pipeline
     }
 }

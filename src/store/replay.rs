@@ -3,7 +3,8 @@
 //! A store keeps what Redis has not been told in a [`Backlog`] of its own and hands that to a
 //! [`Replay`]. The replay pushes it in two situations: as a recovery step after an outage, before
 //! Redis is announced as available, and from a task of its own for what was never an outage (one
-//! answer that was lost, a client that went away, a refused write).
+//! answer that was lost, a client that went away, a refused write). What guards is pushed again
+//! after evictions, too.
 //!
 //! ```text
 //! store ── writes ──► Backlog ◄── due, push ── pass ◄── recovery step (each recovery)
@@ -23,7 +24,8 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use tokio::{
-    sync::Mutex,
+    sync::{Mutex, watch},
+    task::AbortHandle,
     time::{Instant, sleep},
 };
 
@@ -31,13 +33,18 @@ use self::armed::Armed;
 use crate::{
     Error,
     health::{Continuity, Recovery, Registration, Stage},
-    redis::{Connection, Redis},
+    redis::{Connection, Need, Redis},
     telemetry::{Feature, Replayed},
 };
 
 /// The pause after a pass that left something; doubled after each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The pause between pushes of a gentle pass, in times of what those before it took.
+const GENTLE_PAUSE: u32 = 3;
+/// Between gentle passes at least, in probe intervals.
+const INTERVALS_BETWEEN: u32 = 4;
 
 /// What Redis has not been told, and how to tell it.
 pub(crate) trait Backlog: Send + Sync + 'static {
@@ -54,11 +61,15 @@ pub(crate) trait Backlog: Send + Sync + 'static {
     /// pushed before Redis is used again, however long that takes.
     const PASS_LIMIT: Option<Duration> = None;
 
+    /// It guards: what Redis drops to make room counts as lost, too, and is pushed again without an
+    /// outage.
+    const GUARDS: bool = false;
+
     /// One push.
     type Item: Send;
 
     /// What Redis has lost is pending again. Called once for each attempt to recover, before the
-    /// pass.
+    /// pass, and where it [guards](Self::GUARDS) after evictions.
     fn mark_lost(&self, continuity: Continuity);
 
     /// The next page of what is pending, of bounded size; `None` after the last. `cursor` starts at
@@ -119,6 +130,16 @@ impl Pushed {
 pub(crate) struct Replay<B> {
     core: Arc<Core<B>>,
     _step: Option<Registration>,
+    _need: Need,
+    evictions: Option<AbortHandle>,
+}
+
+impl<B> Drop for Replay<B> {
+    fn drop(&mut self) {
+        if let Some(task) = &self.evictions {
+            task.abort();
+        }
+    }
 }
 
 struct Core<B> {
@@ -155,7 +176,11 @@ impl<B: Backlog> Replay<B> {
                 }
             })
         });
-        Self { core, _step: step }
+        let evictions = B::GUARDS.then(|| {
+            let weak = Arc::downgrade(&core);
+            redis.spawn(push_after_evictions(weak, redis.evictions(), redis.probe_interval()))
+        });
+        Self { core, _step: step, _need: redis.need_rights(B::FEATURE), evictions }
     }
 
     /// Something is pending: Redis is told as soon as it serves. To be called after the backlog was
@@ -216,7 +241,7 @@ impl<B: Backlog> Core<B> {
         let Some(backlog) = self.backlog.upgrade() else { return Ok(()) };
         backlog.mark_lost(recovery.continuity());
         backlog.before(&mut connection, &recovery).await?;
-        self.pass(&*backlog, &connection, B::PASS_LIMIT).await?;
+        self.pass(&*backlog, &connection, Pace::Recovery).await?;
         backlog.after(&mut connection, &recovery).await
     }
 
@@ -226,32 +251,40 @@ impl<B: Backlog> Core<B> {
         self: &Arc<Self>,
         backlog: &B,
         connection: &Connection,
-        limit: Option<Duration>,
+        pace: Pace,
     ) -> Result<bool, Error> {
         let _alone = self.pass.lock().await;
+        let limit = B::PASS_LIMIT.filter(|_| pace == Pace::Recovery);
         let until = limit.map(|limit| Instant::now() + limit);
         self.armed.begin_pass();
         let unless_complete = Guard { core: Some(self) };
         let (mut cursor, mut refused, mut failed) = (0, None, 0_u64);
         while let Some(page) = backlog.due(&mut cursor) {
-            let mut pushes = stream::iter(page)
-                .map(|item| {
-                    let mut connection = connection.clone();
-                    async move { backlog.push(&mut connection, item).await }
-                })
-                .buffer_unordered(B::IN_FLIGHT);
-            while let Some(pushed) = pushes.next().await {
-                match pushed {
-                    Ok(Pushed { applied, discarded }) => {
-                        self.replayed.applied.add(applied);
-                        self.replayed.discarded.add(discarded);
+            let mut items = page.into_iter().peekable();
+            while items.peek().is_some() {
+                let began = Instant::now();
+                let mut pushes = stream::iter(items.by_ref().take(pace.run_of::<B>()))
+                    .map(|item| {
+                        let mut connection = connection.clone();
+                        async move { backlog.push(&mut connection, item).await }
+                    })
+                    .buffer_unordered(B::IN_FLIGHT);
+                while let Some(pushed) = pushes.next().await {
+                    match pushed {
+                        Ok(Pushed { applied, discarded }) => {
+                            self.replayed.applied.add(applied);
+                            self.replayed.discarded.add(discarded);
+                        }
+                        Err(error) if error.is_unavailable() => return Err(error),
+                        Err(error) => {
+                            self.replayed.failed.add(1);
+                            failed += 1;
+                            refused = Some(error);
+                        }
                     }
-                    Err(error) if error.is_unavailable() => return Err(error),
-                    Err(error) => {
-                        self.replayed.failed.add(1);
-                        failed += 1;
-                        refused = Some(error);
-                    }
+                }
+                if pace == Pace::Gentle {
+                    sleep(began.elapsed() * GENTLE_PAUSE).await;
                 }
             }
             if until.is_some_and(|until| Instant::now() > until) {
@@ -275,6 +308,48 @@ impl<B: Backlog> Core<B> {
                 Ok(true)
             }
         }
+    }
+}
+
+/// How a pass is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// As fast as can be, since requests wait for its end; within [`Backlog::PASS_LIMIT`].
+    Recovery,
+    /// As fast as can be, beside requests.
+    Task,
+    /// With pauses, beside requests: everything is pushed, and most of it is there already.
+    Gentle,
+}
+
+impl Pace {
+    /// How many items are pushed between two pauses.
+    fn run_of<B: Backlog>(self) -> usize {
+        match self {
+            Self::Recovery | Self::Task => usize::MAX,
+            Self::Gentle => 4 * B::IN_FLIGHT,
+        }
+    }
+}
+
+/// After each report of evictions, pushes all that guards again. The next pass waits for a few
+/// probes, and for as long as the last one took: a Redis that evicts all the time is kept busy with
+/// it for an eighth of the time at most.
+async fn push_after_evictions<B: Backlog>(
+    core: Weak<Core<B>>,
+    mut evictions: watch::Receiver<u64>,
+    probe_interval: Duration,
+) {
+    while evictions.changed().await.is_ok() {
+        let began = Instant::now();
+        {
+            let Some(core) = core.upgrade() else { return };
+            let Some(backlog) = core.backlog.upgrade() else { return };
+            backlog.mark_lost(Continuity::Lost);
+            // What this leaves is armed for, and pushed by the task or the next recovery.
+            let _ = core.pass(&*backlog, &core.redis.connection(), Pace::Gentle).await;
+        }
+        sleep(began.elapsed().max(probe_interval * INTERVALS_BETWEEN)).await;
     }
 }
 
@@ -302,7 +377,7 @@ impl<B: Backlog> Task<B> {
             }
             let Some(core) = self.0.upgrade() else { return };
             let Some(backlog) = core.backlog.upgrade() else { return };
-            if let Ok(true) = core.pass(&backlog, &core.redis.connection(), None).await {
+            if let Ok(true) = core.pass(&backlog, &core.redis.connection(), Pace::Task).await {
                 pause = FIRST_PAUSE;
                 if core.armed.rest() {
                     // Another task may run from here on.

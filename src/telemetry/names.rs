@@ -79,6 +79,9 @@ instruments! {
     DEGRADED_MODE = gauge("redis_degraded_mode", &[], "1 while answers are given without Redis");
     STATE = gauge("redis_state", &["state"], "1 for the state that the monitor is in");
     CAPABILITY = gauge("redis_capability", &["capability"], "1 while Redis can do this");
+    MAY_EVICT = gauge(
+        "redis_may_evict", &[], "1 while Redis may drop what guards in order to make room"
+    );
     HEALTH_CHECK = counter("redis_health_check", &["status"], "{probe}", "Probes of Redis")
         .listing(&[&["success"], &["failed"], &["timeout"]]);
     UNAVAILABLE = counter("redis_unavailable", &[], "{outage}", "Outages begun");

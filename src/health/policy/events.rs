@@ -9,6 +9,7 @@ impl Policy {
         self.next_requested_probe =
             now + Duration::from_secs_f64(self.rng.random_range(REQUESTED_INTERVAL));
         self.probes += 1;
+        self.write_doubted &= !options.write;
         if options.via == Via::Fresh {
             self.last_fresh = now;
         }
@@ -31,6 +32,14 @@ impl Policy {
         }
     }
 
+    /// Something was refused that a working write does not rule out: a write is tried soon.
+    pub(crate) fn writes_doubted(&mut self, now: Duration) {
+        self.write_doubted = true;
+        if self.state == State::Connected {
+            self.facts.next_probe = self.facts.next_probe.min(self.next_requested_probe.max(now));
+        }
+    }
+
     /// A request met a fault.
     pub(crate) fn evidence(&mut self, fault: Fault, now: Duration) {
         if self.state != State::Connected {
@@ -39,7 +48,9 @@ impl Policy {
         self.record_fault(fault, now);
         match fault.class() {
             FaultClass::Transport | FaultClass::Hang | FaultClass::Slow => self.suspect(fault, now),
-            FaultClass::WrongNode | FaultClass::WritesGone => self.lose_writes(fault, now),
+            FaultClass::WrongNode | FaultClass::WritesGone | FaultClass::Rights => {
+                self.lose_writes(fault, now);
+            }
             FaultClass::NotServing
             | FaultClass::Credentials
             | FaultClass::Forced
@@ -69,8 +80,10 @@ impl Policy {
         if !self.recovering || self.forced() {
             return;
         }
-        let without_writes =
-            matches!(fault.class(), FaultClass::WritesGone | FaultClass::WrongNode);
+        let without_writes = matches!(
+            fault.class(),
+            FaultClass::WritesGone | FaultClass::WrongNode | FaultClass::Rights
+        );
         // Writes were known to be gone when the steps began: a step that hangs on a write says no
         // more than that, and reads are served.
         let only_writes_hang = !self.pending_writes && fault.class() == FaultClass::Hang;

@@ -117,6 +117,9 @@ impl Policy {
             ANSWERING_RETRY.min(self.rules.probe_interval)
         };
         self.facts.next_probe = now + jittered(wait, &mut self.rng);
+        if self.write_doubted {
+            self.writes_doubted(now);
+        }
     }
 
     /// Each relapse doubles the good answers that are needed; each minute without an outage halves
@@ -155,6 +158,7 @@ fn via_for(fault: Fault) -> Via {
         FaultClass::NotServing
         | FaultClass::Slow
         | FaultClass::WritesGone
+        | FaultClass::Rights
         | FaultClass::Recovery => Via::Kept,
         FaultClass::WrongNode
         | FaultClass::Transport

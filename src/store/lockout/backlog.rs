@@ -22,6 +22,7 @@ pub(super) struct LockoutBacklog {
 impl Backlog for LockoutBacklog {
     const STAGE: Option<Stage> = Some(Stage::Counters);
     const NAME: &'static str = "lockout";
+    const GUARDS: bool = true;
     const FEATURE: Feature = Feature::Lockout;
 
     /// A subject, and what is known of it here.

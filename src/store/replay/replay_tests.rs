@@ -39,6 +39,7 @@ const PAGE: usize = 4;
 impl Backlog for List {
     const STAGE: Option<Stage> = Some(Stage::Guards);
     const NAME: &'static str = "a list";
+    const GUARDS: bool = true;
     const FEATURE: Feature = Feature::Lockout;
     const PASS_LIMIT: Option<Duration> = Some(Duration::from_millis(200));
     type Item = u32;
@@ -218,4 +219,47 @@ async fn a_recovery_waits_no_longer_than_the_limit_and_the_task_does_the_rest() 
     assert!(!world.list.pending.lock().is_empty(), "a recovery that waited for everything");
     *world.list.slow.lock() = Duration::ZERO;
     assert!(world.told(0..40).await);
+}
+
+/// Fills the server with keys that have a TTL until it drops some.
+async fn evict(server: &RedisServer) {
+    let dropped = async || server.info_field("stats", "evicted_keys").await.expect("a field");
+    let before = dropped().await;
+    for round in 0..1_000 {
+        let fill = "for i = 1, 100 do redis.call('SET', ARGV[1] .. i, string.rep('x', 1000), \
+                    'EX', 600) end";
+        server.cli(&["EVAL", fill, "0", &format!("fill:{round}:")]).await.unwrap();
+        if dropped().await != before {
+            return;
+        }
+    }
+    panic!("nothing was evicted");
+}
+
+async fn may_evict(server: &RedisServer) {
+    let used = server.info_field("memory", "used_memory").await.expect("a field");
+    let limit = used.parse::<u64>().unwrap() + (1 << 20);
+    server.cli(&["CONFIG", "SET", "maxmemory-policy", "volatile-lru"]).await.unwrap();
+    server.cli(&["CONFIG", "SET", "maxmemory", &limit.to_string()]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_guards_is_pushed_again_after_evictions_and_not_all_the_time() {
+    let world = World::start().await;
+    world.list.leave(0..1_000);
+    world.replay.arm();
+    assert!(world.told(0..1_000).await);
+    may_evict(&world.server).await;
+    // As if it were among what is dropped.
+    world.server.cli(&["DEL", "list"]).await.unwrap();
+    evict(&world.server).await;
+    assert!(world.told(0..1_000).await, "it is not pushed again");
+    assert_eq!(world.redis.monitor().status().outages, 0);
+    // Evictions go on: it is pushed again now and then, not at each of them.
+    let (passes, began) = (world.list.passes.load(Ordering::Relaxed), Instant::now());
+    while began.elapsed() < Duration::from_secs(2) {
+        evict(&world.server).await;
+    }
+    let passes = world.list.passes.load(Ordering::Relaxed) - passes;
+    assert!((1..=6).contains(&passes), "{passes} passes in 2 s");
 }

@@ -25,6 +25,9 @@ const CATCH_UP_LIMIT: Duration = Duration::from_secs(1);
 impl Backlog for Shared {
     const STAGE: Option<Stage> = Some(Stage::Guards);
     const NAME: &'static str = "revocations";
+    // Not by evictions: the table is one key, so it goes as a whole or not at all, and twice a
+    // second it is looked for.
+    const GUARDS: bool = false;
     const FEATURE: Feature = Feature::Revocation;
     /// Batch after batch, so that other commands go in between.
     const IN_FLIGHT: usize = 1;

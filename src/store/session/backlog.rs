@@ -33,6 +33,7 @@ pub(crate) enum Ended {
 impl Backlog for Inner {
     const STAGE: Option<Stage> = Some(Stage::Guards);
     const NAME: &'static str = "sessions";
+    const GUARDS: bool = true;
     const FEATURE: Feature = Feature::Session;
     const IN_FLIGHT: usize = IN_FLIGHT;
 

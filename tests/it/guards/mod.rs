@@ -1,5 +1,6 @@
 //! What guards, through outages: two instances, a real server, and the wire between them.
 
+pub(crate) mod eviction;
 mod gateway;
 mod gateway_input;
 mod layer;

@@ -180,7 +180,7 @@ async fn the_details_are_the_contracts() {
             "retryCount": 0, "reconnectAttempts": null, "lastError": null, "lastErrorTime": null,
             "uptime": null, "url": "redis://127.0.0.1:6379/0", "usingFallback": false,
             "outages": 0, "degradedSeconds": details["degradedSeconds"], "serverVersion": "7.0.15",
-            "topology": "standalone",
+            "topology": "standalone", "mayEvict": null,
             "metrics": {"hits": 2, "misses": 1, "sets": 0, "deletes": 0, "errors": 0, "hitRate": 0.667},
         })
     );

@@ -19,6 +19,7 @@ mod gone;
 mod greeting;
 mod load;
 mod not_serving;
+mod rights;
 mod sentinel_passwords;
 mod silent;
 mod slow;

@@ -9,6 +9,7 @@ mod client;
 #[allow(dead_code)]
 mod database;
 mod degraded;
+mod eviction;
 mod gateway;
 mod gone_clients;
 #[path = "../../../examples/gateway/guards_table.rs"]

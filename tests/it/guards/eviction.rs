@@ -1,0 +1,108 @@
+//! A Redis that makes room: it drops locks and revocations without any outage, and gets them back from whoever knows.
+
+use std::time::Duration;
+
+use evenkeel::store::revocation::{RevocationStatus, Token};
+
+use super::{
+    Instance, PATIENCE, in_an_hour,
+    lockout::{Guard, alice, begin, wrong},
+    support::{LogCapture, RedisServer, eventually},
+};
+
+/// From now on the server has room for two more megabytes.
+pub(crate) async fn limit(server: &RedisServer, policy: &str) {
+    let used = server.info_field("memory", "used_memory").await.unwrap();
+    let most = used.parse::<u64>().unwrap() + (2 << 20);
+    server.cli(&["CONFIG", "SET", "maxmemory-policy", policy]).await.unwrap();
+    server.cli(&["CONFIG", "SET", "maxmemory", &most.to_string()]).await.unwrap();
+}
+
+/// A stranger writes until the server has dropped this key.
+pub(crate) async fn push_out(server: &RedisServer, key: &str) {
+    let fill = "for i = 1, 200 do redis.call('SET', ARGV[1] .. i, string.rep('x', 1000), 'EX', 600) end \
+                return redis.call('EXISTS', KEYS[1])";
+    for round in 0..2_000 {
+        let there: u8 =
+            server.query(&["EVAL", fill, "1", key, &format!("fill:{round}:")]).await.unwrap();
+        if there == 0 {
+            return;
+        }
+    }
+    panic!("{key} stays");
+}
+
+pub(crate) async fn is_back(server: &RedisServer, key: &str) -> bool {
+    let there = || async { server.query::<u8>(&["EXISTS", key]).await.unwrap() == 1 };
+    eventually(PATIENCE, there).await
+}
+
+/// The one key of this pattern.
+pub(crate) async fn key(server: &RedisServer, pattern: &str) -> String {
+    let keys: Vec<String> = server.query(&["KEYS", pattern]).await.unwrap();
+    let [key] = keys.as_slice() else { panic!("{keys:?}") };
+    key.clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_was_dropped_is_in_redis_again() {
+    let server = RedisServer::start().await;
+    let a = Guard::at(&server.url()).ready().await;
+    let b = Guard::at(&server.url()).ready().await;
+    for _ in 0..5 {
+        wrong(&a.lockout).await;
+    }
+    let lock = key(&server, "evenkeel:lockout:login:*").await;
+    limit(&server, "volatile-lru").await;
+    push_out(&server, &lock).await;
+    assert!(is_back(&server, &lock).await, "the lock is gone");
+    // B has never seen it.
+    assert!(b.told_by_redis(&alice()).await.is_locked());
+    assert!(begin(&b.lockout, &alice()).await.is_err());
+    assert_eq!(a.redis.monitor().status().outages, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_revocations_that_was_dropped_is_in_redis_again() {
+    let server = RedisServer::start().await;
+    let a = Instance::at(&server.url()).ready().await;
+    let _ = a.revocations.revoke("bad", in_an_hour()).await.unwrap();
+    let tables: Vec<String> = server.query(&["KEYS", "evenkeel:revocation:*"]).await.unwrap();
+    let table = tables.iter().find(|key| !key.ends_with(":log")).unwrap();
+    limit(&server, "allkeys-random").await;
+    push_out(&server, table).await;
+    assert!(is_back(&server, table).await, "{tables:?}");
+    let b = Instance::at(&server.url()).ready().await;
+    b.knows(1).await;
+    assert_eq!(b.status(&Token::new("bad")).await, RevocationStatus::Revoked);
+}
+
+/// One line for a server process, and the health details and the metrics say it for as long as it is so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_may_evict_is_told_of_once() {
+    let logs = LogCapture::start();
+    let server = RedisServer::builder().arg("maxmemory-policy", "allkeys-lfu").start().await;
+    let a = Guard::at(&server.url()).ready().await;
+    let (monitor, line) = (a.redis.monitor(), "may drop locks");
+    let may = |is: bool| async move {
+        eventually(PATIENCE, || async { monitor.details().may_evict == Some(is) }).await
+    };
+    assert!(may(false).await, "without a limit nothing is dropped: {:?}", monitor.details());
+    assert!(!logs.contains(line));
+    for _ in 0..2 {
+        limit(&server, "allkeys-lfu").await;
+        assert!(may(true).await, "{:?}", monitor.details());
+        assert_eq!(a.metric(&["redis_may_evict{"]), 1);
+        server.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await.unwrap();
+        assert!(may(false).await, "{:?}", monitor.details());
+        assert_eq!(a.metric(&["redis_may_evict{"]), 0);
+    }
+    let told = || logs.lines().iter().filter(|told| told.message.contains(line)).count();
+    assert_eq!(told(), 1, "{:?}", logs.lines());
+    // Another process, with the same fault.
+    server.restart_empty().await;
+    limit(&server, "volatile-ttl").await;
+    assert!(may(true).await, "{:?}", monitor.details());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(told(), 2, "{:?}", logs.lines());
+}
