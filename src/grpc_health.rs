@@ -19,7 +19,7 @@
 //! goes on `SERVING`: it answers without Redis, and no balancer is to take it out. Do not name ""
 //! unless all of it needs Redis.
 
-use std::future::Future;
+use std::{future::Future, pin::pin};
 
 use tonic_health::{ServingStatus, server::HealthReporter};
 
@@ -34,16 +34,20 @@ pub fn follow_redis(
 ) -> impl Future<Output = ()> + Send + 'static {
     let services: Vec<String> = services.into_iter().map(Into::into).collect();
     // Not the monitor itself: this would keep it alive for ever.
-    let mut status = monitor.watch();
+    let (mut status, ended) = (monitor.watch(), monitor.end());
     async move {
+        let mut ended = pin!(ended);
         loop {
             let available = status.borrow_and_update().is_available();
             let serving =
                 if available { ServingStatus::Serving } else { ServingStatus::NotServing };
             set(&reporter, &services, serving).await;
-            if status.changed().await.is_err() {
-                return set(&reporter, &services, ServingStatus::NotServing).await;
+            tokio::select! {
+                biased;
+                changed = status.changed() => if changed.is_ok() { continue },
+                () = &mut ended => {}
             }
+            return set(&reporter, &services, ServingStatus::NotServing).await;
         }
     }
 }

@@ -135,7 +135,7 @@ impl HealthMonitor {
 
     /// What happened? Every transition from now on, as a stream.
     pub fn transitions(&self) -> Transitions {
-        Transitions::new(self.shared.transitions.subscribe())
+        Transitions::new(self.shared.transitions.subscribe(), self.shared.ended.subscribe())
     }
 
     /// Waits until reads and writes work, at most for this long. `false`: the time is over.
@@ -203,6 +203,16 @@ impl HealthMonitor {
     #[cfg_attr(not(feature = "redis"), allow(dead_code))]
     pub(crate) async fn ended(&self) {
         self.messages.closed().await;
+    }
+
+    /// Waits for the same, and does not keep the monitor alive meanwhile.
+    #[cfg_attr(not(feature = "tonic"), allow(dead_code))]
+    pub(crate) fn end(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut ended = self.shared.ended.subscribe();
+        async move {
+            // An error: the last handle is gone.
+            let _ = ended.wait_for(|ended| *ended).await;
+        }
     }
 
     /// What is known now, for something that is about to begin.

@@ -57,6 +57,7 @@ impl HealthMonitor {
             state: AtomicState::new(),
             status: watch::Sender::new(policy.status(start)),
             transitions: broadcast::Sender::new(KEPT),
+            ended: watch::Sender::new(false),
             steps: Arc::default(),
             probe_requested: false.into(),
             write_doubted: false.into(),

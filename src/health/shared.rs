@@ -38,6 +38,8 @@ pub(super) struct Shared {
     pub(super) state: AtomicState,
     pub(super) status: watch::Sender<Status>,
     pub(super) transitions: broadcast::Sender<Transition>,
+    /// The task has ended: nothing changes any more, though there are handles still.
+    pub(super) ended: watch::Sender<bool>,
     pub(super) steps: Arc<Steps>,
     /// A request has asked for a probe since the last one was sent.
     pub(super) probe_requested: AtomicBool,

@@ -52,6 +52,7 @@ impl Drop for DownOnDrop {
             status.reads = false;
             status.writes = false;
         });
+        self.0.ended.send_replace(true);
     }
 }
 
