@@ -1,9 +1,10 @@
 //! Settings of the Redis handle, and how they are read from the environment.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use super::{
     from_env::{backoff, namespace, positive, positive_duration, url},
+    pem::PemFiles,
     target::{Login, Target},
     url::RedisUrl,
 };
@@ -34,6 +35,7 @@ const NAMESPACE: &str = "1 to 64 letters, digits, or one of . _ -";
 pub struct RedisConfig {
     pub(crate) url: RedisUrl,
     pub(super) sentinel_login: Login,
+    pub(super) pem_files: PemFiles,
     pub(crate) namespace: String,
     pub(crate) health: HealthConfig,
     pub(crate) connections: usize,
@@ -48,6 +50,7 @@ impl RedisConfig {
         Self {
             url,
             sentinel_login: Login::default(),
+            pem_files: PemFiles::default(),
             namespace: "evenkeel".to_owned(),
             health: HealthConfig::new("redis"),
             connections: 1,
@@ -59,6 +62,7 @@ impl RedisConfig {
 
     /// Reads every setting from the environment: `REDIS_URL` or else `REDIS_HOST`, `REDIS_PORT`,
     /// `REDIS_PASSWORD`, `REDIS_DB`; `REDIS_SENTINEL_USERNAME`, `REDIS_SENTINEL_PASSWORD`;
+    /// `REDIS_CA_CERT`, `REDIS_CLIENT_CERT`, `REDIS_CLIENT_KEY`;
     /// `REDIS_NAMESPACE`, `REDIS_OP_TIMEOUT`, `REDIS_PROBE_TIMEOUT`,
     /// `REDIS_PROBE_INTERVAL`, `REDIS_BACKOFF`, `REDIS_STARTUP_ATTEMPTS`, `SERVICE_NAME`,
     /// `INSTANCE_ID`. What is not set keeps its default; the address defaults to
@@ -70,6 +74,11 @@ impl RedisConfig {
     /// variable, the value (never a password) and the accepted form.
     pub fn from_env() -> Result<Self, Error> {
         let mut config = Self::new(url()?);
+        config.pem_files = PemFiles {
+            authority: raw("REDIS_CA_CERT")?.map(PathBuf::from),
+            certificate: raw("REDIS_CLIENT_CERT")?.map(PathBuf::from),
+            key: raw("REDIS_CLIENT_KEY")?.map(PathBuf::from),
+        };
         config.sentinel_login.username = raw("REDIS_SENTINEL_USERNAME")?;
         config.sentinel_login.password = raw("REDIS_SENTINEL_PASSWORD")?;
         if let Some(namespace) = var_with("REDIS_NAMESPACE", NAMESPACE, namespace)? {
@@ -120,6 +129,27 @@ impl RedisConfig {
     #[must_use]
     pub fn with_sentinel_password(mut self, password: impl Into<String>) -> Self {
         self.sentinel_login.password = Some(password.into());
+        self
+    }
+
+    /// A PEM file with the certificate authorities that the servers' certificates may come from
+    /// (feature `tls`). Default: those of the system. Read when the handle is made.
+    #[must_use]
+    pub fn with_ca_cert(mut self, file: impl Into<PathBuf>) -> Self {
+        self.pem_files.authority = Some(file.into());
+        self
+    }
+
+    /// PEM files with the certificate that this process shows to the servers, leaf first, and its
+    /// key (feature `tls`). Default: none is shown. Read when the handle is made.
+    #[must_use]
+    pub fn with_client_cert(
+        mut self,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Self {
+        self.pem_files.certificate = Some(certificate.into());
+        self.pem_files.key = Some(key.into());
         self
     }
 
@@ -177,9 +207,9 @@ impl RedisConfig {
 
     /// # Errors
     ///
-    /// For settings that cannot be used together.
+    /// For settings that cannot be used together, and for files that cannot be used.
     pub(super) fn target(&self) -> Result<Target, Error> {
-        Target::of(&self.url, &self.sentinel_login)
+        Target::of(&self.url, &self.sentinel_login, &self.pem_files)
     }
 
     /// Where Redis is.

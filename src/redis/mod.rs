@@ -13,6 +13,8 @@
 //! ```
 
 mod call;
+#[cfg(feature = "tls")]
+mod certificates;
 mod check;
 mod classify;
 mod coalesce;
@@ -27,6 +29,7 @@ mod evictions;
 mod follow;
 mod from_env;
 mod handle;
+mod handshakes;
 mod heartbeats;
 mod hedge;
 mod judge;
@@ -34,6 +37,7 @@ mod listen;
 mod listener;
 mod mailbox;
 mod metrics;
+mod pem;
 mod plan;
 mod pool;
 mod probe;

@@ -17,6 +17,7 @@ use super::{
     conn::Conn,
     connections::{SharedConnection, SharedConnections},
     evictions::{self, Evictions},
+    handshakes::Handshakes,
     heartbeats::Heartbeats,
     hedge::hedged,
     metrics::CommandMetrics,
@@ -40,6 +41,7 @@ pub(super) struct RedisProbe {
     metrics: Arc<CommandMetrics>,
     write_probe: WriteProbe,
     evictions: Arc<Evictions>,
+    handshakes: Handshakes,
     /// How many connections are to be kept.
     wanted: usize,
     url: String,
@@ -59,6 +61,7 @@ impl RedisProbe {
             metrics: Arc::clone(metrics),
             write_probe: WriteProbe::new(source, &config.namespace, &config.instance),
             evictions: Evictions::new(&config.metrics),
+            handshakes: Handshakes::new(&config.url, &config.pem_files),
             wanted: config.connections,
             url: config.url.to_string(),
             version: Mutex::default(),
@@ -199,12 +202,16 @@ impl RedisProbe {
     async fn open_one(&self) -> Result<(Conn, Seen, Option<String>), Fault> {
         let connected = self.source.connect().await;
         match &connected {
-            Ok(_) => self.metrics.connected.add(1),
+            Ok(_) => {
+                self.metrics.connected.add(1);
+                self.handshakes.succeeded();
+            }
             Err(error) => {
                 self.metrics.not_connected.add(1);
                 // Not the error itself: a server that does not know HELLO repeats its arguments,
                 // the password among them.
                 let fault = classify::of_connecting(error);
+                self.handshakes.failed(error);
                 tracing::debug!(url = self.url, %fault, "no connection to Redis");
             }
         }

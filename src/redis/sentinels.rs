@@ -6,8 +6,8 @@ use std::{
 };
 
 use deadpool_redis::redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisError,
-    RedisResult, TlsMode,
+    AsyncConnectionConfig, Client, ConnectionInfo, ProtocolVersion, RedisError, RedisResult,
+    TlsMode,
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
 
@@ -95,8 +95,12 @@ impl Sentinels {
         if let Some(password) = servers.password() {
             builder = builder.set_client_to_redis_password(password);
         }
-        if matches!(node.addr(), ConnectionAddr::TcpTls { .. }) {
+        if url.is_tls() {
             builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+        }
+        #[cfg(feature = "tls")]
+        if let Some(certificates) = &self.target.certificates {
+            builder = builder.set_client_to_redis_certificates(certificates.clone());
         }
         builder.build()
     }

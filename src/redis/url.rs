@@ -57,6 +57,11 @@ impl RedisUrl {
         self.topology
     }
 
+    /// Its servers are spoken to over TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        self.nodes.iter().any(|node| matches!(node.addr(), ConnectionAddr::TcpTls { .. }))
+    }
+
     /// From the parts that are set one by one in the environment.
     pub(crate) fn from_parts(
         host: &str,

@@ -16,6 +16,7 @@ mod proxy;
 mod resp;
 mod sentinel;
 mod server;
+mod tls;
 mod wait;
 
 pub(crate) use cluster::Cluster;
@@ -26,4 +27,5 @@ pub(crate) use proxy::FaultProxy;
 pub(crate) use resp::{Frame, Framer};
 pub(crate) use sentinel::Sentinel;
 pub(crate) use server::RedisServer;
+pub(crate) use tls::Certificates;
 pub(crate) use wait::eventually;

@@ -25,6 +25,7 @@ mod silent;
 mod slow;
 mod starts;
 mod subscribe;
+mod tls;
 mod topologies;
 mod writes;
 

@@ -6,5 +6,6 @@ mod gateway;
 mod kubernetes;
 mod secrets;
 mod sentinels;
+mod tls;
 
 use crate::support;
