@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use deadpool_redis::redis::{ErrorKind as ClientError, RedisError, ServerError, Value};
 
-use super::conn::Reply;
+use super::{conn::Reply, refusals::fixed_words};
 use crate::{
     Error, ErrorKind,
     health::{Fault, FaultClass},
@@ -173,8 +173,12 @@ fn into_error(error: &RedisError) -> Error {
         }
         None => {
             let code = error.code().filter(|code| code.bytes().all(|b| b.is_ascii_uppercase()));
+            let words = code.and_then(|code| fixed_words(code, error.detail()?));
             let message = match code {
-                Some(code) => format!("Redis refused the command: {code}"),
+                Some(code) => match words {
+                    Some(words) => format!("Redis refused the command: {code} {words}"),
+                    None => format!("Redis refused the command: {code}"),
+                },
                 None => format!("the command failed: {}", error.category()),
             };
             Error::new(ErrorKind::Command, message).with_source(error.clone())

@@ -42,6 +42,7 @@ mod plan;
 mod pool;
 mod probe;
 mod recovery;
+mod refusals;
 mod registry;
 mod rights;
 mod script;

@@ -99,3 +99,29 @@ async fn the_value_or_a_default() {
     let error = world.redis.query::<Option<i32>>(&get).await.unwrap_err();
     assert_eq!((error.kind(), error.is_unavailable()), (ErrorKind::Unavailable, true));
 }
+
+/// The server's own words are shown as far as they are fixed, and nothing of keys and values.
+#[tokio::test]
+async fn a_refusal_of_one_command_says_why_and_no_value() {
+    let world = World::up().await;
+    for (command, shown) in [
+        (cmd("SET").arg("QX4-key").arg("QX4-value"), ""),
+        (cmd("INCR").arg("QX4-key"), "ERR value is not an integer or out of range"),
+        (
+            cmd("LPUSH").arg("QX4-key").arg("QX4-value"),
+            "WRONGTYPE Operation against a key holding the wrong kind of value",
+        ),
+        (cmd("QX4-COMMAND").arg("QX4-value"), "ERR unknown command"),
+        (cmd("GET").arg("QX4-key").arg("QX4-value"), "ERR wrong number of arguments"),
+        (cmd("EVALSHA").arg("QX4").arg(0), "NOSCRIPT No matching script"),
+        (cmd("EVAL").arg("return redis.error_reply(ARGV[1])").arg(0).arg("ERR QX4 value"), "ERR"),
+    ] {
+        match world.redis.query::<redis::Value>(command).await {
+            Ok(_) => assert_eq!(shown, ""),
+            Err(error) => {
+                assert_eq!(error.to_string(), format!("Redis refused the command: {shown}"));
+                assert!(!format!("{error:?}").contains("QX4"), "{error:?}");
+            }
+        }
+    }
+}
