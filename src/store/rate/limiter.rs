@@ -194,7 +194,8 @@ impl RateLimiter {
         }
     }
 
-    #[inline]
+    // Always, as below: a verdict is large, and would be moved once more on its way (7 ns).
+    #[inline(always)]
     fn without_redis(
         &self,
         bucket: Bucket<'_>,
@@ -210,7 +211,7 @@ impl RateLimiter {
     }
 
     /// What memory says, on this instance's share.
-    #[inline]
+    #[inline(always)]
     fn decide_local(&self, bucket: Bucket<'_>, now: u64, cost: u32) -> RateVerdict {
         let Inner { backends, replay, switch, .. } = &*self.0;
         let instances = backends.instances();
