@@ -12,9 +12,10 @@
 //! ```
 
 mod armed;
+mod backlog;
+mod pace;
 
 use std::{
-    future::Future,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
@@ -29,101 +30,21 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use self::armed::Armed;
+pub(crate) use self::backlog::{Backlog, Pushed};
+use self::{armed::Armed, pace::Pace};
 use crate::{
     Error,
-    health::{Continuity, Recovery, Registration, Stage},
+    health::{Continuity, Recovery, Registration},
     redis::{Connection, Need, Redis},
-    telemetry::{Feature, Replayed},
+    telemetry::Replayed,
 };
 
 /// The pause after a pass that left something; doubled after each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// The pause between pushes of a gentle pass, in times of what those before it took.
-const GENTLE_PAUSE: u32 = 3;
 /// Between gentle passes at least, in probe intervals.
 const INTERVALS_BETWEEN: u32 = 4;
-
-/// What Redis has not been told, and how to tell it.
-pub(crate) trait Backlog: Send + Sync + 'static {
-    /// When in a recovery it is pushed. `None`: after it, by the task alone, since its pushes use
-    /// Redis as a request does.
-    const STAGE: Option<Stage>;
-    /// What is pushed, for the log: the name of the recovery step.
-    const NAME: &'static str;
-    /// The label of `redis_recovery_replayed_total`.
-    const FEATURE: Feature;
-    /// Pushes under way at once: enough to fill a round trip, too few to be in anybody's way.
-    const IN_FLIGHT: usize = 32;
-    /// How long a pass may hold up a recovery. The task does the rest. `None`: what guards must be
-    /// pushed before Redis is used again, however long that takes.
-    const PASS_LIMIT: Option<Duration> = None;
-
-    /// It guards: what Redis drops to make room counts as lost, too, and is pushed again without an
-    /// outage.
-    const GUARDS: bool = false;
-
-    /// One push.
-    type Item: Send;
-
-    /// What Redis has lost is pending again. Called once for each attempt to recover, before the
-    /// pass, and where it [guards](Self::GUARDS) after evictions.
-    fn mark_lost(&self, continuity: Continuity);
-
-    /// The next page of what is pending, of bounded size; `None` after the last. `cursor` starts at
-    /// 0 in each pass. A page is pushed as a whole before the next is asked for.
-    fn due(&self, cursor: &mut usize) -> Option<Vec<Self::Item>>;
-
-    /// Tells Redis, and takes note in the backlog that it was told.
-    ///
-    /// # Errors
-    ///
-    /// An [unavailable](Error::is_unavailable) Redis ends the pass. Any other error is about this
-    /// item alone: it is counted, stays pending and holds up no other.
-    fn push(
-        &self,
-        connection: &mut Connection,
-        item: Self::Item,
-    ) -> impl Future<Output = Result<Pushed, Error>> + Send;
-
-    /// What a recovery has to do before the pass. By default nothing.
-    fn before(
-        &self,
-        _connection: &mut Connection,
-        _recovery: &Recovery,
-    ) -> impl Future<Output = Result<(), Error>> + Send {
-        async { Ok(()) }
-    }
-
-    /// What a recovery has to do after the pass. By default nothing.
-    fn after(
-        &self,
-        _connection: &mut Connection,
-        _recovery: &Recovery,
-    ) -> impl Future<Output = Result<(), Error>> + Send {
-        async { Ok(()) }
-    }
-}
-
-/// How a push is counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Pushed {
-    /// New to Redis.
-    pub(crate) applied: u64,
-    /// Redis knew it already, or knew better.
-    pub(crate) discarded: u64,
-}
-
-impl Pushed {
-    /// Everyday work, not counted as replayed.
-    pub(crate) const NONE: Self = Self { applied: 0, discarded: 0 };
-    /// One item, new to Redis.
-    pub(crate) const APPLIED: Self = Self { applied: 1, discarded: 0 };
-    /// One item that Redis knew.
-    pub(crate) const DISCARDED: Self = Self { applied: 0, discarded: 1 };
-}
 
 /// Pushes a [`Backlog`] to Redis: in every recovery, and while anything is pending. Belongs to the
 /// store's handle; the backlog is held weakly, so the last handle ends it.
@@ -283,9 +204,7 @@ impl<B: Backlog> Core<B> {
                         }
                     }
                 }
-                if pace == Pace::Gentle {
-                    sleep(began.elapsed() * GENTLE_PAUSE).await;
-                }
+                pace.rest_after(began.elapsed()).await;
             }
             if until.is_some_and(|until| Instant::now() > until) {
                 tracing::warn!(
@@ -307,27 +226,6 @@ impl<B: Backlog> Core<B> {
                 self.warned.store(false, Ordering::Relaxed);
                 Ok(true)
             }
-        }
-    }
-}
-
-/// How a pass is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pace {
-    /// As fast as can be, since requests wait for its end; within [`Backlog::PASS_LIMIT`].
-    Recovery,
-    /// As fast as can be, beside requests.
-    Task,
-    /// With pauses, beside requests: everything is pushed, and most of it is there already.
-    Gentle,
-}
-
-impl Pace {
-    /// How many items are pushed between two pauses.
-    fn run_of<B: Backlog>(self) -> usize {
-        match self {
-            Self::Recovery | Self::Task => usize::MAX,
-            Self::Gentle => 4 * B::IN_FLIGHT,
         }
     }
 }

@@ -12,9 +12,9 @@ use crate::{
 /// A session cannot be judged, read or written now; or a value is not of the type asked for.
 ///
 /// With the `axum` feature it is a response: 503 with `Retry-After` in the first case (see
-/// [`respond`](crate::respond)), 500 in the second, which is a mistake in the program; and 401 where
-/// a [`FreshSession`](super::FreshSession) is asked for and the user has to authenticate again. The
-/// client's cookies stay as they are.
+/// [`respond`](crate::respond)), 500 in the second, which is a mistake in the program; and 401
+/// where a [`FreshSession`](super::FreshSession) is asked for and the user has to authenticate
+/// again. The client's cookies stay as they are.
 #[derive(Clone)]
 pub struct SessionError {
     error: Error,

@@ -128,8 +128,9 @@ impl Session {
     /// The session gets a new id and a new lifetime, unless it is that user's already. It keeps the
     /// values of a visitor who was nobody yet, a basket say; the values of *another* user go, also
     /// those that this request has set before
-    /// ([`set_subject_keeping_values`](Self::set_subject_keeping_values) keeps them). A subject travels in the snapshot and is what [`SessionStore::list`] and
-    /// [`SessionStore::revoke_all`] go by.
+    /// ([`set_subject_keeping_values`](Self::set_subject_keeping_values) keeps them). A subject
+    /// travels in the snapshot and is what [`SessionStore::list`] and [`SessionStore::revoke_all`]
+    /// go by.
     ///
     /// [`SessionStore::list`]: crate::store::session::SessionStore::list
     /// [`SessionStore::revoke_all`]: crate::store::session::SessionStore::revoke_all

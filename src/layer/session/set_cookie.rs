@@ -47,7 +47,8 @@ impl CookieNames {
     }
 }
 
-/// An answer that sets a cookie is for one client alone, whatever the handler says to shared caches.
+/// An answer that sets a cookie is for one client alone, whatever the handler says to shared
+/// caches.
 pub(super) fn keep_from_caches(headers: &mut HeaderMap) {
     make_private(headers);
     headers.append(CACHE_CONTROL, HeaderValue::from_static("no-cache=\"Set-Cookie\""));

@@ -15,6 +15,7 @@ use crate::{
     support::{RedisServer, eventually},
     telemetry::Metrics,
 };
+use crate::{health::Stage, telemetry::Feature};
 
 /// Longer than anything takes on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(20);
