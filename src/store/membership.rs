@@ -22,8 +22,9 @@ const FIRST_BEAT: Duration = Duration::from_millis(250);
 /// Among how many members a limit is divided while Redis is away.
 #[derive(Clone)]
 pub(crate) struct MemberCount {
-    membership: Arc<Membership>,
+    heard: Arc<Heard>,
     settings: MemberSettings,
+    _membership: Arc<Membership>,
 }
 
 /// What a limit was told about the members.
@@ -44,14 +45,15 @@ impl Default for MemberSettings {
 impl MemberCount {
     /// Joins the members of this handle's Redis, where the process has not done so.
     pub(crate) fn new(redis: &Redis, settings: MemberSettings) -> Self {
-        Self { membership: redis.shared(|| Membership::join(redis)), settings }
+        let membership = redis.shared(|| Membership::join(redis));
+        Self { heard: Arc::clone(&membership.heard), settings, _membership: membership }
     }
 
     /// How many there are, as far as is known here; never waits.
     #[inline]
     pub(crate) fn get(&self) -> NonZeroU32 {
         let MemberSettings { fixed, expected } = self.settings;
-        fixed.unwrap_or_else(|| self.membership.heard.among(expected))
+        fixed.unwrap_or_else(|| self.heard.among(expected))
     }
 }
 

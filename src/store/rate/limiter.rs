@@ -89,7 +89,9 @@ impl RateLimiter {
         let (bucket, outage) = (Bucket { policy, subject }, OutagePolicy::Local);
         let verdict = match self.step(bucket, cost, outage) {
             Step::Decided(verdict) => verdict,
-            Step::Ask(asked) => self.decide_remote(bucket, asked, cost, outage).await,
+            // Boxed: a future with room for all that it takes to ask Redis is expensive to move, and
+            // mostly nobody is asked.
+            Step::Ask(asked) => Box::pin(self.decide_remote(bucket, asked, cost, outage)).await,
         };
         // `Local` has always decided.
         let verdict = verdict.unwrap_or_else(|| self.decide_local(bucket, self.now(), cost));
@@ -130,8 +132,8 @@ impl RateLimiter {
         self.0.backends.now()
     }
 
-    /// The decision, or since when it is Redis's. Decided with `None`: Redis is away, and by the
-    /// outage policy nobody else may decide.
+    /// What is decided without I/O, or since when it is for Redis to decide. Decided with `None`: Redis
+    /// is away, and by the outage policy nobody else may decide.
     #[inline]
     pub(crate) fn step(
         &self,
@@ -139,31 +141,23 @@ impl RateLimiter {
         cost: u32,
         outage: OutagePolicy,
     ) -> Step<Option<RateVerdict>, u64> {
-        let now = self.now();
-        if let Some(verdict) = self.try_local(bucket, now, cost) {
-            return Step::Decided(Some(verdict));
-        }
-        if self.0.switch.is_up() {
-            return Step::Ask(now);
-        }
-        Step::Decided(self.without_redis(bucket, now, cost, outage))
-    }
-
-    /// What is decided without asking anybody: a lease is spent, or it is known that Redis would
-    /// refuse.
-    #[inline]
-    fn try_local(&self, bucket: Bucket<'_>, now: u64, cost: u32) -> Option<RateVerdict> {
-        if let Some(leases) = &self.0.leases
+        let Inner { backends, leases, switch, .. } = &*self.0;
+        let now = backends.now();
+        if let Some(leases) = leases
             && cost > 0
             && let Some(decision) = leases.spend(bucket, now, cost)
         {
-            return Some(RateVerdict::whole(decision, DecisionSource::Redis));
+            return Step::Decided(Some(RateVerdict::whole(decision, DecisionSource::Redis)));
         }
-        if !self.0.switch.is_up() {
-            return None;
+        if !switch.is_up() {
+            return Step::Decided(self.without_redis(bucket, now, cost, outage));
         }
-        let decision = self.0.backends.memory.denied(bucket, now, cost)?;
-        Some(RateVerdict::whole(decision, DecisionSource::DenyCache))
+        match backends.memory.denied(bucket, now, cost) {
+            Some(decision) => {
+                Step::Decided(Some(RateVerdict::whole(decision, DecisionSource::DenyCache)))
+            }
+            None => Step::Ask(now),
+        }
     }
 
     /// What Redis says, or what is decided because it says nothing.
@@ -203,11 +197,12 @@ impl RateLimiter {
         cost: u32,
         outage: OutagePolicy,
     ) -> Option<RateVerdict> {
-        match outage {
-            OutagePolicy::Local => Some(self.decide_local(bucket, now, cost)),
-            OutagePolicy::Allow => Some(self.decide_local(bucket, now, 0)),
-            OutagePolicy::Deny => None,
-        }
+        let cost = match outage {
+            OutagePolicy::Local => cost,
+            OutagePolicy::Allow => 0,
+            OutagePolicy::Deny => return None,
+        };
+        Some(self.decide_local(bucket, now, cost))
     }
 
     /// What memory says, on this instance's share.

@@ -22,19 +22,13 @@ pub(crate) struct DecisionCounters {
     shadow: Sources,
 }
 
-/// Made at the first decision; those of memory at its first decision, since a limit may well never
-/// let memory decide.
+/// What was refused and what was allowed. Made at the first decision; those of memory at its first
+/// decision, since a limit may well never let memory decide.
 #[derive(Default)]
 struct Sources {
-    redis: OnceLock<Counters>,
-    memory: OnceLock<Counters>,
-    /// It only ever refuses.
-    deny_cache: OnceLock<Counter>,
-}
-
-struct Counters {
-    allowed: Counter,
-    refused: Counter,
+    redis: OnceLock<[Counter; 2]>,
+    memory: OnceLock<[Counter; 2]>,
+    deny_cache: OnceLock<[Counter; 2]>,
 }
 
 impl DecisionCounters {
@@ -56,24 +50,30 @@ impl DecisionCounters {
     #[inline]
     pub(crate) fn add(&self, source: DecisionSource, is_allowed: bool, is_shadow: bool) {
         let sources = if is_shadow { &self.shadow } else { &self.enforced };
-        let refused = if is_shadow { "shadow_limited" } else { "limited" };
-        let of = |decision| self.counter(source, decision);
-        let both = || Counters { allowed: of("allowed"), refused: of(refused) };
         let counters = match source {
-            DecisionSource::Redis => sources.redis.get_or_init(both),
-            DecisionSource::Memory => sources.memory.get_or_init(both),
-            DecisionSource::DenyCache => {
-                return sources.deny_cache.get_or_init(|| of(refused)).add(1);
-            }
+            DecisionSource::Redis => &sources.redis,
+            DecisionSource::Memory => &sources.memory,
+            DecisionSource::DenyCache => &sources.deny_cache,
         };
-        if is_allowed { &counters.allowed } else { &counters.refused }.add(1);
+        let [refused, allowed] = match counters.get() {
+            Some(counters) => counters,
+            None => counters.get_or_init(|| self.make(source, is_shadow)),
+        };
+        if is_allowed { allowed } else { refused }.add(1);
     }
 
     #[cold]
-    fn counter(&self, source: DecisionSource, decision: &str) -> Counter {
-        let labels =
-            [("policy", &*self.policy), ("decision", decision), ("source", source.as_str())];
-        self.metrics.counter(names::RATE_LIMIT_DECISIONS, &labels)
+    fn make(&self, source: DecisionSource, is_shadow: bool) -> [Counter; 2] {
+        let counter = |decision| {
+            let labels =
+                [("policy", &*self.policy), ("decision", decision), ("source", source.as_str())];
+            self.metrics.counter(names::RATE_LIMIT_DECISIONS, &labels)
+        };
+        let refused = counter(if is_shadow { "shadow_limited" } else { "limited" });
+        // The deny cache only ever refuses: nobody sees this one.
+        let only_refuses = source == DecisionSource::DenyCache;
+        let allowed = if only_refuses { Counter::default() } else { counter("allowed") };
+        [refused, allowed]
     }
 }
 
