@@ -1,3 +1,5 @@
+//! The bound, and who is forgotten at it.
+
 use super::*;
 use crate::memory::IdHasher;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The limit.
+//! A concurrency limit: how many, under which name, and how long a lease lasts.
 
 use std::borrow::Cow;
 use std::num::NonZeroU32;

@@ -1,4 +1,4 @@
-//! The limit over all instances: Redis decides, and memory where Redis does not.
+//! The concurrency limiter: Redis decides over all instances, and memory where Redis does not.
 
 use std::fmt;
 use std::num::NonZeroU32;

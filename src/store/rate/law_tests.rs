@@ -1,3 +1,5 @@
+//! The law against its oracle, and what it promises.
+
 use super::*;
 use proptest::prelude::*;
 use rand::rngs::StdRng;

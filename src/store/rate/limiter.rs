@@ -1,4 +1,4 @@
-//! The limit over all instances: Redis decides, and memory where Redis does not.
+//! The rate limiter: Redis decides over all instances, and memory where Redis does not.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -89,8 +89,8 @@ impl RateLimiter {
         let (bucket, outage) = (Bucket { policy, subject }, OutagePolicy::Local);
         let verdict = match self.step(bucket, cost, outage) {
             Step::Decided(verdict) => verdict,
-            // Boxed: a future with room for all that it takes to ask Redis is expensive to move, and
-            // mostly nobody is asked.
+            // Boxed: a future with room for all that it takes to ask Redis is expensive to move,
+            // and mostly nobody is asked.
             Step::Ask(asked) => Box::pin(self.decide_remote(bucket, asked, cost, outage)).await,
         };
         // `Local` has always decided.
@@ -132,8 +132,8 @@ impl RateLimiter {
         self.0.backends.now()
     }
 
-    /// What is decided without I/O, or since when it is for Redis to decide. Decided with `None`: Redis
-    /// is away, and by the outage policy nobody else may decide.
+    /// What is decided without I/O, or since when it is for Redis to decide. Decided with `None`:
+    /// Redis is away, and by the outage policy nobody else may decide.
     #[inline]
     pub(crate) fn step(
         &self,

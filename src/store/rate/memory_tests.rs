@@ -1,3 +1,5 @@
+//! The limit in memory: shares, the deny cache, settling up, the bound.
+
 use super::*;
 use crate::store::rate::{Quota, Retry};
 use std::num::NonZeroU32;

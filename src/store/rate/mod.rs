@@ -20,7 +20,7 @@
 //! # When Redis is down
 //!
 //! Each instance goes on by itself in memory: from where Redis left off for every subject seen
-//! lately, on its share of the limit . What it admits is charged to Redis afterwards. See
+//! lately, on its share of the limit. What it admits is charged to Redis afterwards. See
 //! [`RateLimiter`].
 
 mod backends;
