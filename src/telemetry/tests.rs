@@ -173,6 +173,7 @@ fn the_names_are_those_of_the_contract() {
         "redis_unavailable_total",
         "redis_fallback_hits_total",
         "redis_connection_attempts_total",
+        "redis_may_evict",
         "redis_outage_duration_seconds",
         "redis_detection_latency_seconds",
         "redis_command_duration_seconds",
@@ -187,7 +188,7 @@ fn the_names_are_those_of_the_contract() {
     ] {
         assert!(in_prometheus.iter().any(|known| known == name), "{name}");
     }
-    assert_eq!(in_prometheus.len(), 19);
+    assert_eq!(in_prometheus.len(), 20);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::{
     redis::NewRecord,
     sessions::Sessions,
     snapshot::Snapshot,
-    state::{CompleteState, Renewal, SessionState},
+    state::{Renewal, SessionState},
 };
 use crate::Error;
 
@@ -23,8 +23,8 @@ impl Sessions {
         let old_ends = old_times.ends;
         let kept = match renewal {
             Renewal::Replace => Changes::default(),
-            Renewal::Cycle | Renewal::Login => match CompleteState::of(&state) {
-                Some(complete) => complete.changes,
+            Renewal::Cycle | Renewal::Login => match state.complete() {
+                Some(values) => values,
                 None => return Err(self.unavailable()),
             },
         };

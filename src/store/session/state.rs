@@ -186,33 +186,24 @@ impl SessionState {
         self.offline_changes = saved.offline_changes;
         self.outdated = saved.outdated;
     }
-}
 
-/// All that is known of a session, where that is all there is.
-pub(super) struct CompleteState {
-    pub(super) times: Times,
-    /// Every value as a change. Values that were removed without Redis are there as such.
-    pub(super) changes: Changes,
-}
-
-impl CompleteState {
-    /// `None`: there is no session, or Redis may hold more.
-    pub(super) fn of(state: &SessionState) -> Option<Self> {
-        let (times, values, on_top) = match &state.origin {
+    /// Every value as a change, values that were removed without Redis too, for a session that is
+    /// moved or rewritten as a whole. `None`: there is no session, or Redis may hold more of it.
+    pub(super) fn complete(&self) -> Option<Changes> {
+        let (values, on_top) = match &self.origin {
             Origin::Redis(record) => {
                 let live = record.fields.iter().filter(|(_, field)| field.json.is_some());
                 let values = live.map(|(key, field)| (key.clone(), field.json.clone())).collect();
-                (record.times, values, &state.offline_changes)
+                (values, &self.offline_changes)
             }
             Origin::Snapshot(snapshot) if snapshot.is_complete() => {
                 let values = snapshot.parts.iter();
                 let values = values.map(|part| (part.key.clone(), Some(part.json.clone())));
-                (snapshot.times, values.collect(), &snapshot.changes)
+                (values.collect(), &snapshot.changes)
             }
             Origin::None | Origin::Snapshot(_) => return None,
         };
-        let changes = Changes { values, expiry: None }.then(on_top);
-        Some(Self { times, changes })
+        Some(Changes { values, expiry: None }.then(on_top))
     }
 }
 

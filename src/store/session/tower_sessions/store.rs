@@ -22,7 +22,7 @@ use crate::{
             presented::Presented,
             record::Changes,
             sessions::Rules,
-            state::{CompleteState, SessionState},
+            state::SessionState,
         },
     },
 };
@@ -144,19 +144,19 @@ impl Store for TowerSessionStore {
         let id = session_id(record.id);
         let mut state = self.copies.load(id).await.map_err(backend)?;
         // Deleted meanwhile: a request that is slower does not bring it back.
-        let Some(known) = CompleteState::of(&state) else { return Ok(()) };
+        let (Some(known), Some(times)) = (state.complete(), state.times()) else { return Ok(()) };
         let values = to_values(record)?;
-        for key in known.changes.values.keys().filter(|key| !values.contains_key(*key)) {
+        for key in known.values.keys().filter(|key| !values.contains_key(*key)) {
             state.set(key, None);
         }
         for (key, json) in values {
-            if known.changes.values.get(&key) != Some(&json) {
+            if known.values.get(&key) != Some(&json) {
                 state.set(&key, json);
             }
         }
         let until = millis(record.expiry_date);
-        if until.abs_diff(known.times.until()) > EXPIRY_SLACK {
-            let absolute = until.saturating_sub(known.times.created);
+        if until.abs_diff(times.until()) > EXPIRY_SLACK {
+            let absolute = until.saturating_sub(times.created);
             state.changes.expiry = Some((until.saturating_sub(wall()), absolute));
         }
         self.copies.save(id, state).await.map_err(backend)?;
@@ -165,8 +165,8 @@ impl Store for TowerSessionStore {
 
     async fn load(&self, id: &Id) -> StoreResult<Option<Record>> {
         let state = self.copies.load(session_id(*id)).await.map_err(backend)?;
-        let complete = CompleteState::of(&state);
-        complete.map(|known| to_record(*id, known.times, known.changes)).transpose()
+        let complete = state.times().zip(state.complete());
+        complete.map(|(times, known)| to_record(*id, times, known)).transpose()
     }
 
     async fn delete(&self, id: &Id) -> StoreResult<()> {
