@@ -3,7 +3,13 @@
 //!
 //! `-- network` and `-- stored` run those comparisons alone.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 #[path = "session/network.rs"]
 mod network;

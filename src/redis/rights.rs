@@ -43,11 +43,11 @@ const RIGHTS: &[Right] = rights! {
     "EVALSHA" ["0000000000000000000000000000000000000000", "0"];
     "EXISTS" [NONE];
     "GET" [NONE];
+    "GETRANGE" [NONE, "0", "0"];
     "HDEL" [NONE, "f"];
     "HGET" [NONE, "f"];
     "HGETALL" [NONE];
     "HINCRBY" [TEXT, "f", "1"];
-    "HKEYS" [NONE];
     "HMGET" [NONE, "f"];
     "HSCAN" [NONE, "0"];
     "HSET" [TEXT, "f", "1"];
@@ -83,11 +83,9 @@ const fn needed_by(feature: Feature) -> &'static [&'static str] {
         }
         Feature::Session => &[
             "EXISTS",
+            "GETRANGE",
             "HGET",
             "HGETALL",
-            "HKEYS",
-            "HMGET",
-            "HSET",
             "PEXPIREAT",
             "TYPE",
             "ZADD",

@@ -7,7 +7,7 @@ use super::{
     id::SessionId,
     key_ring::KeyRing,
     keys::SessionKeys,
-    record::{Field, Record},
+    record::{Field, Head, Record},
     seal,
     snapshot::{Declared, Snapshot},
 };
@@ -25,14 +25,11 @@ pub struct SealedSnapshot {
 impl SealedSnapshot {
     /// With a value of this size.
     pub fn new(bytes: usize) -> Self {
-        let field = Field { version: 1, json: Some(format!("{:?}", "x".repeat(bytes))) };
-        let record = Record {
-            version: 1,
-            times: Times::beginning(wall(), Expiry::default()),
-            subject: Some("alice".to_owned()),
-            is_restored: false,
-            fields: [("value".to_owned(), field)].into(),
-        };
+        let json = format!("{:?}", "x".repeat(bytes));
+        let times = Times::beginning(wall(), Expiry::default());
+        let head = Head { version: 1, times, is_restored: false, subject: Some("alice") };
+        let field = Field { key: "value", version: 1, json: Some(&json) };
+        let record = Record::new(head, std::iter::once(field));
         let keys = SessionKeys::random().ring("bench");
         let declared = Declared::new(vec!["value".to_owned()]);
         let snapshot = Snapshot::of(SessionId::random(), &record, &declared, 1, wall());

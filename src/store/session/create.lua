@@ -1,20 +1,16 @@
 -- KEYS: the record, its tombstone.
--- ARGV: idle and absolute lifetime in ms; when it was created ('' for now); the subject ('' for
--- none); '1' when it is put back from a copy; then key, json, ...
--- Answers 'ok', now | 'gone' | 'taken'.
-local record, gone = KEYS[1], KEYS[2]
-if redis.call('EXISTS', gone) == 1 then return { 'gone' } end
-if redis.call('EXISTS', record) == 1 then return { 'taken' } end
+-- ARGV: the value; '1' when it began when that says, else it begins now.
+-- Answers now, or 0 when it is taken, or -1 when it was logged out.
+local record, gone, value = KEYS[1], KEYS[2], ARGV[1]
+if redis.call('EXISTS', gone) == 1 then return -1 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local idle, created = tonumber(ARGV[1]), tonumber(ARGV[3]) or now
-local ends = created + tonumber(ARGV[2])
-local function int(number) return string.format('%.0f', number) end
-redis.call('HSET', record, 'v', '1', 'c', int(created), 't', int(now), 'i', int(idle), 'a', int(ends))
-if ARGV[4] ~= '' then redis.call('HSET', record, 's', ARGV[4]) end
-if ARGV[5] ~= '' then redis.call('HSET', record, 'r', '1') end
-for at = 6, #ARGV, 2 do
-  redis.call('HSET', record, 'k:' .. ARGV[at], '1:' .. ARGV[at + 1])
+local created, _, idle, ends = struct.unpack('>I8I8I8I8', value, 25)
+if ARGV[2] ~= '1' then
+  created, ends = now, now + ends - created
 end
-redis.call('PEXPIREAT', record, int(math.min(now + idle, ends)))
-return { 'ok', int(now) }
+local lives = math.min(idle, ends - now)
+if lives < 1 then return now end
+value = string.sub(value, 1, 24) .. struct.pack('>I8I8I8I8', created, now, idle, ends) .. string.sub(value, 57)
+if not redis.call('SET', record, value, 'PX', string.format('%.0f', lives), 'NX') then return 0 end
+return now

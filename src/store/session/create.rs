@@ -4,8 +4,9 @@ use super::{
     expiry::{Times, wall},
     id::{IdWithHash, SessionId, SessionName},
     metrics::{Operation::Create, Outcome},
-    record::{Changes, Field, Record},
-    redis::{Created, NewRecord},
+    new_record::NewRecord,
+    record::{Changes, Record},
+    redis::Created,
     sessions::Sessions,
     snapshot::Snapshot,
     state::SessionState,
@@ -61,24 +62,15 @@ impl Sessions {
         id: SessionId,
         new: &NewRecord<'_>,
     ) -> Result<Option<Record>, Error> {
-        let NewRecord { times, is_older, is_restored, subject, changes } = *new;
         let name = id.name();
-        if let Some(subject) = subject {
-            self.records.enlist(SessionName::of(subject.as_bytes()), name, times.ends).await?;
+        if let Some(subject) = new.subject {
+            let subject = SessionName::of(subject.as_bytes());
+            self.records.enlist(subject, name, new.times.ends).await?;
         }
-        let Created::At(now) = self.records.create(name, new).await? else { return Ok(None) };
-        let created = if is_older { times.created } else { now };
-        let ends = created.saturating_add(times.lifetime());
-        let live = changes.values.iter().filter(|(_, json)| json.is_some());
-        Ok(Some(Record {
-            version: 1,
-            times: Times { created, touched: now, idle: times.idle, ends },
-            subject: subject.map(str::to_owned),
-            is_restored,
-            fields: live
-                .map(|(key, json)| (key.clone(), Field { version: 1, json: json.clone() }))
-                .collect(),
-        }))
+        Ok(match self.records.create(name, new.record(), new.is_older).await? {
+            Created::Stored(record) => Some(record),
+            Created::Gone | Created::Taken => None,
+        })
     }
 
     /// A session that Redis has just taken, under a new id.

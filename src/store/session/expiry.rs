@@ -50,6 +50,9 @@ impl Default for Expiry {
     }
 }
 
+/// Clocks of instances may differ by so much, in ms.
+pub(super) const SKEW: u64 = 60_000;
+
 /// The times of one session, in milliseconds of the wall clock: other processes read them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Times {
@@ -84,9 +87,10 @@ impl Times {
         self.touched.saturating_add(self.idle).min(self.ends)
     }
 
-    /// A fifth of the idle time has passed: often enough to keep it alive, and few writes.
+    /// A fifth of the idle time has passed: often enough to keep it alive, and few writes. Where
+    /// the clock is behind that of Redis nobody can say.
     pub(crate) fn wants_touch(&self, now: u64) -> bool {
-        now >= self.touched.saturating_add(self.idle / 5)
+        now >= self.touched.saturating_add(self.idle / 5) || now.saturating_add(SKEW) < self.touched
     }
 }
 
@@ -110,6 +114,9 @@ mod tests {
         assert_eq!(Times { ends: 1_000, ..times }.until(), 150);
         assert!(!times.wants_touch(69));
         assert!(times.wants_touch(70));
+        let of_redis = Times { touched: SKEW + 101, ..times };
+        assert!(of_redis.wants_touch(100), "our clock is behind: it must not run out in use");
+        assert!(!of_redis.wants_touch(101));
     }
 
     #[test]

@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    expiry::millis,
+    expiry::{SKEW, millis},
     record::{Changes, Record},
     snapshot::Snapshot,
 };
-
-/// Clocks of instances may differ by so much, in ms.
-pub(super) const SKEW: u64 = 60_000;
 
 /// What is to be done about a session that Redis has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,8 +146,8 @@ pub(super) fn rebase(record: &Record, snapshot: Snapshot) -> (Changes, u64) {
     let mut conflicts = 0;
     changes.values.retain(|key, json| {
         // A key that Redis does not have needs no removal.
-        let Some(field) = record.fields.get(key) else { return json.is_some() };
-        let differs = field.json != *json;
+        let Some(field) = record.field(key) else { return json.is_some() };
+        let differs = field.json != json.as_deref();
         let is_newer = field.version > version;
         conflicts += u64::from(is_newer && differs);
         !is_newer && differs
@@ -167,6 +164,7 @@ mod tests {
     use crate::store::session::{
         expiry::{Expiry, Times},
         id::SessionId,
+        record::{Field, Head},
     };
 
     const SECOND: u64 = 1_000;
@@ -237,18 +235,11 @@ mod tests {
         assert_eq!(at(&snapshot, 100_000), Missing::Refused);
     }
 
+    /// `fields` are sorted.
     fn record(version: u64, fields: &[(&str, u64, &str)]) -> Record {
-        let field = |(key, version, json): &(&str, u64, &str)| {
-            let json = Some(json.to_string());
-            (key.to_string(), crate::store::session::record::Field { version: *version, json })
-        };
-        Record {
-            version,
-            times: snapshot().times,
-            subject: None,
-            is_restored: false,
-            fields: fields.iter().map(field).collect(),
-        }
+        let field = |&(key, version, json)| Field { key, version, json: Some(json) };
+        let head = Head { version, times: snapshot().times, is_restored: false, subject: None };
+        Record::new(head, fields.iter().map(field))
     }
 
     #[test]
@@ -292,7 +283,7 @@ mod tests {
             changes.iter().map(|(key, value)| (key.to_string(), json(value))).collect();
         values.insert("not there".into(), None);
         snapshot.changes = Changes { values, expiry: Some((1, 2)) };
-        let fields = [("old", 3, "0"), ("same", 1, "2"), ("newer", 4, "0"), ("newer same", 4, "4")];
+        let fields = [("newer", 4, "0"), ("newer same", 4, "4"), ("old", 3, "0"), ("same", 1, "2")];
         let (changes, conflicts) = rebase(&record(4, &fields), snapshot.clone());
         let keys: Vec<_> = changes.values.keys().map(String::as_str).collect();
         assert_eq!((keys, conflicts), (vec!["new", "old"], 1));

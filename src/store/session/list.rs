@@ -37,7 +37,7 @@ impl SessionStore {
             .buffer_unordered(IN_FLIGHT);
         let all: Vec<Option<(SessionName, Record)>> = records.try_collect().await?;
         let live = all.into_iter().flatten().filter(|(name, record)| {
-            record.subject.as_deref() == Some(subject)
+            record.subject() == Some(subject)
                 && !inner.memory.has_ended(*name)
                 && !inner.memory.is_revoked(Some(subject), record.times.created)
         });

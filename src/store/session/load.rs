@@ -56,7 +56,7 @@ impl Sessions {
 
     fn seen(&self, record: &Record, newest: Option<u64>) -> Seen {
         Seen {
-            is_revoked: self.memory.is_revoked(record.subject.as_deref(), record.times.created),
+            is_revoked: self.memory.is_revoked(record.subject(), record.times.created),
             pending_cutoff: self.memory.pending_cutoff(),
             newest,
         }

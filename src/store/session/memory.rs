@@ -6,9 +6,10 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     claims::Claims,
+    expiry::SKEW,
     high_water_marks::HighWaterMarks,
     id::SessionName,
-    law::{LossWindow, SKEW},
+    law::LossWindow,
     tombstones::{Tombstone, Tombstones},
 };
 

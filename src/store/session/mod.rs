@@ -1,9 +1,9 @@
 //! Sessions that outlive their store.
 //!
-//! Redis holds the record: a hash with a version, changed by one script for each change, a
-//! compare-and-set of each key. The client holds its id, and a sealed copy of what was declared fit
-//! for it, the *snapshot*, issued while Redis is there. This instance remembers what it saw: the
-//! newest version of each session, and which have ended.
+//! Redis holds the record: one value with a version, changed by a compare-and-set of the whole, and
+//! merged here, key by key, where another has written in between. The client holds its id, and a
+//! sealed copy of what was declared fit for it, the *snapshot*, issued while Redis is there. This
+//! instance remembers what it saw: the newest version of each session, and which have ended.
 //!
 //! [`SessionLayer`](crate::layer::SessionLayer) puts this into HTTP; [`SessionStore`] lists and
 //! ends sessions. The guide `docs/sessions.md` says what a session without Redis can and cannot
@@ -25,11 +25,13 @@
 mod backlog;
 #[cfg(feature = "testing")]
 pub(crate) mod bench;
+mod change;
 mod claims;
 mod cookies;
 mod create;
 mod end;
 mod expiry;
+mod hash_record;
 mod high_water_marks;
 mod id;
 mod key_ring;
@@ -40,7 +42,9 @@ mod list;
 mod load;
 mod loaded;
 mod memory;
+mod merge;
 mod metrics;
+mod new_record;
 mod offline;
 mod presented;
 mod record;

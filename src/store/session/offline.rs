@@ -77,7 +77,7 @@ impl Sessions {
             return self.apply_offline(state, &snapshot, self.unavailable());
         }
         let now = wall();
-        if snapshot.times.wants_touch(now) {
+        if snapshot.times.touched < now && snapshot.times.wants_touch(now) {
             snapshot.times.touched = now;
             state.outdated.snapshot = true;
         }

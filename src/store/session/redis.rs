@@ -1,13 +1,8 @@
-//! Sessions in Redis: one command to read, one script for each change.
+//! Sessions in Redis: one command to read, one script for each write.
 
 use crate::redis::client::{Cmd, FromRedisValue, Value, cmd};
 
-use super::{
-    expiry::Times,
-    id::SessionName,
-    record::{Changes, Record},
-    snapshot::Snapshot,
-};
+use super::{expiry::Times, id::SessionName, record::Record};
 use crate::{
     Error, ErrorKind,
     redis::{Connection, Redis, Script},
@@ -21,40 +16,25 @@ pub(super) struct Records {
     change: Script,
     touch: Script,
     delete: Script,
-    restore: Script,
     enlist: Script,
     revoke: Script,
 }
 
-/// A session to be written for the first time.
-#[derive(Clone, Copy)]
-pub(super) struct NewRecord<'a> {
-    pub(super) times: Times,
-    /// It began earlier than now, under another id or without Redis.
-    pub(super) is_older: bool,
-    /// It is put back from a copy, or is another id of one that was.
-    pub(super) is_restored: bool,
-    pub(super) subject: Option<&'a str>,
-    /// Its values; what was removed is not written.
-    pub(super) changes: &'a Changes,
-}
-
-#[derive(Debug, PartialEq, Eq)]
+/// What came of a record that is new.
 pub(super) enum Created {
-    At(u64),
+    Stored(Record),
     /// The id was logged out.
     Gone,
     Taken,
 }
 
-/// What came of a change.
-pub(super) struct Changed {
-    pub(super) version: u64,
-    pub(super) now: u64,
-    /// Keys that somebody else had changed before.
-    pub(super) conflicts: u64,
-    /// The record, when it is not what the caller knows with its changes on top.
-    pub(super) whole: Option<Record>,
+/// What came of a record that takes another's place.
+pub(super) enum Replaced {
+    Stored(Record),
+    /// There is none.
+    Gone,
+    /// Another stands there.
+    Conflict(Record),
 }
 
 impl Records {
@@ -65,7 +45,6 @@ impl Records {
             change: Script::new(include_str!("change.lua")),
             touch: Script::new(include_str!("touch.lua")),
             delete: Script::new(include_str!("delete.lua")),
-            restore: Script::new(include_str!("restore.lua")),
             enlist: Script::new(include_str!("enlist.lua")),
             revoke: Script::new(include_str!("revoke.lua")),
         }
@@ -89,64 +68,82 @@ impl Records {
 
     /// `None`: there is none.
     pub(super) async fn load(&self, name: SessionName) -> Result<Option<Record>, Error> {
-        let record = self.key(name);
-        let mut hgetall = Cmd::with_capacity(2, record.len() + 32);
-        read(self.redis.query(hgetall.arg("HGETALL").arg(record)).await?)
+        let key = self.key(name);
+        let mut get = Cmd::with_capacity(2, key.len() + 32);
+        match self.redis.query(get.arg("GET").arg(&key)).await {
+            Ok(Value::Nil) => Ok(None),
+            Ok(value) => read(value).map(Some),
+            Err(error) if error.is_unavailable() => Err(error),
+            // Another type than a string.
+            Err(_) => Box::pin(self.load_hash(&key)).await,
+        }
     }
 
+    async fn load_hash(&self, key: &str) -> Result<Option<Record>, Error> {
+        let hash: Value = self.redis.query(cmd("HGETALL").arg(key)).await?;
+        let mut pairs = hash.into_map_iter().map_err(|_| not_ours())?.peekable();
+        if pairs.peek().is_none() {
+            return Ok(None);
+        }
+        let text = |value| String::from_redis_value(value).ok();
+        let record =
+            Record::from_hash(pairs.map(|(name, value)| Some((text(name)?, text(value)?))));
+        record.map(Some).ok_or_else(not_ours)
+    }
+
+    /// Writes a record where there is none. It begins now, unless it `is_older`: under another id,
+    /// or without Redis.
     pub(super) async fn create(
         &self,
         name: SessionName,
-        new: &NewRecord<'_>,
+        mut record: Record,
+        is_older: bool,
     ) -> Result<Created, Error> {
-        let Times { created, idle, .. } = new.times;
-        let created_at = if new.is_older { created.to_string() } else { String::new() };
-        let mut call = self.create.prepare(&self.keys(name));
-        call = call.arg(idle).arg(new.times.lifetime()).arg(created_at);
-        call = call.arg(new.subject.unwrap_or_default());
-        call = call.arg(if new.is_restored { "1" } else { "" });
-        for (key, json) in &new.changes.values {
-            if let Some(json) = json {
-                call = call.arg(key).arg(json);
+        let call = self.create.prepare(&self.keys(name)).arg(record.value());
+        let now: i64 = call.arg(u8::from(is_older)).run(&mut self.redis.connection()).await?;
+        Ok(match u64::try_from(now) {
+            Err(_negative) => Created::Gone,
+            Ok(0) => Created::Taken,
+            Ok(now) => {
+                let Times { idle, .. } = record.times;
+                let created = if is_older { record.times.created } else { now };
+                let ends = created.saturating_add(record.times.lifetime());
+                record.set_times(Times { created, touched: now, idle, ends });
+                Created::Stored(record)
             }
-        }
-        let answer: Vec<Value> = call.run(&mut self.redis.connection()).await?;
-        match field::<String>(&answer, 0)?.as_str() {
-            "ok" => Ok(Created::At(field(&answer, 1)?)),
-            "gone" => Ok(Created::Gone),
-            _ => Ok(Created::Taken),
-        }
+        })
     }
 
-    /// On top of the version that is `known`. `None`: the session is gone.
-    pub(super) async fn change(
+    /// Writes a record in place of the one that is `held`, if that is still there.
+    pub(super) async fn replace(
         &self,
         name: SessionName,
-        known: u64,
-        changes: &Changes,
-    ) -> Result<Option<Changed>, Error> {
-        let (idle, absolute) = match changes.expiry {
-            Some((idle, absolute)) => (idle.to_string(), absolute.to_string()),
-            None => Default::default(),
+        held: &Record,
+        mut record: Record,
+        is_use: bool,
+    ) -> Result<Replaced, Error> {
+        let call = self.change.prepare(&[self.key(name)]);
+        let call = match held.is_hash {
+            true => call.arg(held.version),
+            false => call.arg(held.header()),
         };
-        let mut call = self.change.prepare(&self.keys(name));
-        call = call.arg(known).arg(idle).arg(absolute);
-        for (key, json) in &changes.values {
-            call = call.arg(key).arg(json.as_deref().unwrap_or_default());
+        let call = call.arg(record.value()).arg(u8::from(is_use));
+        match call.run(&mut self.redis.connection()).await? {
+            Value::Int(now) => {
+                if is_use {
+                    record.set_touched(u64::try_from(now).unwrap_or(record.times.touched));
+                }
+                Ok(Replaced::Stored(record))
+            }
+            Value::Nil => Ok(Replaced::Gone),
+            Value::BulkString(value) if value.is_empty() => {
+                Ok(self.load(name).await?.map_or(Replaced::Gone, Replaced::Conflict))
+            }
+            value => read(value).map(Replaced::Conflict),
         }
-        let answer: Vec<Value> = call.run(&mut self.redis.connection()).await?;
-        if field::<String>(&answer, 0)? != "ok" {
-            return Ok(None);
-        }
-        Ok(Some(Changed {
-            version: field(&answer, 1)?,
-            now: field(&answer, 2)?,
-            conflicts: field(&answer, 3)?,
-            whole: read(field(&answer, 4)?)?,
-        }))
     }
 
-    /// When it was touched; `None`: the session is gone.
+    /// When it was used; `None`: the session is gone.
     pub(super) async fn touch(&self, name: SessionName) -> Result<Option<u64>, Error> {
         let record = self.key(name);
         self.touch.prepare(&[record]).run(&mut self.redis.connection()).await
@@ -166,26 +163,6 @@ impl Records {
         let call = self.delete.prepare(&self.keys(name)).arg(stands).arg(u8::from(always));
         let spare_after = spare_after.map(|at| at.to_string()).unwrap_or_default();
         call.arg(spare_after).run(connection).await
-    }
-
-    /// Puts back what Redis has lost. `None`: it was logged out, or has ended.
-    pub(super) async fn restore(
-        &self,
-        name: SessionName,
-        lost: &Snapshot,
-    ) -> Result<Option<Record>, Error> {
-        let mut call = self.restore.prepare(&self.keys(name));
-        call = call.arg(lost.version).arg(lost.times.created).arg(lost.times.idle);
-        call = call.arg(lost.times.ends).arg(lost.subject.as_deref().unwrap_or_default());
-        call = call.arg(u8::from(lost.is_complete()));
-        for part in &lost.parts {
-            call = call.arg(&part.key).arg(part.version).arg(&part.json);
-        }
-        let answer: Vec<Value> = call.run(&mut self.redis.connection()).await?;
-        if field::<String>(&answer, 0)? != "ok" {
-            return Ok(None);
-        }
-        read(field(&answer, 1)?)
     }
 
     /// Lists a session among its subject's. Before it is made: a list may name one too many, never
@@ -229,21 +206,13 @@ impl Records {
     }
 }
 
-/// `None`: there is none.
-fn read(hash: Value) -> Result<Option<Record>, Error> {
-    let not_ours = || Error::new(ErrorKind::Command, "not a session of this crate");
-    let mut pairs = hash.into_map_iter().map_err(|_| not_ours())?.peekable();
-    if pairs.peek().is_none() {
-        return Ok(None);
+fn read(value: Value) -> Result<Record, Error> {
+    match value {
+        Value::BulkString(value) => Record::read(value).ok_or_else(not_ours),
+        _ => Err(not_ours()),
     }
-    let text = |value| String::from_redis_value(value).ok();
-    let record = Record::read(pairs.map(|(name, value)| Some((text(name)?, text(value)?))));
-    record.map(Some).ok_or_else(not_ours)
 }
 
-fn field<T: FromRedisValue>(answer: &[Value], at: usize) -> Result<T, Error> {
-    let value = answer.get(at).cloned().unwrap_or(Value::Nil);
-    T::from_redis_value(value).map_err(|error| {
-        Error::new(ErrorKind::Command, "the answer is not of the type asked for").with_source(error)
-    })
+fn not_ours() -> Error {
+    Error::new(ErrorKind::Command, "not a session of this crate")
 }

@@ -10,8 +10,9 @@ use super::{
         Operation::{Load, Restore},
         Outcome,
     },
+    new_record::NewRecord,
     record::{Changes, Record},
-    redis::{Created, NewRecord},
+    redis::Created,
     sessions::Sessions,
     snapshot::Snapshot,
     state::{Origin, SessionState},
@@ -108,9 +109,10 @@ impl Sessions {
             subject: snapshot.subject.as_deref(),
             changes: &snapshot.changes,
         };
-        match self.records.create(name, &new).await? {
+        match self.records.create(name, new.record(), new.is_older).await? {
+            Created::Stored(record) => Ok(Some(record)),
             Created::Gone => Ok(None),
-            Created::At(_) | Created::Taken => self.records.load(name).await,
+            Created::Taken => self.records.load(name).await,
         }
     }
 

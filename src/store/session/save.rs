@@ -1,6 +1,7 @@
 //! From what a request has changed to Redis, or to what the client carries.
 
 use super::{
+    change::Changed,
     expiry::wall,
     id::{SessionId, SessionName},
     metrics::{
@@ -8,7 +9,6 @@ use super::{
         Outcome,
     },
     record::{Changes, Record},
-    redis::Changed,
     sessions::Sessions,
     snapshot::Snapshot,
     state::{Origin, SessionState},
@@ -50,10 +50,9 @@ impl Sessions {
         let offline = std::mem::take(&mut state.offline_changes);
         let from_offline = offline.values.len() as u64;
         let changes = offline.then(&state.changes);
-        let error = match self.records.change(id.name(), record.version, &changes).await {
-            Ok(Some(changed)) => {
-                self.count_change(changed.conflicts, from_offline);
-                let record = changed_record(record, changed, &changes);
+        let error = match self.records.change(id.name(), &record, &changes).await {
+            Ok(Some(Changed { record, conflicts })) => {
+                self.count_change(conflicts, from_offline);
                 self.memory.marks.raise(id.name(), record.version);
                 state.changes = Changes::default();
                 state.origin = Origin::Redis(Box::new(record));
@@ -94,13 +93,12 @@ impl Sessions {
         mut record: Record,
     ) -> SessionState {
         if record.times.wants_touch(wall()) {
-            match self.records.touch(name).await {
-                Ok(Some(now)) => {
+            match self.records.count_use(name, &mut record).await {
+                Ok(true) => {
                     self.metrics.count(Touch, Outcome::Ok);
-                    record.times.touched = now;
                     state.outdated.snapshot = true;
                 }
-                Ok(None) => {
+                Ok(false) => {
                     self.metrics.count(Touch, Outcome::Absent);
                     return SessionState::none();
                 }
@@ -111,14 +109,4 @@ impl Sessions {
         state.origin = Origin::Redis(Box::new(record));
         state
     }
-}
-
-/// The record that Redis has now.
-fn changed_record(mut known: Record, changed: Changed, changes: &Changes) -> Record {
-    match changed.whole {
-        Some(whole) => known = whole,
-        None => known.apply(changes, changed.version),
-    }
-    known.times.touched = changed.now;
-    known
 }

@@ -5,7 +5,7 @@ use crate::store::session::{
     expiry::{Expiry, Times},
     id::SessionId,
     keys::SessionKeys,
-    record::{Field, Record},
+    record::{Field, Head, Record},
 };
 
 const COOKIE: &str = "__Host-sd";
@@ -21,16 +21,12 @@ fn declared(keys: &[&str]) -> Declared {
 }
 
 fn snapshot(declared: &Declared, values: &[(&str, String)]) -> Snapshot {
-    let record = Record {
-        version: 5,
-        times: Times::beginning(1_700_000_000_000, Expiry::default()),
-        subject: Some("alice".into()),
-        is_restored: false,
-        fields: values
-            .iter()
-            .map(|(key, json)| (key.to_string(), Field { version: 4, json: Some(json.clone()) }))
-            .collect(),
-    };
+    let times = Times::beginning(1_700_000_000_000, Expiry::default());
+    let head = Head { version: 5, times, is_restored: false, subject: Some("alice") };
+    let mut fields: Vec<_> =
+        values.iter().map(|(key, json)| Field { key, version: 4, json: Some(json) }).collect();
+    fields.sort_unstable_by_key(|field| field.key);
+    let record = Record::new(head, fields.into_iter());
     Snapshot::of(SessionId::from_bytes([9; 16]), &record, declared, 77, 1_700_000_000_123)
 }
 

@@ -72,15 +72,15 @@ impl Snapshot {
         epoch: u64,
         verified: u64,
     ) -> Self {
-        let part = |key: &String| {
-            let Field { version, json } = record.fields.get(key)?;
-            Some(Part { key: key.clone(), version: *version, json: json.clone()? })
+        let part = |field: Field<'_>| {
+            let Field { key, version, json } = field;
+            Some(Part { key: key.to_owned(), version, json: json?.to_owned() })
         };
         let parts: Vec<Part> = match declared.everything {
-            true => record.fields.keys().filter_map(part).collect(),
-            false => declared.keys.iter().filter_map(part).collect(),
+            true => record.fields().filter_map(part).collect(),
+            false => declared.keys.iter().filter_map(|key| part(record.field(key)?)).collect(),
         };
-        let live = record.fields.values().filter(|field| field.json.is_some()).count();
+        let live = record.fields().filter(|field| field.json.is_some()).count();
         let gaps = if parts.len() == live { Gaps::None } else { declared.gaps(Vec::new()) };
         Self {
             epoch,
@@ -89,7 +89,7 @@ impl Snapshot {
             stored_until: record.times.until(),
             parts,
             gaps,
-            ..Self::new_offline(id, record.times, record.subject.clone())
+            ..Self::new_offline(id, record.times, record.subject().map(str::to_owned))
         }
     }
 
@@ -184,17 +184,13 @@ impl Declared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::session::expiry::Expiry;
+    use crate::store::session::{expiry::Expiry, record::Head};
 
     fn record(pairs: &[(&str, Option<&str>)]) -> Record {
-        let field = |json: &Option<&str>| Field { version: 2, json: json.map(str::to_owned) };
-        Record {
-            version: 3,
-            times: Times::beginning(1_000, Expiry::default()),
-            subject: None,
-            is_restored: false,
-            fields: pairs.iter().map(|(key, json)| (key.to_string(), field(json))).collect(),
-        }
+        let times = Times::beginning(1_000, Expiry::default());
+        let head = Head { version: 3, times, is_restored: false, subject: None };
+        let field = |&(key, json)| Field { key, version: 2, json };
+        Record::new(head, pairs.iter().map(field))
     }
 
     fn declared(keys: &[&str]) -> Declared {
@@ -206,7 +202,7 @@ mod tests {
         let id = SessionId::random();
         let declared = declared(&["b", "a", "none"]);
         let record =
-            record(&[("a", Some("1")), ("b", Some("2")), ("secret", Some("3")), ("gone", None)]);
+            record(&[("a", Some("1")), ("b", Some("2")), ("gone", None), ("secret", Some("3"))]);
         let snapshot = Snapshot::of(id, &record, &declared, 7, 9);
         let keys: Vec<_> = snapshot.parts.iter().map(|part| part.key.as_str()).collect();
         assert_eq!(keys, ["b", "a"]);

@@ -3,7 +3,7 @@
 use super::{
     expiry::{Expiry, Times, wall},
     id::SessionId,
-    record::{Changes, Json, Record},
+    record::{Changes, Field, Json, Record},
     sessions::Rules,
     snapshot::{Known, Snapshot},
 };
@@ -64,7 +64,7 @@ impl SessionState {
     pub(crate) fn from_origin(id: SessionId, origin: Origin, verified: u64) -> Self {
         let subject = match &origin {
             Origin::None => None,
-            Origin::Redis(record) => record.subject.clone(),
+            Origin::Redis(record) => record.subject().map(str::to_owned),
             Origin::Snapshot(snapshot) => snapshot.subject.clone(),
         };
         Self { id: Some(id), origin, verified, subject, ..Self::default() }
@@ -192,9 +192,9 @@ impl SessionState {
     pub(super) fn complete(&self) -> Option<Changes> {
         let (values, on_top) = match &self.origin {
             Origin::Redis(record) => {
-                let live = record.fields.iter().filter(|(_, field)| field.json.is_some());
-                let values = live.map(|(key, field)| (key.clone(), field.json.clone())).collect();
-                (values, &self.offline_changes)
+                let live =
+                    |field: Field<'_>| Some((field.key.to_owned(), Some(field.json?.to_owned())));
+                (record.fields().filter_map(live).collect(), &self.offline_changes)
             }
             Origin::Snapshot(snapshot) if snapshot.is_complete() => {
                 let values = snapshot.parts.iter();
@@ -210,6 +210,7 @@ impl SessionState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::session::record::Head;
 
     #[test]
     fn another_subject_is_another_id_and_the_same_is_not() {
@@ -232,15 +233,10 @@ mod tests {
         let rules = Rules::new("sd");
         let one = |state: &SessionState| matches!(state.get("a", &rules), Known::Value("1"));
         let with_value = |subject: Option<&str>| {
-            let mut record = Record {
-                version: 1,
-                times: Times::beginning(1_000, Expiry::default()),
-                subject: subject.map(str::to_owned),
-                is_restored: false,
-                fields: Default::default(),
-            };
-            let change = Changes { values: [("a".into(), Some("1".into()))].into(), expiry: None };
-            record.apply(&change, 1);
+            let times = Times::beginning(1_000, Expiry::default());
+            let head = Head { version: 1, times, is_restored: false, subject };
+            let field = Field { key: "a", version: 1, json: Some("1") };
+            let record = Record::new(head, [field].into_iter());
             SessionState::from_origin(SessionId::random(), Origin::Redis(Box::new(record)), 1_000)
         };
         for (before, keeps, kept, renewal) in [

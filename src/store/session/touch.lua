@@ -1,10 +1,16 @@
 -- KEYS: the record. Answers now, or nothing when there is none.
 local record = KEYS[1]
-local held = redis.call('HMGET', record, 'i', 'a')
-if not held[1] or not held[2] then return false end
+local value = redis.call('GET', record)
+if not value then return false end
+if string.sub(value, 1, 3) ~= 'eks' or #value < 60 then return redis.error_reply('ERR not a session') end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local function int(number) return string.format('%.0f', number) end
-redis.call('HSET', record, 't', int(now))
-redis.call('PEXPIREAT', record, int(math.min(now + tonumber(held[1]), tonumber(held[2]))))
-return int(now)
+local idle, ends = struct.unpack('>I8I8', value, 41)
+local lives = math.min(idle, ends - now)
+if lives < 1 then
+  redis.call('DEL', record)
+  return now
+end
+value = string.sub(value, 1, 32) .. struct.pack('>I8', now) .. string.sub(value, 41)
+redis.call('SET', record, value, 'PX', string.format('%.0f', lives))
+return now

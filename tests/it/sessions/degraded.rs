@@ -107,7 +107,7 @@ async fn one_failed_read_followed_by_a_good_write_keeps_the_old_data() {
     // all.
     for (shown, status) in [(client.clone(), 200), (client.clone().without(SD), 503)] {
         let error = "LOADING Redis is loading the dataset in memory".to_owned();
-        a.proxy.set(Fault::ErrorReplyTo { command: "HGETALL".into(), error }).await;
+        a.proxy.set(Fault::ErrorReplyTo { command: "GET".into(), error }).await;
         let mut shown = shown;
         let answer = shown.get(&a, "/set?key=b&value=new").await;
         assert_eq!(answer.status, status, "{answer:?}");
@@ -171,7 +171,7 @@ async fn wrongtype_on_one_key_harms_that_session_alone() {
     let after: Vec<String> = server.query(&["KEYS", "evenkeel:session:{*}"]).await.unwrap();
     let record = after.iter().find(|key| !before.contains(key)).unwrap();
     server.cli(&["DEL", record]).await.unwrap();
-    server.cli(&["SET", record, "not a hash"]).await.unwrap();
+    server.cli(&["SET", record, "not a session"]).await.unwrap();
     let answer = client.get(&a, "/me").await;
     assert_eq!((answer.status, &answer.json()["session"]), (StatusCode::OK, &json!("stateless")));
     assert_eq!(client.clone().without(SD).status(&a, "/me").await, StatusCode::SERVICE_UNAVAILABLE);

@@ -21,5 +21,6 @@ mod logout;
 mod loss;
 mod restored;
 mod subjects;
+mod upgrade;
 
 use crate::support;
