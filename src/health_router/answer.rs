@@ -19,6 +19,7 @@ use super::{
     entry::Standing,
     format,
     health_json::{self, Document},
+    paths::{HealthPath, Route},
     report::Report,
     router::{HealthRouter, Settings, Visibility},
 };
@@ -29,30 +30,15 @@ use crate::{
 
 const JSON: &str = "application/json";
 
-const ROUTES: [(&str, Route); 5] = [
-    ("/health/live", Route::Live),
-    ("/health", Route::Health),
-    ("/health/ready", Route::Health),
-    ("/health/dependencies", Route::Dependencies),
-    ("/metrics", Route::Metrics),
-];
-
 /// A response that is there at once, or when the checks have been run.
 pub(super) type Answer = Either<Ready<Response<Bytes>>, BoxFuture<'static, Response<Bytes>>>;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Route {
-    Live,
-    Health,
-    Dependencies,
-    Metrics,
-}
-
 impl HealthRouter {
     /// The paths that lead somewhere.
-    pub(super) fn routes(&self) -> impl Iterator<Item = (&'static str, Route)> {
+    pub(super) fn routes(&self) -> impl Iterator<Item = (&str, Route)> {
         let has_metrics = self.settings.metrics.is_some();
-        ROUTES.into_iter().filter(move |(_, route)| has_metrics || *route != Route::Metrics)
+        let metrics = Route::Document(HealthPath::Metrics);
+        self.settings.paths.iter().filter(move |(_, route)| has_metrics || *route != metrics)
     }
 
     /// Where a path leads; `None`: not to this router.
@@ -71,16 +57,22 @@ impl HealthRouter {
             return at_once(parts, response);
         }
         let form = Form::asked_for(parts);
-        let with_details = match route {
-            Route::Live => return at_once(parts, self.settings.alive(form)),
-            Route::Metrics => return at_once(parts, self.settings.metrics()),
-            Route::Health => false,
-            Route::Dependencies => self.settings.shows_details(parts),
+        let (with_details, group) = match route {
+            Route::Document(HealthPath::Live) => return at_once(parts, self.settings.alive(form)),
+            Route::Document(HealthPath::Metrics) => {
+                return at_once(parts, self.settings.metrics());
+            }
+            Route::Document(HealthPath::Health | HealthPath::Ready) => (false, None),
+            Route::Document(HealthPath::Dependencies) => (self.settings.shows_details(parts), None),
+            Route::Group(number) => (false, self.settings.groups.get(number)),
         };
-        if self.settings.checks.is_empty() {
-            return at_once(parts, self.settings.report(&[], form, with_details));
+        let settings = match group {
+            Some(names) => Arc::new(self.settings.only(names)),
+            None => Arc::clone(&self.settings),
+        };
+        if settings.checks.is_empty() {
+            return at_once(parts, settings.report(&[], form, with_details));
         }
-        let settings = Arc::clone(&self.settings);
         let head = parts.method == Method::HEAD;
         Either::Right(
             async move {

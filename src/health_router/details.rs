@@ -1,12 +1,34 @@
-//! What `/health/dependencies` adds about Redis.
+//! What `/health/dependencies` adds about Redis, and about a check that has more to say.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use serde::Serialize;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::format;
 use crate::health::{HealthMonitor, State, Status, Usage};
 
-/// Everything that is known and may be shown.
+/// What the application shows beside a check.
+#[derive(Clone)]
+pub(super) struct CheckDetails(Arc<dyn Fn() -> Value + Send + Sync>);
+
+impl CheckDetails {
+    pub(super) fn new<T: Serialize>(details: impl Fn() -> T + Send + Sync + 'static) -> Self {
+        Self(Arc::new(move || serde_json::to_value(details()).unwrap_or_default()))
+    }
+
+    /// `None`: there are none, or they cannot be made.
+    pub(super) fn now(&self) -> Option<Value> {
+        let details = catch_unwind(AssertUnwindSafe(|| (self.0)())).ok()?;
+        (!details.is_null()).then_some(details)
+    }
+}
+
+/// Everything that is known of Redis and may be shown.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Details {

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::details::Details;
 
@@ -19,6 +20,15 @@ pub(super) enum Standing {
 pub(super) enum Kind {
     Datastore,
     Component,
+}
+
+/// What is shown of one dependency to those who see details.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum EntryDetails {
+    Redis(Box<Details>),
+    /// The application's own.
+    Check(Value),
 }
 
 /// One dependency; serialized, it is its entry in the `application/json` document.
@@ -38,5 +48,5 @@ pub(super) struct Entry {
     #[serde(skip)]
     pub(super) at: SystemTime,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) details: Option<Details>,
+    pub(super) details: Option<EntryDetails>,
 }

@@ -7,8 +7,7 @@ use std::time::SystemTime;
 use serde::{Serialize, ser::SerializeMap};
 
 use super::{
-    details::Details,
-    entry::{Entry, Kind, Standing},
+    entry::{Entry, EntryDetails, Kind, Standing},
     format,
     report::Report,
 };
@@ -43,7 +42,7 @@ struct Observation<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<&'a Details>,
+    details: Option<&'a EntryDetails>,
 }
 
 impl<'a> Document<'a> {

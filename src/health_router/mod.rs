@@ -26,6 +26,20 @@
 //! # }
 //! ```
 //!
+//! The paths are a choice, and some dependencies can be asked about by themselves:
+//!
+//! ```
+//! use evenkeel::{health::HealthMonitor, health_router::{HealthPath, HealthRouter}};
+//!
+//! # fn demo(monitor: &HealthMonitor) -> HealthRouter {
+//! HealthRouter::new(monitor)
+//!     .with_path(HealthPath::Live, "/livez")
+//!     .with_path(HealthPath::Ready, "/readyz")
+//!     .with_group("/startupz", ["database"])
+//!     .with_prefix("/internal")
+//! # }
+//! ```
+//!
 //! Without axum it is a [`tower::Service`] by itself, or [a layer](HealthRouter::layer) in front of
 //! one.
 //!
@@ -45,6 +59,7 @@ mod entry;
 mod format;
 mod health_json;
 mod layer;
+mod paths;
 mod redis;
 mod report;
 mod router;
@@ -52,5 +67,6 @@ mod service;
 
 pub use body::HealthBody;
 pub use layer::{HealthLayer, HealthService, HealthServiceFuture};
+pub use paths::HealthPath;
 pub use router::HealthRouter;
 pub use service::HealthFuture;

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::{
     details::Details,
-    entry::{Entry, Kind, Standing},
+    entry::{Entry, EntryDetails, Kind, Standing},
     format,
 };
 use crate::health::{FaultClass, HealthMonitor, State, Status};
@@ -19,7 +19,10 @@ pub(super) fn entry(monitor: &HealthMonitor, critical: bool, with_details: bool)
         // While it does not answer, the last answer's time says nothing.
         response_time: status.response_time.filter(|_| status.reads).map(format::milliseconds),
         at: format::at(status.verified.unwrap_or_else(Instant::now)),
-        details: with_details.then(|| Details::new(monitor, &status)),
+        details: with_details.then(|| {
+            let details = Details::new(monitor, &status);
+            EntryDetails::Redis(Box::new(details))
+        }),
     }
 }
 

@@ -3,10 +3,11 @@
 use std::{borrow::Cow, time::SystemTime};
 
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use super::{
     check::{Outcome, Verdict},
-    entry::{Entry, Kind, Standing},
+    entry::{Entry, EntryDetails, Kind, Standing},
     format, redis,
     router::Settings,
 };
@@ -28,12 +29,12 @@ impl Report {
     pub(super) fn new(settings: &Settings, outcomes: &[Outcome], with_details: bool) -> Self {
         let monitor = &settings.monitor;
         let redis = redis::entry(monitor, settings.redis_critical, with_details);
-        let checks =
-            settings.checks.iter().zip(outcomes).map(|(check, outcome)| {
-                (check.name().to_owned(), entry(outcome, check.is_critical()))
-            });
-        let entries: Vec<_> =
-            std::iter::once((monitor.name().to_owned(), redis)).chain(checks).collect();
+        let checks = settings.checks.iter().zip(outcomes).map(|(check, outcome)| {
+            let details = with_details.then(|| settings.details_of(check.name())).flatten();
+            (check.name().to_owned(), entry(outcome, check.is_critical(), details))
+        });
+        let redis = settings.shows_redis.then(|| (monitor.name().to_owned(), redis));
+        let entries: Vec<_> = redis.into_iter().chain(checks).collect();
         Self {
             overall: overall(entries.iter().map(|(_, entry)| (entry.standing, entry.critical))),
             at: SystemTime::now(),
@@ -44,7 +45,7 @@ impl Report {
     }
 }
 
-fn entry(outcome: &Outcome, critical: bool) -> Entry {
+fn entry(outcome: &Outcome, critical: bool, details: Option<Value>) -> Entry {
     let up = outcome.verdict == Verdict::Up;
     Entry {
         kind: Kind::Component,
@@ -53,7 +54,7 @@ fn entry(outcome: &Outcome, critical: bool) -> Entry {
         message: outcome.verdict.message().map(str::to_owned),
         response_time: Some(format::milliseconds(outcome.took)),
         at: format::at(outcome.at),
-        details: None,
+        details: details.map(EntryDetails::Check),
     }
 }
 

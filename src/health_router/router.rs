@@ -3,8 +3,14 @@
 use std::{borrow::Cow, fmt, future::Future, sync::Arc, time::Duration};
 
 use http::request::Parts;
+use serde::Serialize;
+use serde_json::Value;
 
-use super::check::{Check, Limits};
+use super::{
+    check::{Check, Limits},
+    details::CheckDetails,
+    paths::{HealthPath, Paths, Route},
+};
 use crate::{health::HealthMonitor, telemetry::Metrics};
 
 /// Answers health probes and, if asked to, serves metrics. See the [module](super) for its paths.
@@ -25,6 +31,29 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
     pub(super) details: Visibility,
     pub(super) metrics: Option<Metrics>,
+    /// What is shown beside the checks of these names.
+    pub(super) check_details: Vec<(Cow<'static, str>, CheckDetails)>,
+    pub(super) paths: Paths,
+    /// The names of each group's dependencies.
+    pub(super) groups: Vec<Vec<Cow<'static, str>>>,
+    /// The monitor's dependency is among those that are reported.
+    pub(super) shows_redis: bool,
+}
+
+impl Settings {
+    /// As these, for the dependencies of these names alone.
+    pub(super) fn only(&self, names: &[Cow<'static, str>]) -> Self {
+        let mut only = self.clone();
+        only.checks.retain(|check| names.iter().any(|name| name == check.name()));
+        only.shows_redis = names.iter().any(|name| name == self.monitor.name());
+        only
+    }
+
+    /// What is to be shown beside the check of this name.
+    pub(super) fn details_of(&self, name: &str) -> Option<Value> {
+        let details = &self.check_details.iter().find(|(of, _)| of == name)?.1;
+        details.now()
+    }
 }
 
 /// Who sees the details?
@@ -46,6 +75,10 @@ impl HealthRouter {
             limits: Limits::DEFAULT,
             details: Visibility::Everybody,
             metrics: None,
+            check_details: Vec::new(),
+            paths: Paths::default(),
+            groups: Vec::new(),
+            shows_redis: true,
         };
         Self { settings: Arc::new(settings) }
     }
@@ -141,6 +174,40 @@ impl HealthRouter {
         self.set(|settings| settings.details = Visibility::If(Arc::new(shown)))
     }
 
+    /// Shows this beside the check of that name, as its `details` in `/health/dependencies`, to
+    /// those who [see details](Self::with_details_if), whether the check succeeds or not: anything
+    /// that can be written as JSON. It is asked for each such answer, so it should only read what
+    /// is there, and it must hold no secret. Where it panics or cannot be written, there are no
+    /// details. The monitor's own entry stays as it is. Default: a check has no details.
+    ///
+    /// ```
+    /// # use evenkeel::{health::HealthMonitor, health_router::HealthRouter};
+    /// # #[derive(Clone)] struct Pool;
+    /// # impl Pool { async fn ping(&self) -> Result<(), String> { Ok(()) } fn idle(&self) -> u32 { 3 } }
+    /// # fn demo(monitor: &HealthMonitor, pool: Pool) -> HealthRouter {
+    /// let pinged = pool.clone();
+    /// HealthRouter::new(monitor)
+    ///     .critical("database", move || {
+    ///         let pool = pinged.clone();
+    ///         async move { pool.ping().await }
+    ///     })
+    ///     // "database": {"status": "up", "responseTime": 0.4, "details": {"idle": 3}}
+    ///     .with_check_details("database", move || serde_json::json!({ "idle": pool.idle() }))
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_check_details<T: Serialize>(
+        self,
+        name: impl Into<Cow<'static, str>>,
+        details: impl Fn() -> T + Send + Sync + 'static,
+    ) -> Self {
+        let (name, details) = (name.into(), CheckDetails::new(details));
+        self.set(|settings| {
+            settings.check_details.retain(|(other, _)| *other != name);
+            settings.check_details.push((name, details));
+        })
+    }
+
     /// Serves these metrics under `/metrics`, if they are made for it: those of
     /// `Metrics::prometheus` (feature `prometheus`) are, others change nothing. Default: there is
     /// no such path.
@@ -148,6 +215,37 @@ impl HealthRouter {
     pub fn with_metrics(self, metrics: &Metrics) -> Self {
         let metrics = metrics.is_exposed().then(|| metrics.clone());
         self.set(|settings| settings.metrics = metrics)
+    }
+
+    /// Serves a document under this path in place of its own. A path that is in use already now
+    /// leads here. Default: the paths of the [module](super).
+    #[must_use]
+    pub fn with_path(self, document: HealthPath, path: impl Into<Cow<'static, str>>) -> Self {
+        let path = path.into();
+        self.set(|settings| settings.paths.set(Route::Document(document), path))
+    }
+
+    /// Puts this in front of every path that is set by now (`/internal` makes `/internal/health`).
+    /// Default: nothing.
+    #[must_use]
+    pub fn with_prefix(self, prefix: &str) -> Self {
+        self.set(|settings| settings.paths.add_prefix(prefix))
+    }
+
+    /// Serves, under this path, the document of `/health` for some dependencies alone: those of
+    /// these names, the monitor's own among them. Names that nobody has are passed over, so a check
+    /// may be added later. Default: there is no group.
+    #[must_use]
+    pub fn with_group<N: Into<Cow<'static, str>>>(
+        self,
+        path: impl Into<Cow<'static, str>>,
+        names: impl IntoIterator<Item = N>,
+    ) -> Self {
+        let (path, names) = (path.into(), names.into_iter().map(Into::into).collect());
+        self.set(|settings| {
+            settings.groups.push(names);
+            settings.paths.set(Route::Group(settings.groups.len() - 1), path);
+        })
     }
 
     fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {

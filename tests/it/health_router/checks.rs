@@ -1,6 +1,7 @@
 //! Checks of other dependencies, as a prober sees them.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -9,10 +10,11 @@ use std::{
 };
 
 use evenkeel::health_router::HealthRouter;
-use http::StatusCode;
+use http::{Method, StatusCode, header};
+use serde_json::json;
 use tokio::time::Instant;
 
-use super::{get, up};
+use super::{get, request, send, up};
 
 #[tokio::test(start_paused = true)]
 async fn a_critical_one_decides_over_ready_and_an_optional_one_does_not() {
@@ -113,4 +115,52 @@ async fn a_name_stands_for_one_check() {
     let answer = get(&router, "/health").await;
     assert_eq!(answer.json()["status"], "healthy");
     assert_eq!(answer.body.matches("database").count(), 1);
+}
+
+#[tokio::test]
+async fn what_belongs_to_a_check_is_shown_to_those_who_see_details() {
+    let (monitor, _control) = up();
+    #[derive(serde::Serialize)]
+    struct Pool {
+        idle: u32,
+    }
+    let fine = || async { Ok::<_, String>(()) };
+    let router = HealthRouter::new(&monitor)
+        .with_check_details("database", || "replaced")
+        .with_check_details("database", || Pool { idle: 3 })
+        .critical("database", fine)
+        .optional("plain", fine)
+        .optional("down", || async { Err("gone") })
+        .with_check_details("down", || json!({ "since": "noon" }))
+        .critical("unwritable", fine)
+        .with_check_details("unwritable", || HashMap::from([((1, 2), 3)]))
+        .critical("panics", fine)
+        .with_check_details("panics", || -> u8 { panic!("on purpose") })
+        .with_check_details("nobody", || 1)
+        .with_check_details("redis", || 1)
+        .with_group("/databases", ["database"])
+        .with_details_if(|parts| parts.headers.contains_key(header::ACCEPT));
+    let seen = |path, accept| send(router.clone(), request(Method::GET, path, accept));
+
+    let all = seen("/health/dependencies", "application/json").await;
+    assert_eq!(all.status, StatusCode::OK);
+    let checks = all.json()["checks"].clone();
+    assert_eq!(checks["database"]["details"], json!({ "idle": 3 }));
+    assert!(checks["plain"].get("details").is_none());
+    assert_eq!(checks["down"]["details"], json!({ "since": "noon" }));
+    for name in ["unwritable", "panics"] {
+        assert_eq!(checks[name]["status"], "up", "{name}: only its details are missing");
+        assert!(checks[name].get("details").is_none(), "{name}");
+    }
+    assert_eq!(checks["redis"]["details"]["connectionState"], "connected");
+    assert!(checks.get("nobody").is_none());
+    let typed = seen("/health/dependencies", "application/health+json").await.json();
+    let observed = &typed["checks"]["database:responseTime"][0];
+    assert_eq!(observed["details"], json!({ "idle": 3 }));
+
+    for path in ["/health", "/health/ready", "/databases"] {
+        let short = seen(path, "application/json").await;
+        assert!(!short.body.contains("idle"), "{path}: {}", short.body);
+    }
+    assert!(!seen("/health/dependencies", "").await.body.contains("idle"));
 }

@@ -4,6 +4,7 @@ mod checks;
 mod documents;
 mod layer;
 mod mounting;
+mod paths;
 
 use evenkeel::{
     health::HealthMonitor,
