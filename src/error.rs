@@ -28,7 +28,8 @@ pub enum ErrorKind {
 /// The error of this crate.
 ///
 /// It says what happened in [`kind`](Self::kind) and in its message; where a library beneath has
-/// more to say, [`source`](StdError::source) has it. No message holds a password, a key or a value.
+/// more to say, [`source`](StdError::source) has it. No message holds a password, a
+/// Redis key or a value.
 #[derive(Clone)]
 pub struct Error {
     kind: ErrorKind,

@@ -1,6 +1,6 @@
 //! The error of a session that cannot be judged, read or written, and its response.
 
-use std::fmt;
+use std::{any::type_name, fmt};
 
 use http::{HeaderMap, Response, StatusCode};
 
@@ -9,7 +9,11 @@ use crate::{
     respond::{Refusal, RefusalKind},
 };
 
-/// A session cannot be judged, read or written now; or a value is not of the type asked for.
+/// So much of a key is shown.
+const SHOWN: usize = 64;
+
+/// A session cannot be judged, read or written now; or a value is not of the type asked for: then
+/// the message names its key and that type, never the value.
 ///
 /// With the `axum` feature it is a response: 503 with `Retry-After` in the first case (see
 /// [`respond`](crate::respond)), 500 in the second, which is a mistake in the program; and 401
@@ -28,10 +32,23 @@ impl SessionError {
         Self { error, refusal: Some(refusal), form }
     }
 
-    pub(super) fn value(source: serde_json::Error) -> Self {
-        let error =
-            Error::new(ErrorKind::Invalid, "a session's value is not of the type asked for");
-        Self { error: error.with_source(source), refusal: None, form: HeaderMap::new() }
+    /// The value of `key` is no `T`. What serde says of it may show the value, so it is left out.
+    pub(super) fn wrong_type<T: ?Sized>(key: &str) -> Self {
+        Self::value::<T>(key, "is not of the type that was asked for")
+    }
+
+    /// A `T` that was to be the value of `key` cannot be written as JSON.
+    pub(super) fn not_json<T: ?Sized>(key: &str) -> Self {
+        Self::value::<T>(key, "cannot be written as JSON; its type")
+    }
+
+    fn value<T: ?Sized>(key: &str, what: &str) -> Self {
+        let shown: String = key.chars().take(SHOWN).collect();
+        let more = if shown.len() < key.len() { "…" } else { "" };
+        let message =
+            format!("the session's value of {shown:?}{more} {what}: {}", type_name::<T>());
+        let error = Error::new(ErrorKind::Invalid, message);
+        Self { error, refusal: None, form: HeaderMap::new() }
     }
 
     /// Only Redis could say, and it cannot be asked.

@@ -58,7 +58,9 @@ impl Session {
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, SessionError> {
         let state = self.0.state().await?;
         match state.get(key, &self.0.settings.sessions.rules) {
-            Known::Value(json) => serde_json::from_str(json).map(Some).map_err(SessionError::value),
+            Known::Value(json) => {
+                serde_json::from_str(json).map(Some).map_err(|_| SessionError::wrong_type::<T>(key))
+            }
             Known::Nothing => Ok(None),
             Known::Unknown => Err(self.0.unavailable()),
         }
@@ -82,8 +84,8 @@ impl Session {
     /// # Errors
     ///
     /// It cannot be written now, or `value` cannot be written as JSON.
-    pub async fn insert(&self, key: &str, value: impl Serialize) -> Result<(), SessionError> {
-        let json = serde_json::to_string(&value).map_err(SessionError::value)?;
+    pub async fn insert<T: Serialize>(&self, key: &str, value: T) -> Result<(), SessionError> {
+        let json = serde_json::to_string(&value).map_err(|_| SessionError::not_json::<T>(key))?;
         self.set(key, Some(json)).await
     }
 

@@ -21,6 +21,7 @@ mod logout;
 mod loss;
 mod restored;
 mod subjects;
+mod types;
 mod upgrade;
 
 use crate::support;
