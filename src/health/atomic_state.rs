@@ -85,7 +85,7 @@ impl AtomicState {
             .map_err(StateWord)
     }
 
-    /// A caller admitted under `seen` met a fault that makes everything doubtful.
+    /// A caller admitted under `seen` met a fault that makes reads and writes suspect.
     /// `None`: somebody knows newer things already.
     pub(crate) fn suspect(&self, seen: StateWord) -> Option<StateWord> {
         if seen.state() != State::Connected {

@@ -251,7 +251,7 @@ impl HealthMonitor {
     /// every write: a write is tried with the next probe, at most one in half a second.
     #[cfg_attr(not(feature = "redis"), allow(dead_code))]
     pub(crate) fn verify_writes(&self) {
-        if !self.shared.write_doubted.swap(true, Ordering::Relaxed) {
+        if !self.shared.write_suspected.swap(true, Ordering::Relaxed) {
             self.shared.probe_request.notify_one();
         }
     }

@@ -60,7 +60,7 @@ impl HealthMonitor {
             ended: watch::Sender::new(false),
             steps: Arc::default(),
             probe_requested: false.into(),
-            write_doubted: false.into(),
+            write_suspected: false.into(),
             probe_request: tokio::sync::Notify::new(),
             fallbacks: false.into(),
             metrics: HealthMetrics::new(metrics),

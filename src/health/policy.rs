@@ -67,7 +67,7 @@ pub(crate) struct Policy {
     /// A write went unanswered once: it is tried again before writes count as gone.
     write_unanswered: bool,
     /// A write is to be tried with the next probe.
-    write_doubted: bool,
+    write_suspected: bool,
     /// Good answers in a row since the last fault, and how many of them end the outage.
     successes: u32,
     successes_needed: u32,
@@ -115,7 +115,7 @@ impl Policy {
             pending_writes: true,
             late_answers: 0,
             write_unanswered: false,
-            write_doubted: false,
+            write_suspected: false,
             successes: 0,
             successes_needed: 1,
             up_since: None,
@@ -208,7 +208,7 @@ impl Policy {
             write: self.state != State::Connected
                 || !self.writes
                 || self.write_unanswered
-                || self.write_doubted
+                || self.write_suspected
                 || self.probes % 2 == 1,
             late_after,
             deadline: self.deadline(),

@@ -44,7 +44,7 @@ pub(super) struct Shared {
     /// A request has asked for a probe since the last one was sent.
     pub(super) probe_requested: AtomicBool,
     /// A write is to be tried.
-    pub(super) write_doubted: AtomicBool,
+    pub(super) write_suspected: AtomicBool,
     /// Wakes the task when one of the two turns true.
     pub(super) probe_request: Notify,
     /// Some feature has given an answer without the dependency.

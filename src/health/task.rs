@@ -103,8 +103,8 @@ impl Task {
                 // `probe_requested` stays set until a probe is sent: were it cleared here, the next
                 // requests would set it again, and keep this task busy for as long as they come.
                 Event::ProbeRequested => {
-                    if self.shared.write_doubted.swap(false, Ordering::Relaxed) {
-                        self.policy.writes_doubted(now);
+                    if self.shared.write_suspected.swap(false, Ordering::Relaxed) {
+                        self.policy.writes_suspected(now);
                     }
                     if self.shared.probe_requested.load(Ordering::Relaxed) {
                         self.policy.probe_requested(now);

@@ -49,7 +49,7 @@ fn message(status: &Status) -> String {
         State::Connected => format!("Connected for {seconds}s"),
         State::Recovering => format!("Recovering for {seconds}s"),
         State::Connecting => format!("Connecting for {seconds}s{why}"),
-        State::Suspect => format!("In doubt{why}"),
+        State::Suspect => format!("Suspect{why}"),
         State::Disconnected => format!("Disconnected for {seconds}s{why}"),
         State::Failed => format!("Failed for {seconds}s{why}"),
     }

@@ -9,7 +9,7 @@ impl Policy {
         self.next_requested_probe =
             now + Duration::from_secs_f64(self.rng.random_range(REQUESTED_INTERVAL));
         self.probes += 1;
-        self.write_doubted &= !options.write;
+        self.write_suspected &= !options.write;
         if options.via == Via::Fresh {
             self.last_fresh = now;
         }
@@ -33,8 +33,8 @@ impl Policy {
     }
 
     /// Something was refused that a working write does not rule out: a write is tried soon.
-    pub(crate) fn writes_doubted(&mut self, now: Duration) {
-        self.write_doubted = true;
+    pub(crate) fn writes_suspected(&mut self, now: Duration) {
+        self.write_suspected = true;
         if self.state == State::Connected {
             self.facts.next_probe = self.facts.next_probe.min(self.next_requested_probe.max(now));
         }

@@ -117,8 +117,8 @@ impl Policy {
             ANSWERING_RETRY.min(self.rules.probe_interval)
         };
         self.facts.next_probe = now + jittered(wait, &mut self.rng);
-        if self.write_doubted {
-            self.writes_doubted(now);
+        if self.write_suspected {
+            self.writes_suspected(now);
         }
     }
 

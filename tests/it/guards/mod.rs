@@ -54,7 +54,7 @@ pub(crate) async fn available(redis: &Redis) {
 
 pub(crate) async fn away(redis: &Redis) {
     let monitor = redis.monitor();
-    // Not only in doubt: an outage, which ends with a recovery.
+    // Not only suspect: an outage, which ends with a recovery.
     let gone = || async { !monitor.can_read() && monitor.state() != State::Suspect };
     let gone = eventually(PATIENCE, gone).await;
     assert!(gone, "the outage was not noticed");

@@ -76,6 +76,13 @@ async fn every_state_has_its_words() {
             503,
         ),
         (&|control| control.up(), "up", "Connected for 9s", "healthy", 200),
+        (
+            &|control| control.set_state(State::Suspect, false, false),
+            "down",
+            "Suspect: writes gone: OOM",
+            "degraded",
+            503,
+        ),
     ];
     for (step, status, message, overall, when_critical) in steps {
         step(&mut control);

@@ -65,7 +65,7 @@ async fn old_connections_in_a_black_hole_while_new_ones_work() {
     let traffic = Traffic::start(&world.app);
     tokio::time::sleep(Duration::from_millis(50)).await;
     world.proxy.set(Fault::HoldExisting).await;
-    world.becomes("in doubt", |monitor| !monitor.is_available()).await;
+    world.becomes("suspect", |monitor| !monitor.is_available()).await;
     let began = std::time::Instant::now();
     world.becomes("available again", |monitor| monitor.is_available()).await;
     assert!(began.elapsed() < world.op_timeout() + SLACK, "after {:?}", began.elapsed());

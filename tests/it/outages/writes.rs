@@ -20,7 +20,7 @@ async fn without_writes(
     let mut world = World::up_with(server, |config| config).await;
     let traffic = Traffic::start(&world.app);
     begin(&world).await;
-    // Reads may be in doubt for a moment: a write that hangs holds up its connection.
+    // Redis may be suspect for a moment: a write that hangs holds up its connection.
     world.becomes("without writes", |monitor| monitor.can_read() && !monitor.can_write()).await;
     assert_eq!(world.last_fault(), seen_as);
     traffic.seen();
