@@ -11,6 +11,7 @@
     doc = r##"
 ```no_run
 use axum::{Router, routing::{get, post}};
+use std::net::SocketAddr;
 use evenkeel::{
     health_router::HealthRouter,
     layer::{CheckRedisLayer, RateLimitLayer, RequireRedisLayer, SessionLayer},
@@ -20,7 +21,7 @@ use evenkeel::{
 
 # async fn home() {}
 # async fn report() {}
-# async fn serve() -> Result<(), evenkeel::Error> {
+# async fn serve(listener: tokio::net::TcpListener) -> Result<(), Box<dyn std::error::Error>> {
 let redis = Redis::from_env()?; // returns at once; never fails because Redis is away
 let app: Router = Router::new()
     .route("/", get(home))
@@ -29,6 +30,8 @@ let app: Router = Router::new()
     .layer(RateLimitLayer::new(&redis, Quota::per_minute(100)))
     .layer(CheckRedisLayer::new(redis.monitor()))
     .merge(HealthRouter::new(redis.monitor()));
+// With the address of each client: the limit is counted by it.
+axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
 # Ok(())
 # }
 ```

@@ -14,32 +14,21 @@ mod client;
 mod env;
 mod greeter;
 
-use std::{
-    error::Error,
-    io::IsTerminal,
-    net::{IpAddr, SocketAddr},
-    process::ExitCode,
-};
+use std::{error::Error, io::IsTerminal, net::SocketAddr, process::ExitCode};
 
 use env::var;
 use evenkeel::{
     grpc_health::follow_redis,
-    layer::{
-        CheckRedisLayer, RequireRedisLayer, client_key::ClientKey, rate_limit::RateLimitLayer,
-    },
+    layer::{CheckRedisLayer, RateLimitLayer, RequireRedisLayer},
     redis::{Redis, RedisConfig},
     store::rate::Quota,
 };
 use greeter::{Greeter, StrictGreeter};
 use tokio::{net::TcpListener, signal};
 use tonic::{
-    codegen::http::Extensions,
     server::NamedService,
     service::LayerExt,
-    transport::{
-        Server,
-        server::{TcpConnectInfo, TcpIncoming},
-    },
+    transport::{Server, server::TcpIncoming},
 };
 
 #[tokio::main]
@@ -87,7 +76,8 @@ async fn serve(
     reporter.set_serving::<Greeter>().await;
     tokio::spawn(follow_redis(monitor, reporter, ["redis", StrictGreeter::NAME]));
 
-    let limit = RateLimitLayer::new(&redis, quota).with_key(ClientKey::peer().with_peer(peer));
+    // By the client's address, which tonic's server tells (feature `tonic`).
+    let limit = RateLimitLayer::new(&redis, quota);
 
     let listener = TcpListener::bind(address).await?;
     println!("gRPC on {} (Ctrl-C stops it). Try, in another terminal:", listener.local_addr()?);
@@ -104,11 +94,6 @@ async fn serve(
     redis.monitor().shutdown().await;
     println!("stopped");
     Ok(())
-}
-
-/// Where tonic leaves the address of the client.
-fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<TcpConnectInfo>()?.remote_addr().map(|peer| peer.ip())
 }
 
 async fn asked_to_stop() {

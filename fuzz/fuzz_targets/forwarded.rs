@@ -1,4 +1,4 @@
-//! Forwarding headers of a stranger: no panic, bounded work, and whatever he sends, what our proxy
+//! Forwarding headers of a stranger: no panic, bounded work, and whatever they send, what our proxy
 //! appended decides.
 //!
 //! `cargo +nightly fuzz run forwarded`
@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use evenkeel::layer::rate_limit::{ForwardedHeader, TrustedProxies};
+use evenkeel::layer::client_key::{ForwardedHeader, TrustedProxies};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 
@@ -47,9 +47,13 @@ fuzz_target!(|data: &[u8]| {
         let stranger = IpAddr::from([198, 51, 100, 1]);
         assert_eq!(proxies.client(stranger, &headers), stranger);
     }
-    for header in
-        [ForwardedHeader::Either, ForwardedHeader::Forwarded, ForwardedHeader::XForwardedFor]
-    {
+    let single = ForwardedHeader::Single(HeaderName::from_static("x-forwarded-for"));
+    for header in [
+        ForwardedHeader::Either,
+        ForwardedHeader::Forwarded,
+        ForwardedHeader::XForwardedFor,
+        single,
+    ] {
         let _ = proxies.clone().with_header(header).client(peer, &all);
     }
     if let Ok(text) = std::str::from_utf8(data) {

@@ -36,6 +36,7 @@ pub(super) fn trailers_only(refusal: Refusal, content_type: HeaderValue) -> Resp
         RefusalKind::Unavailable { .. } => 14,
         RefusalKind::RateLimited => 8,
         RefusalKind::NoKey => 3,
+        RefusalKind::NoPeerAddress => 13,
         RefusalKind::Revoked | RefusalKind::NotFresh => 16,
     };
     let mut response = Response::new(Bytes::new());

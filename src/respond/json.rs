@@ -91,9 +91,10 @@ pub(super) fn problem(refusal: Refusal) -> Vec<u8> {
             (QUOTA_EXCEEDED, "Request cannot be satisfied as assigned quota has been exceeded")
         }
         // RFC 9457: a problem that says no more than its status.
-        RefusalKind::NoKey | RefusalKind::Revoked | RefusalKind::NotFresh => {
-            ("about:blank", error(refusal))
-        }
+        RefusalKind::NoKey
+        | RefusalKind::NoPeerAddress
+        | RefusalKind::Revoked
+        | RefusalKind::NotFresh => ("about:blank", error(refusal)),
     };
     let body = Body {
         problem: Some(Problem { r#type, title, detail: refusal.message() }),

@@ -6,7 +6,7 @@
 //!
 //! | the request says | the answer |
 //! | --- | --- |
-//! | nothing special | 503 or 429 (400 where the request names no client) with a JSON body |
+//! | nothing special | 503 or 429 (400 where the request names no client, 500 where the server cannot tell) with a JSON body |
 //! | `accept: application/problem+json` | the same as [RFC 9457] problem details |
 //! | `content-type: application/grpc…` | HTTP 200, trailers only, `grpc-status`, with `RetryInfo` |
 //!

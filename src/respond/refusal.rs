@@ -24,6 +24,14 @@ pub enum RefusalKind {
     /// The request does not say whom it is to be counted for, and has to: 400, or gRPC's
     /// `INVALID_ARGUMENT`.
     NoKey,
+    /// The server does not tell the address of its clients, by which this request is to be counted:
+    /// 500, or gRPC's `INTERNAL`. A fault of the wiring, see
+    #[cfg_attr(
+        feature = "redis",
+        doc = "[`MissingAddress`](crate::layer::client_key::MissingAddress)."
+    )]
+    #[cfg_attr(not(feature = "redis"), doc = "`MissingAddress` (feature `redis`).")]
+    NoPeerAddress,
     /// The token has been revoked: 401, or gRPC's `UNAUTHENTICATED`.
     Revoked,
     /// The session was put back after a loss, and this needs a user who has authenticated since:
@@ -60,6 +68,12 @@ impl Refusal {
         Self { kind: RefusalKind::NoKey, retry_after: None }
     }
 
+    /// The server does not tell the address by which the request is to be counted.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
+    pub(crate) const fn no_peer_address() -> Self {
+        Self { kind: RefusalKind::NoPeerAddress, retry_after: None }
+    }
+
     /// The token of this request has been revoked: another one is needed, and no wait will do.
     pub const fn revoked() -> Self {
         Self { kind: RefusalKind::Revoked, retry_after: None }
@@ -81,12 +95,13 @@ impl Refusal {
         self.retry_after
     }
 
-    /// The HTTP status: 503, 429, 401 or 400. (A gRPC client gets 200 and its own status.)
+    /// The HTTP status: 503, 429, 401, 400 or 500. (A gRPC client gets 200 and its own status.)
     pub const fn status(self) -> StatusCode {
         match self.kind {
             RefusalKind::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             RefusalKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             RefusalKind::NoKey => StatusCode::BAD_REQUEST,
+            RefusalKind::NoPeerAddress => StatusCode::INTERNAL_SERVER_ERROR,
             RefusalKind::Revoked | RefusalKind::NotFresh => StatusCode::UNAUTHORIZED,
         }
     }
@@ -102,6 +117,7 @@ impl Refusal {
                 "This request costs more than is ever admitted at once."
             }
             (RefusalKind::NoKey, _) => "The request does not say who is asking.",
+            (RefusalKind::NoPeerAddress, _) => "The server cannot tell who is asking.",
             (RefusalKind::Revoked, _) => "This token has been revoked.",
             (RefusalKind::NotFresh, _) => "Please sign in again.",
         }

@@ -1,4 +1,5 @@
-//! The client's address in `Forwarded` (RFC 7239) and `X-Forwarded-For`, read from the right.
+//! The client's address in the headers that proxies write: in `Forwarded` (RFC 7239) and
+//! `X-Forwarded-For`, read from the right, and in headers that hold one address.
 //!
 //! Each proxy adds at the right end whom *it* talked to, so only the part that trusted proxies
 //! wrote can be believed. From the peer's address the search goes leftwards for as long as the
@@ -22,11 +23,21 @@ const MAX_BYTES: usize = 4096;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
+const FLY_CLIENT_IP: HeaderName = HeaderName::from_static("fly-client-ip");
+
 /// Which header the proxies write.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+///
+/// The first three hold a list, to which each proxy adds whom it talked to: it is read from the
+/// right for as long as the address at hand is a trusted proxy's, so what a client has written
+/// itself is never reached. The others hold one address, and are believed as they are: **every way
+/// to this service must lead through a proxy that sets this header or takes it away.** Where it is
+/// missing, stands there twice, or is no address, the request counts for the proxy itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ForwardedHeader {
-    /// Whichever is there (the default).
+    /// `Forwarded` or `X-Forwarded-For`, whichever is there (the default).
     ///
     /// When both are and they name different clients, one of them was passed on from outside:
     /// neither is believed, and the request counts for the proxy itself.
@@ -36,21 +47,63 @@ pub enum ForwardedHeader {
     Forwarded,
     /// Only `X-Forwarded-For`.
     XForwardedFor,
+    /// Only `X-Real-IP`: nginx's `proxy_set_header X-Real-IP $remote_addr`.
+    XRealIp,
+    /// Only `CF-Connecting-IP`: Cloudflare's. The trusted proxies are Cloudflare's networks, or a
+    /// proxy of one's own that talks to nobody else.
+    CfConnectingIp,
+    /// Only `Fly-Client-IP`: that of fly.io's proxy.
+    FlyClientIp,
+    /// Only this header, which holds one address: `True-Client-IP`, `Fastly-Client-IP` …
+    Single(HeaderName),
+}
+
+impl ForwardedHeader {
+    /// The client, as the proxy at `peer` tells; `None` when it does not.
+    pub(super) fn client(
+        &self,
+        peer: IpAddr,
+        headers: &HeaderMap,
+        trusts: impl Fn(IpAddr) -> bool + Copy,
+    ) -> Option<IpAddr> {
+        match self {
+            Self::Forwarded => forwarded(peer, headers, trusts),
+            Self::XForwardedFor => x_forwarded_for(peer, headers, trusts),
+            Self::Either => {
+                let two =
+                    (forwarded(peer, headers, trusts), x_forwarded_for(peer, headers, trusts));
+                match two {
+                    (Some(one), Some(other)) => (one == other).then_some(one),
+                    (one, other) => one.or(other),
+                }
+            }
+            Self::XRealIp => single(headers, &X_REAL_IP),
+            Self::CfConnectingIp => single(headers, &CF_CONNECTING_IP),
+            Self::FlyClientIp => single(headers, &FLY_CLIENT_IP),
+            Self::Single(name) => single(headers, name),
+        }
+    }
+}
+
+/// What a header says that holds one address; `None` when it does not, or stands there twice: then
+/// one of them was passed on from outside.
+fn single(headers: &HeaderMap, name: &HeaderName) -> Option<IpAddr> {
+    let mut lines = headers.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (Some(line), None) => node(line.as_bytes().trim_ascii()),
+        _ => None,
+    }
 }
 
 /// What `Forwarded` says; `None` when there is none.
-pub(super) fn forwarded(
-    peer: IpAddr,
-    headers: &HeaderMap,
-    trusts: impl Fn(IpAddr) -> bool,
-) -> Option<IpAddr> {
+fn forwarded(peer: IpAddr, headers: &HeaderMap, trusts: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
     headers
         .contains_key(FORWARDED)
         .then(|| walk(peer, headers.get_all(FORWARDED), trusts, forwarded_for, true))
 }
 
 /// What `X-Forwarded-For` says; `None` when there is none.
-pub(super) fn x_forwarded_for(
+fn x_forwarded_for(
     peer: IpAddr,
     headers: &HeaderMap,
     trusts: impl Fn(IpAddr) -> bool,

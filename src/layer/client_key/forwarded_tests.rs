@@ -245,3 +245,44 @@ proptest! {
         prop_assert_eq!(forwarded_for(element.as_bytes()), Some(folded));
     }
 }
+
+#[test]
+fn a_header_that_holds_one_address() {
+    use ForwardedHeader::{CfConnectingIp, FlyClientIp, Single, XForwardedFor, XRealIp};
+    let proxies: TrustedProxies = "10.0.0.0/8".parse().expect("networks");
+    let (proxy, stranger) = (ip("10.0.0.1"), ip("203.0.113.50"));
+    let own = HeaderName::from_static("true-client-ip");
+    for (header, name) in [
+        (XRealIp, "x-real-ip"),
+        (CfConnectingIp, "cf-connecting-ip"),
+        (FlyClientIp, "fly-client-ip"),
+        (Single(own), "true-client-ip"),
+    ] {
+        let proxies = proxies.clone().with_header(header);
+        let says = |peer, lines: &[&[u8]]| proxies.client(peer, &headers(name, lines)).to_string();
+        for (line, client) in [
+            ("203.0.113.9", "203.0.113.9"),
+            (" 203.0.113.9\t", "203.0.113.9"),
+            ("::ffff:203.0.113.9", "203.0.113.9"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("203.0.113.9:4711", "203.0.113.9"),
+            // No address, or more than one: the proxy itself.
+            ("", "10.0.0.1"),
+            ("unknown", "10.0.0.1"),
+            ("203.0.113.9, 203.0.113.10", "10.0.0.1"),
+            ("203.0.113.9 203.0.113.10", "10.0.0.1"),
+        ] {
+            assert_eq!(says(proxy, &[line.as_bytes()]), client, "{name}: {line}");
+        }
+        assert_eq!(says(proxy, &[]), "10.0.0.1", "{name}");
+        assert_eq!(says(proxy, &[b"203.0.113.9", b"203.0.113.9"]), "10.0.0.1", "{name} twice");
+        assert_eq!(says(proxy, &[b"203.0.113.9\xff"]), "10.0.0.1", "{name}");
+        assert_eq!(says(proxy, &[&[b'1'; 65_536]]), "10.0.0.1", "{name}");
+        // Whoever is no proxy is not believed, and no other header is.
+        assert_eq!(says(stranger, &[b"203.0.113.9"]), "203.0.113.50", "{name}");
+        let others = headers("x-forwarded-for", &[b"203.0.113.9"]);
+        assert_eq!(proxies.client(proxy, &others), proxy, "{name}");
+        let lists = proxies.with_header(XForwardedFor);
+        assert_eq!(lists.client(proxy, &headers(name, &[b"203.0.113.9"])), proxy, "{name}");
+    }
+}

@@ -16,7 +16,7 @@ use crate::store::rate::Subject;
 /// use any address in it.
 const IPV6_PREFIX: u8 = 64;
 
-type PeerFn = fn(&Extensions) -> Option<IpAddr>;
+type PeerFn = dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync;
 type SubjectFn = dyn Fn(&RequestHead<'_>) -> Option<Subject> + Send + Sync;
 
 /// How to find whom a request is counted for.
@@ -50,7 +50,7 @@ enum Kind {
         proxies: TrustedProxies,
         ipv6_prefix: u8,
         /// Where to find it, unless in one of the usual places.
-        peer: Option<PeerFn>,
+        peer: Option<Arc<PeerFn>>,
     },
     Header(HeaderName),
     Path,
@@ -60,6 +60,15 @@ enum Kind {
     First(Arc<[ClientKey]>),
     /// All together; none when one is missing.
     All(Arc<[ClientKey]>),
+}
+
+/// What a request does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// What the client sends, or a closure knows.
+    Key,
+    /// The peer's address: the server does not tell it.
+    Address,
 }
 
 impl ClientKey {
@@ -78,26 +87,63 @@ impl ClientKey {
         Self(Kind::Address { proxies, ipv6_prefix: IPV6_PREFIX, peer: None })
     }
 
-    /// For keys by address: how many bits of an IPv6 address stand for one client. Default: 64.
+    /// For keys by address, also within a combination: how many bits of an IPv6 address stand for
+    /// one client. Default: 64.
     #[must_use]
-    pub fn with_ipv6_prefix(mut self, bits: u8) -> Self {
-        if let Kind::Address { ipv6_prefix, .. } = &mut self.0 {
-            *ipv6_prefix = bits.min(128);
-        }
-        self
+    pub fn with_ipv6_prefix(self, bits: u8) -> Self {
+        self.with_addresses(&|kind| {
+            if let Kind::Address { ipv6_prefix, .. } = kind {
+                *ipv6_prefix = bits.min(128);
+            }
+        })
     }
 
-    /// For keys by address: where to find the peer's, when the server leaves it somewhere of its
-    /// own.
+    /// For keys by address, also within a combination: where to find the peer's, when the server
+    /// leaves it somewhere of its own. `None`: the [address is missing](super::MissingAddress).
     ///
-    /// Default: [`PeerAddr`](super::PeerAddr) or [`SocketAddr`] in the extensions, or axum's
-    /// `ConnectInfo<SocketAddr>`.
+    /// Default: where axum, tonic and [`SetPeerAddrLayer`](super::SetPeerAddrLayer) put it, see
+    /// [`PeerAddr`](super::PeerAddr).
+    ///
+    /// ```
+    /// use evenkeel::layer::client_key::ClientKey;
+    /// use std::net::{IpAddr, Ipv4Addr};
+    ///
+    /// /// What a server of one's own puts into the extensions.
+    /// #[derive(Clone)]
+    /// struct Accepted { from: IpAddr }
+    ///
+    /// let local = IpAddr::from(Ipv4Addr::LOCALHOST);
+    /// let key = ClientKey::peer().with_peer(move |extensions| {
+    ///     // Over a Unix socket everybody is the machine itself.
+    ///     Some(extensions.get::<Accepted>().map_or(local, |accepted| accepted.from))
+    /// });
+    /// # drop(key);
+    /// ```
     #[must_use]
-    pub fn with_peer(mut self, find: fn(&Extensions) -> Option<IpAddr>) -> Self {
-        if let Kind::Address { peer, .. } = &mut self.0 {
-            *peer = Some(find);
-        }
-        self
+    pub fn with_peer(
+        self,
+        find: impl Fn(&Extensions) -> Option<IpAddr> + Send + Sync + 'static,
+    ) -> Self {
+        let find: Arc<PeerFn> = Arc::new(find);
+        self.with_addresses(&|kind| {
+            if let Kind::Address { peer, .. } = kind {
+                *peer = Some(Arc::clone(&find));
+            }
+        })
+    }
+
+    fn with_addresses(self, change: &dyn Fn(&mut Kind)) -> Self {
+        let all = |keys: &[Self]| -> Arc<[Self]> {
+            keys.iter().map(|key| key.clone().with_addresses(change)).collect()
+        };
+        Self(match self.0 {
+            Kind::First(keys) => Kind::First(all(&keys)),
+            Kind::All(keys) => Kind::All(all(&keys)),
+            mut kind => {
+                change(&mut kind);
+                kind
+            }
+        })
     }
 
     /// The value of a header (of its first line), whatever its bytes; an empty one is none.
@@ -142,36 +188,69 @@ impl ClientKey {
     /// Whom this request is counted for; `None` when the request does not say.
     #[inline]
     pub fn subject(&self, request: &RequestHead<'_>) -> Option<Subject> {
+        self.find(request).ok()
+    }
+
+    /// The same, and what it is that the request does not say.
+    #[inline]
+    pub(super) fn find(&self, request: &RequestHead<'_>) -> Result<Subject, Missing> {
         match &self.0 {
             Kind::Address { proxies, ipv6_prefix, peer } => {
                 let peer = match peer {
-                    None => match peer_of(request.extensions)? {
+                    None => match peer_of(request.extensions).ok_or(Missing::Address)? {
                         // The commonest of all, without a look at the headers.
                         SocketAddr::V4(peer) if proxies.is_empty() => {
-                            return Some(Subject::v4(*peer.ip()));
+                            return Ok(Subject::v4(*peer.ip()));
                         }
                         peer => peer.ip(),
                     },
-                    Some(find) => find(request.extensions)?,
+                    Some(find) => find(request.extensions).ok_or(Missing::Address)?,
                 };
                 let client = proxies.client(peer, request.headers);
-                Some(Subject::address(client, *ipv6_prefix))
+                Ok(Subject::address(client, *ipv6_prefix))
             }
             Kind::Header(name) => {
                 let value = request.headers.get(name).map(|value| value.as_bytes().trim_ascii());
-                value.filter(|value| !value.is_empty()).map(Subject::secret)
+                let value = value.filter(|value| !value.is_empty());
+                value.map(Subject::secret).ok_or(Missing::Key)
             }
-            Kind::Path => Some(Subject::text(request.method.as_str()).and_text(request.uri.path())),
-            Kind::Label(label) => Some(Subject::text(&**label)),
-            Kind::Function(key) => key(request),
-            Kind::First(keys) => keys.iter().find_map(|key| key.subject(request)),
+            Kind::Path => Ok(Subject::text(request.method.as_str()).and_text(request.uri.path())),
+            Kind::Label(label) => Ok(Subject::text(&**label)),
+            Kind::Function(key) => key(request).ok_or(Missing::Key),
+            Kind::First(keys) => first(keys, request),
             Kind::All(keys) => {
-                let mut parts = keys.iter().map(|key| key.subject(request));
-                let first = parts.next()??;
-                parts.try_fold(first, |all, part| Some(all.and(&part?)))
+                let mut parts = keys.iter().map(|key| key.find(request));
+                let first = parts.next().ok_or(Missing::Key)??;
+                parts.try_fold(first, |all, part| Ok(all.and(&part?)))
             }
         }
     }
+
+    /// Whether it needs the peer's address, which the server does not tell, and has nothing to use
+    /// in its place.
+    pub(super) fn lacks_address(&self, extensions: &Extensions) -> bool {
+        match &self.0 {
+            Kind::Address { peer: None, .. } => peer_of(extensions).is_none(),
+            Kind::Address { peer: Some(find), .. } => find(extensions).is_none(),
+            Kind::First(keys) => keys.last().is_some_and(|key| key.lacks_address(extensions)),
+            Kind::All(keys) => keys.iter().any(|key| key.lacks_address(extensions)),
+            Kind::Header(_) | Kind::Path | Kind::Label(_) | Kind::Function(_) => false,
+        }
+    }
+}
+
+/// The first that there is. Where there is none, a missing address comes before a missing key: the
+/// client could not help it.
+fn first(keys: &[ClientKey], request: &RequestHead<'_>) -> Result<Subject, Missing> {
+    let mut missing = Missing::Key;
+    for key in keys {
+        match key.find(request) {
+            Ok(subject) => return Ok(subject),
+            Err(Missing::Address) => missing = Missing::Address,
+            Err(Missing::Key) => {}
+        }
+    }
+    Err(missing)
 }
 
 impl fmt::Debug for ClientKey {
@@ -232,6 +311,59 @@ mod tests {
             ClientKey::from_fn(|request| request.headers.get("x-tenant").map(Subject::text));
         assert_eq!(form(&tenant, &request(&[("x-tenant", b"t")], None)).as_deref(), Some("t"));
         assert_eq!(form(&tenant, &v4), None);
+    }
+
+    #[test]
+    fn what_is_missing_is_told_apart() {
+        let header = || ClientKey::header(HeaderName::from_static("x-api-key"));
+        let peer = ClientKey::peer;
+        let nothing = request(&[], None);
+        let address = request(&[], Some("1.2.3.4:1"));
+        for (key, without_both, with_address, lacks) in [
+            (peer(), Some(Missing::Address), None, true),
+            (header(), Some(Missing::Key), Some(Missing::Key), false),
+            (header().or(peer()), Some(Missing::Address), None, true),
+            (peer().or(header()), Some(Missing::Address), None, false),
+            (peer().or(ClientKey::label("local")), None, None, false),
+            (ClientKey::label("x").and(peer()), Some(Missing::Address), None, true),
+            (peer().with_peer(|_| None), Some(Missing::Address), Some(Missing::Address), true),
+        ] {
+            let found = |request| key.find(&RequestHead::new(request)).err();
+            assert_eq!(found(&nothing), without_both, "{key:?}");
+            assert_eq!(found(&address), with_address, "{key:?}");
+            assert_eq!(key.lacks_address(nothing.extensions()), lacks, "{key:?}");
+        }
+    }
+
+    #[test]
+    fn the_settings_of_addresses_reach_into_combinations() {
+        let header = ClientKey::header(HeaderName::from_static("x-api-key"));
+        let found = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]);
+        let key = header.or(ClientKey::label("v6").and(ClientKey::peer()));
+        let key = key.with_peer(move |_| Some(found)).with_ipv6_prefix(128);
+        assert_eq!(form(&key, &request(&[], None)).as_deref(), Some("v6,2001:db8::1/128"));
+    }
+
+    #[test]
+    #[cfg(feature = "axum")]
+    fn what_axum_s_tests_put_there_is_found_unless_there_is_a_connection() {
+        use axum::extract::{ConnectInfo, connect_info::MockConnectInfo};
+        let mut request = request(&[], None);
+        let address = |last| SocketAddr::from(([203, 0, 113, last], 1));
+        request.extensions_mut().insert(MockConnectInfo(address(7)));
+        assert_eq!(form(&ClientKey::peer(), &request).as_deref(), Some("203.0.113.7"));
+        request.extensions_mut().insert(ConnectInfo(address(8)));
+        assert_eq!(form(&ClientKey::peer(), &request).as_deref(), Some("203.0.113.8"));
+    }
+
+    #[test]
+    #[cfg(feature = "tonic")]
+    fn what_tonic_puts_there_is_found() {
+        use tonic::transport::server::TcpConnectInfo;
+        let mut request = request(&[], None);
+        let remote_addr = Some(SocketAddr::from(([203, 0, 113, 9], 1)));
+        request.extensions_mut().insert(TcpConnectInfo { local_addr: None, remote_addr });
+        assert_eq!(form(&ClientKey::peer(), &request).as_deref(), Some("203.0.113.9"));
     }
 
     #[test]

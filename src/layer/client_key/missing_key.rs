@@ -1,6 +1,7 @@
 //! The choice for requests without a key.
 
-/// What becomes of a request that the [key](super::ClientKey) finds nothing in.
+/// What becomes of a request that the [key](super::ClientKey) finds nothing in. (Where the peer's
+/// address is missing, see [`MissingAddress`](super::MissingAddress).)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MissingKey {

@@ -30,13 +30,17 @@
 mod extraction;
 mod forwarded;
 mod key;
+mod missing_address;
 mod missing_key;
 mod peer;
+mod set_peer_addr;
 mod trusted_proxies;
 
 pub(super) use extraction::{Extracted, Extraction};
 pub use forwarded::ForwardedHeader;
 pub use key::ClientKey;
+pub use missing_address::MissingAddress;
 pub use missing_key::MissingKey;
 pub use peer::PeerAddr;
+pub use set_peer_addr::{SetPeerAddr, SetPeerAddrLayer};
 pub use trusted_proxies::{ProxiesError, TrustedProxies};

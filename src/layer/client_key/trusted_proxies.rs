@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use ipnet::{IpNet, Ipv4Net};
 
-use super::forwarded::{self, ForwardedHeader};
+use super::forwarded::ForwardedHeader;
 
 /// The proxies that are believed about whom they talked to.
 ///
@@ -44,6 +44,15 @@ impl TrustedProxies {
     /// Says which header the proxies write. Default: [`ForwardedHeader::Either`].
     ///
     /// Naming the one is safer: the other can then be sent by anyone without effect.
+    ///
+    /// ```
+    /// use evenkeel::layer::client_key::{ClientKey, ForwardedHeader, TrustedProxies};
+    ///
+    /// let nginx: TrustedProxies = "10.0.0.0/8".parse()?;
+    /// let key = ClientKey::address(nginx.with_header(ForwardedHeader::XRealIp));
+    /// # drop(key);
+    /// # Ok::<(), evenkeel::layer::client_key::ProxiesError>(())
+    /// ```
     #[must_use]
     pub fn with_header(mut self, header: ForwardedHeader) -> Self {
         self.header = header;
@@ -76,18 +85,7 @@ impl TrustedProxies {
 
     /// The client of a proxy: `peer` is trusted.
     fn client_behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let trusts = |address| self.trusts(address);
-        let forwarded = || forwarded::forwarded(peer, headers, trusts);
-        let x_forwarded_for = || forwarded::x_forwarded_for(peer, headers, trusts);
-        let client = match self.header {
-            ForwardedHeader::Forwarded => forwarded(),
-            ForwardedHeader::XForwardedFor => x_forwarded_for(),
-            ForwardedHeader::Either => match (forwarded(), x_forwarded_for()) {
-                (Some(one), Some(other)) => (one == other).then_some(one),
-                (one, other) => one.or(other),
-            },
-        };
-        client.unwrap_or(peer)
+        self.header.client(peer, headers, |address| self.trusts(address)).unwrap_or(peer)
     }
 }
 

@@ -8,7 +8,7 @@ use tower::Layer;
 
 use super::applied::Applied;
 use super::rules::ConcurrencyLimitRules;
-use crate::layer::client_key::{ClientKey, Extraction, MissingKey};
+use crate::layer::client_key::{ClientKey, Extraction, MissingAddress, MissingKey};
 use crate::layer::gate::{Config, Gate, GateFuture};
 use crate::layer::request_head::RequestHead;
 use crate::redis::Redis;
@@ -60,7 +60,7 @@ impl ConcurrencyLimitLayer {
 
 impl<R> ConcurrencyLimitLayer<R> {
     /// Whom a request is counted for. Default: [`ClientKey::peer`], the address of the other end of
-    /// the connection.
+    /// the connection, which the server has to tell: see [`MissingAddress`].
     #[must_use]
     pub fn with_key(mut self, key: ClientKey) -> Self {
         self.config.rules_mut().clients.key = key;
@@ -71,6 +71,15 @@ impl<R> ConcurrencyLimitLayer<R> {
     #[must_use]
     pub fn with_missing_key(mut self, choice: MissingKey) -> Self {
         self.config.rules_mut().clients.missing_key = choice;
+        self
+    }
+
+    /// What becomes of a request whose address the server does not tell, when the key needs it.
+    /// Default: [`MissingAddress::Refuse`], and the log says at the first request what the server
+    /// lacks.
+    #[must_use]
+    pub fn with_missing_address(mut self, choice: MissingAddress) -> Self {
+        self.config.rules_mut().clients.missing_address = choice;
         self
     }
 

@@ -30,8 +30,8 @@ impl Decide for ConcurrencyLimitRules {
         let subject = match self.clients.extract(head) {
             Extracted::Subject(subject) => subject,
             Extracted::Uncounted => return Step::Decided(Disposition::Pass(None)),
-            Extracted::Keyless => {
-                return Step::Decided(Disposition::Refuse(Refusal::no_key(), None));
+            Extracted::Keyless(refusal) => {
+                return Step::Decided(Disposition::Refuse(refusal, None));
             }
         };
         match self.limiter.try_local(&subject) {

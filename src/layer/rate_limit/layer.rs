@@ -9,7 +9,7 @@ use tower::Layer;
 use super::applied::Applied;
 use super::headers::HeaderStyle;
 use super::rules::{Limit, RateLimitRules};
-use crate::layer::client_key::{ClientKey, Extraction, MissingKey};
+use crate::layer::client_key::{ClientKey, Extraction, MissingAddress, MissingKey};
 use crate::layer::gate::{Config, Gate, GateFuture};
 use crate::layer::request_head::RequestHead;
 use crate::redis::Redis;
@@ -75,7 +75,7 @@ impl RateLimitLayer {
 
 impl<R> RateLimitLayer<R> {
     /// Whom a request is counted for. Default: [`ClientKey::peer`], the address of the other end of
-    /// the connection.
+    /// the connection, which the server has to tell: see [`MissingAddress`].
     #[must_use]
     pub fn with_key(mut self, key: ClientKey) -> Self {
         self.config.rules_mut().clients.key = key;
@@ -86,6 +86,15 @@ impl<R> RateLimitLayer<R> {
     #[must_use]
     pub fn with_missing_key(mut self, choice: MissingKey) -> Self {
         self.config.rules_mut().clients.missing_key = choice;
+        self
+    }
+
+    /// What becomes of a request whose address the server does not tell, when the key needs it.
+    /// Default: [`MissingAddress::Refuse`], and the log says at the first request what the server
+    /// lacks.
+    #[must_use]
+    pub fn with_missing_address(mut self, choice: MissingAddress) -> Self {
+        self.config.rules_mut().clients.missing_address = choice;
         self
     }
 

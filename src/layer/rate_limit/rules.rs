@@ -72,8 +72,8 @@ impl Decide for RateLimitRules {
         let subject = match &extracted {
             Extracted::Subject(subject) => subject,
             Extracted::Uncounted => return Step::Decided(Disposition::Pass(None)),
-            Extracted::Keyless => {
-                return Step::Decided(Disposition::Refuse(Refusal::no_key(), None));
+            Extracted::Keyless(refusal) => {
+                return Step::Decided(Disposition::Refuse(*refusal, None));
             }
         };
         let cost = self.cost_for.as_ref().map_or(self.cost, |cost| cost(head));

@@ -1,5 +1,6 @@
 //! The rate limit against real servers that are stopped, hung, cut off and emptied.
 
+mod addresses;
 mod contract;
 mod gateway;
 mod layer;

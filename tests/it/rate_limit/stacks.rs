@@ -182,8 +182,9 @@ async fn tonic_routes() {
     assert_eq!(second.status(), 200);
 }
 
+/// A service of tonic that knows no method.
 #[derive(Clone)]
-struct Greeter;
+pub(crate) struct Greeter;
 
 impl tonic::server::NamedService for Greeter {
     const NAME: &'static str = "evenkeel.test.Greeter";
