@@ -48,13 +48,17 @@ const RIGHTS: &[Right] = rights! {
     "HGET" [NONE, "f"];
     "HGETALL" [NONE];
     "HINCRBY" [TEXT, "f", "1"];
+    "HLEN" [NONE];
     "HMGET" [NONE, "f"];
     "HSCAN" [NONE, "0"];
     "HSET" [TEXT, "f", "1"];
     "PEXPIRE" [NONE, "1"];
     "PEXPIREAT" [NONE, "1"];
     "PTTL" [NONE];
+    "PUBLISH" [NONE, ""];
     "SET" [NONE, "1", "XX"];
+    "SETRANGE" [NONE, "0", ""];
+    "STRLEN" [NONE];
     "TIME" [];
     "TYPE" [NONE];
     "XADD" [TEXT, "*", "f", "1"];
@@ -93,7 +97,10 @@ const fn needed_by(feature: Feature) -> &'static [&'static str] {
             "ZREMRANGEBYRANK",
             "ZREMRANGEBYSCORE",
         ],
-        Feature::Cache | Feature::Presence | Feature::PubSub | Feature::Counter => &[],
+        Feature::Cache => {
+            &["GETRANGE", "HGET", "HGETALL", "HLEN", "HSET", "PUBLISH", "SETRANGE", "STRLEN"]
+        }
+        Feature::Presence | Feature::PubSub | Feature::Counter => &[],
     }
 }
 

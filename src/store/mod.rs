@@ -3,11 +3,14 @@
 //! Nothing here knows http or tower. Each store has a law (a pure function), a form of it in Redis
 //! (a script), and a form in memory that takes over.
 
+#[cfg(feature = "cache")]
+pub mod cache;
 pub mod concurrency;
 mod finish;
 mod journal;
 pub mod lockout;
 mod membership;
+mod propagation;
 pub mod rate;
 #[allow(dead_code)]
 mod replay;
@@ -18,4 +21,5 @@ pub mod session;
 mod switch;
 
 pub use journal::{Journal, JournalRecord};
+pub use propagation::Propagation;
 pub(crate) use switch::Step;

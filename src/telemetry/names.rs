@@ -121,6 +121,15 @@ instruments! {
     CACHE_REQUESTS = counter(
         "cache_requests", &["cache", "result", "tier"], "{request}", "Values asked of a cache"
     );
+    CACHE_LOADS = counter(
+        "cache_loads", &["cache", "outcome"], "{load}", "Values that a cache asked its loader for"
+    );
+    CACHE_INVALIDATIONS = counter(
+        "cache_invalidations", &["cache"], "{invalidation}",
+        "Keys deleted, and tags, prefixes and caches cleared"
+    );
+    CACHE_ENTRIES = gauge("cache_entries", &["cache"], "Entries that a cache has in memory");
+    CACHE_BYTES = gauge("cache_bytes", &["cache"], "Bytes that those are reckoned with");
     LOCKOUT_EVENTS = counter(
         "lockout_events", &["event"], "{event}", "Failed attempts, locks and unlocks"
     );

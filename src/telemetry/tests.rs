@@ -181,6 +181,10 @@ fn the_names_are_those_of_the_contract() {
         "rate_limit_decisions_total",
         "session_operations_total",
         "cache_requests_total",
+        "cache_loads_total",
+        "cache_invalidations_total",
+        "cache_entries",
+        "cache_bytes",
         "lockout_events_total",
         "revocation_checks_total",
         "pubsub_messages_total",
@@ -188,7 +192,7 @@ fn the_names_are_those_of_the_contract() {
     ] {
         assert!(in_prometheus.iter().any(|known| known == name), "{name}");
     }
-    assert_eq!(in_prometheus.len(), 20);
+    assert_eq!(in_prometheus.len(), 24);
 }
 
 #[test]

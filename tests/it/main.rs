@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cache;
 mod concurrency_limit;
 mod example;
 mod grpc_health;

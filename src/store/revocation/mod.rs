@@ -65,7 +65,8 @@ mod store;
 mod sync;
 mod token;
 
-pub use answer::{Propagation, RevocationDecision};
+pub use super::propagation::Propagation;
+pub use answer::RevocationDecision;
 pub use builder::RevocationsBuilder;
 pub use law::{RevocationStatus, UnknownPolicy};
 pub use store::Revocations;

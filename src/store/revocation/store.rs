@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    answer::{Propagation, RevocationDecision},
+    answer::RevocationDecision,
     clock::{CENTURY, Until, millis, seconds_up},
     journal,
     law::{self, RevocationStatus, UnknownPolicy},
@@ -22,6 +22,7 @@ use crate::{
     health::HealthMonitor,
     redis::{Following, Redis},
     store::{
+        Propagation,
         finish::finish,
         journal::DynJournal,
         replay::Replay,

@@ -1,0 +1,19 @@
+-- Raises the generation of the cache, a tag or a prefix, and tells the other instances.
+-- KEYS: the generations. ARGV: the scope, the most scopes that are kept, the channel, this
+-- instance. Returns the generation: Redis's time in microseconds, always more than the last.
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local last = tonumber(redis.call('HGET', KEYS[1], '') or 0)
+if now <= last then
+  now = last + 1
+end
+local scope = ARGV[1]
+if scope == '*' or redis.call('HLEN', KEYS[1]) > tonumber(ARGV[2]) then
+  -- One for the whole cache stands for all.
+  scope = '*'
+  redis.call('DEL', KEYS[1])
+end
+local generation = string.format('%.0f', now)
+redis.call('HSET', KEYS[1], '', generation, scope, generation)
+redis.call('PUBLISH', ARGV[3], ARGV[4] .. ' scope ' .. generation .. ' ' .. scope)
+return generation

@@ -1,0 +1,212 @@
+//! The Redis tier: one string for each key, one hash for the generations, one channel for what was
+//! invalidated.
+
+use std::{collections::HashMap, time::Duration};
+
+use deadpool_redis::redis::{Value, cmd};
+
+use super::{
+    frame::{FRESH_UNTIL, Frame, Stamp, stamp_of},
+    generations::Scope,
+    key::name_in_redis,
+    message::Message,
+};
+use crate::{
+    Error, ErrorKind,
+    redis::{Connection, Script},
+};
+
+/// Tags and prefixes that Redis keeps generations of. Beyond that one stands for the whole cache.
+const MOST_SCOPES: usize = 10_000;
+
+pub(super) struct Remote {
+    prefix: String,
+    generations: String,
+    pub(super) channel: String,
+    /// This cache's own, in what it publishes.
+    pub(super) instance: String,
+    /// How long a deleted value's place is kept: longer than any load.
+    tombstone: Duration,
+    scripts: Scripts,
+}
+
+struct Scripts {
+    store: Script,
+    lease: Script,
+    put: Script,
+    expire: Script,
+    raise: Script,
+}
+
+/// What stands in Redis for a key.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Found(Vec<u8>);
+
+impl Found {
+    pub(super) fn frame(&self) -> Option<Frame<'_>> {
+        Frame::parse(&self.0)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Who is to load a value.
+pub(super) enum Lease {
+    Granted,
+    /// Another instance loads.
+    Taken,
+    /// Something was written meanwhile.
+    Found(Found),
+}
+
+impl Remote {
+    pub(super) fn new(namespace: &str, name: &str, hard_timeout: Duration) -> Self {
+        let prefix = format!("{namespace}:cache:{name}");
+        Self {
+            generations: format!("{prefix}:generations"),
+            channel: format!("{prefix}:invalidations"),
+            prefix,
+            instance: format!("{:032x}", rand::random::<u128>()),
+            tombstone: hard_timeout + Duration::from_secs(5),
+            scripts: Scripts {
+                store: Script::new(include_str!("store.lua")),
+                lease: Script::new(include_str!("lease.lua")),
+                put: Script::new(include_str!("put.lua")),
+                expire: Script::new(include_str!("expire.lua")),
+                raise: Script::new(include_str!("raise.lua")),
+            },
+        }
+    }
+
+    fn names(&self, key: &str) -> [String; 2] {
+        let value = name_in_redis(&self.prefix, key);
+        let lease = format!("{value}:lease");
+        [value, lease]
+    }
+
+    pub(super) async fn get(&self, connection: &mut Connection, key: &str) -> Result<Found, Error> {
+        let mut get = cmd("GET");
+        get.arg(name_in_redis(&self.prefix, key));
+        found(connection.query::<Value>(&get).await)
+    }
+
+    /// Asks to be the one who loads.
+    pub(super) async fn lease(
+        &self,
+        connection: &mut Connection,
+        key: &str,
+        seen: &Found,
+        token: Stamp,
+        at_most: Duration,
+    ) -> Result<Lease, Error> {
+        let call = self.scripts.lease.prepare(&self.names(key));
+        let call = call.arg(stamp_of(&seen.0)).arg(&token[..]).arg(millis(at_most));
+        Ok(match call.run(connection).await? {
+            Value::Int(1) => Lease::Granted,
+            Value::Int(_) => Lease::Taken,
+            Value::BulkString(bytes) => Lease::Found(Found(bytes)),
+            _ => Lease::Found(Found::default()),
+        })
+    }
+
+    /// Stores what was loaded, unless the key was written since `seen`.
+    pub(super) async fn store(
+        &self,
+        connection: &mut Connection,
+        key: &str,
+        seen: &Found,
+        frame: &Frame<'_>,
+        kept_for: Duration,
+        token: Stamp,
+    ) -> Result<bool, Error> {
+        let call = self.scripts.store.prepare(&self.names(key));
+        let call = call.arg(stamp_of(&seen.0)).arg(frame.write()).arg(millis(kept_for));
+        call.arg(&token[..]).run(connection).await
+    }
+
+    /// Gives the lease back: others need not wait for this load.
+    pub(super) async fn release(
+        &self,
+        connection: &mut Connection,
+        key: &str,
+        token: Stamp,
+    ) -> Result<(), Error> {
+        let call = self.scripts.store.prepare(&self.names(key));
+        // No stamp has this length: nothing is stored.
+        let call = call.arg("no stamp is so long").arg("").arg(1).arg(&token[..]);
+        call.run::<bool>(connection).await.map(drop)
+    }
+
+    /// Writes a value whatever is there.
+    pub(super) async fn put(
+        &self,
+        connection: &mut Connection,
+        key: &str,
+        frame: &Frame<'_>,
+        kept_for: Duration,
+    ) -> Result<(), Error> {
+        let call = self.scripts.put.prepare(&self.names(key));
+        let message = Message::Key(key).to_text(&self.instance);
+        let call = call.arg(frame.write()).arg(millis(kept_for)).arg(&self.channel).arg(message);
+        call.run(connection).await
+    }
+
+    /// Deletes a value, and what is being loaded for it.
+    pub(super) async fn delete(&self, connection: &mut Connection, key: &str) -> Result<(), Error> {
+        self.put(connection, key, &Frame::tombstone(), self.tombstone).await
+    }
+
+    pub(super) async fn expire(&self, connection: &mut Connection, key: &str) -> Result<(), Error> {
+        let call = self.scripts.expire.prepare(&[name_in_redis(&self.prefix, key)]);
+        let message = Message::Expired(key).to_text(&self.instance);
+        let call = call.arg(FRESH_UNTIL).arg(&[0_u8; 8][..]).arg(&self.channel).arg(message);
+        call.run(connection).await
+    }
+
+    /// Invalidates a whole scope; the generation that Redis gives to it.
+    pub(super) async fn raise(
+        &self,
+        connection: &mut Connection,
+        scope: &Scope,
+    ) -> Result<u64, Error> {
+        let call = self.scripts.raise.prepare(&[&self.generations]);
+        let call =
+            call.arg(scope.to_text()).arg(MOST_SCOPES).arg(&self.channel).arg(&self.instance);
+        call.run(connection).await
+    }
+
+    /// The latest generation; `None` if Redis has none (any more).
+    pub(super) async fn latest(&self, connection: &mut Connection) -> Result<Option<u64>, Error> {
+        let mut latest = cmd("HGET");
+        latest.arg(&self.generations).arg("");
+        connection.query(&latest).await
+    }
+
+    /// The generations of all scopes.
+    pub(super) async fn generations(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<Vec<(Scope, u64)>, Error> {
+        let mut all = cmd("HGETALL");
+        all.arg(&self.generations);
+        let all: HashMap<String, u64> = connection.query(&all).await?;
+        Ok(all.iter().filter_map(|(scope, at)| Some((Scope::parse(scope)?, *at))).collect())
+    }
+}
+
+/// What is not a string is not ours: it counts as nothing, and is replaced.
+fn found(answer: Result<Value, Error>) -> Result<Found, Error> {
+    match answer {
+        Ok(Value::BulkString(bytes)) => Ok(Found(bytes)),
+        Ok(_) => Ok(Found::default()),
+        Err(error) if error.kind() == ErrorKind::Command => Ok(Found::default()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Redis takes no 0.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+}
