@@ -18,7 +18,7 @@ use super::{
 use crate::{
     Error,
     health::{Continuity, Recovery, Stage},
-    redis::Connection,
+    redis::{Connection, Redis},
     store::replay::{Backlog, Pushed},
     telemetry::Feature,
 };
@@ -31,9 +31,12 @@ const PAGE: usize = 256;
 pub(super) enum Dirty {
     Key(Arc<str>),
     Scope(Scope),
+    /// Redis has lost data: everything, once for all instances.
+    Loss,
 }
 
 pub(super) struct CacheBacklog {
+    redis: Redis,
     pub(super) remote: Remote,
     pub(super) generations: Generations,
     dirty: Mutex<State>,
@@ -55,8 +58,9 @@ struct State {
 }
 
 impl CacheBacklog {
-    pub(super) fn new(remote: Remote, bound: usize) -> Self {
+    pub(super) fn new(redis: &Redis, remote: Remote, bound: usize) -> Self {
         Self {
+            redis: redis.clone(),
             remote,
             generations: Generations::default(),
             dirty: Mutex::default(),
@@ -90,13 +94,16 @@ impl CacheBacklog {
             || state.dirty.contains_key(&Dirty::Scope(scope.clone()));
         let scope = if has_room { scope } else { Scope::All };
         let (scope, moment) = self.generations.raise(scope);
-        if scope == Scope::All {
-            // One stands for all.
+        self.insert(&mut state, Dirty::Scope(scope.clone()), moment, scope == Scope::All);
+        (scope, moment)
+    }
+
+    fn insert(&self, state: &mut State, dirty: Dirty, moment: u64, stands_for_all: bool) {
+        if stands_for_all {
             state.dirty.clear();
         }
-        state.dirty.insert(Dirty::Scope(scope.clone()), moment);
+        state.dirty.insert(dirty, moment);
         self.count.store(state.dirty.len(), Ordering::Release);
-        (scope, moment)
     }
 
     /// Redis was told of what was noted at `moment`.
@@ -130,8 +137,16 @@ impl Backlog for CacheBacklog {
     type Item = (Dirty, u64);
 
     fn mark_lost(&self, continuity: Continuity) {
-        if continuity != Continuity::Kept {
-            self.note_scope(Scope::All);
+        match continuity {
+            Continuity::Kept => {}
+            // Which deletions are missing nobody knows.
+            Continuity::KeptUntil(_) => drop(self.note_scope(Scope::All)),
+            Continuity::Lost => {
+                let mut state = self.dirty.lock();
+                let (_, moment) = self.generations.raise(Scope::All);
+                // Not in place of the keys: another instance may have done this before they changed.
+                self.insert(&mut state, Dirty::Loss, moment, false);
+            }
         }
     }
 
@@ -157,6 +172,11 @@ impl Backlog for CacheBacklog {
                 let generation = self.remote.raise(connection, scope).await?;
                 self.generations.told(scope, moment, generation);
             }
+            Dirty::Loss => {
+                let epoch = self.redis.epoch();
+                let generation = self.remote.raise_in(connection, &Scope::All, epoch).await?;
+                self.generations.told(&Scope::All, moment, generation);
+            }
         }
         self.settle(&dirty, moment);
         Ok(Pushed::APPLIED)
@@ -173,10 +193,12 @@ impl Backlog for CacheBacklog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::redis::RedisConfig;
     use std::time::Duration;
 
     fn backlog(bound: usize) -> CacheBacklog {
-        CacheBacklog::new(Remote::new("ns", "c", Duration::from_secs(1)), bound)
+        let redis = Redis::new(RedisConfig::new("redis://127.0.0.1:1".parse().unwrap())).unwrap();
+        CacheBacklog::new(&redis, Remote::new("ns", "c", Duration::from_secs(1)), bound)
     }
 
     fn all_due(backlog: &CacheBacklog) -> Vec<(Dirty, u64)> {
@@ -184,8 +206,8 @@ mod tests {
         std::iter::from_fn(|| backlog.due(&mut cursor)).flatten().collect()
     }
 
-    #[test]
-    fn each_key_is_due_once_and_until_its_last_change_was_told() {
+    #[tokio::test]
+    async fn each_key_is_due_once_and_until_its_last_change_was_told() {
         let backlog = backlog(1_000);
         let keys: Vec<Arc<str>> = (0..600).map(|n| n.to_string().into()).collect();
         for key in &keys {
@@ -202,8 +224,8 @@ mod tests {
         assert!(backlog.is_dirty(&keys[3]) && !backlog.is_dirty(&keys[4]));
     }
 
-    #[test]
-    fn at_the_bound_one_invalidation_of_all_stands_for_every_key() {
+    #[tokio::test]
+    async fn at_the_bound_one_invalidation_of_all_stands_for_every_key() {
         let backlog = backlog(10);
         let begun = backlog.generations.begin().local;
         for n in 0..11 {
@@ -214,17 +236,21 @@ mod tests {
         assert!(!backlog.generations.is_valid("k", &[], begun));
     }
 
-    #[test]
-    fn what_redis_lost_is_invalidated_as_a_whole() {
-        let backlog = backlog(10);
+    #[tokio::test]
+    async fn what_redis_lost_is_invalidated_as_a_whole() {
+        let backlog = self::backlog(10);
         backlog.mark_lost(Continuity::Kept);
         assert!(all_due(&backlog).is_empty());
         backlog.mark_lost(Continuity::Lost);
-        assert_eq!(all_due(&backlog)[0].0, Dirty::Scope(Scope::All));
+        assert_eq!(all_due(&backlog)[0].0, Dirty::Loss);
+        let backlog = self::backlog(10);
+        backlog.note_key(&"k".into());
+        backlog.mark_lost(Continuity::Lost);
+        assert_eq!(all_due(&backlog).len(), 2);
     }
 
-    #[test]
-    fn the_first_to_notice_says_since_when_redis_is_away() {
+    #[tokio::test]
+    async fn the_first_to_notice_says_since_when_redis_is_away() {
         let backlog = backlog(10);
         assert_eq!(backlog.is_away(5), 5);
         assert_eq!(backlog.is_away(9), 5);

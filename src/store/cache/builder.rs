@@ -178,7 +178,7 @@ impl<V: Clone + Send + Sync + 'static> CacheBuilder<V> {
             ));
         }
         let remote = Remote::new(redis.namespace(), &name, settings.hard_timeout);
-        let backlog = Arc::new(CacheBacklog::new(remote, settings.max_dirty));
+        let backlog = Arc::new(CacheBacklog::new(&redis, remote, settings.max_dirty));
         let memory = Arc::new(Memory::new(settings.max_bytes));
         register_gauges(&redis, &name, &memory);
         let shared = Arc::new(Shared {

@@ -14,6 +14,8 @@ pub(super) type Outcome<V> = Result<(Arc<Entry<V>>, Tier), LoadError>;
 pub(super) struct Flight<V> {
     /// Microseconds of the cache's clock.
     pub(super) began: u64,
+    /// The local generation that it was begun under.
+    pub(super) begun: u64,
     outcome: watch::Receiver<Option<Outcome<V>>>,
 }
 
@@ -21,9 +23,9 @@ pub(super) struct Flight<V> {
 pub(super) type Landing<V> = watch::Sender<Option<Outcome<V>>>;
 
 impl<V> Flight<V> {
-    pub(super) fn begin(began: u64) -> (Self, Landing<V>) {
+    pub(super) fn begin(began: u64, begun: u64) -> (Self, Landing<V>) {
         let (landing, outcome) = watch::channel(None);
-        (Self { began, outcome }, landing)
+        (Self { began, begun, outcome }, landing)
     }
 
     pub(super) async fn outcome(&self) -> Outcome<V> {

@@ -1,6 +1,8 @@
 //! A load: Redis is asked, then the loader, once for all who wait.
 
-use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    error::Error as StdError, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -10,7 +12,7 @@ use super::{
     answer::{Freshness, Tier},
     entry::Entry,
     error::LoadError,
-    flight::{Landing, Outcome},
+    flight::{Flight, Landing, Outcome},
     frame::Stamp,
     generations::Begun,
     memory::Ticket,
@@ -18,6 +20,7 @@ use super::{
     shared::{Seen, Shared},
     value::CacheValue,
 };
+use crate::Error;
 
 /// Between looks at whether another instance has loaded.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
@@ -47,6 +50,13 @@ enum Search<V> {
 }
 
 impl<V: Clone + Send + Sync + 'static> Load<V> {
+    /// One that nobody waits for and that makes nobody wait.
+    pub(super) fn alone(shared: &Arc<Shared<V>>, key: &Arc<str>, begun: Begun) -> Self {
+        let ticket = shared.memory.begin(key);
+        let (_, landing) = Flight::begin(0, begun.local);
+        Self { shared: Arc::clone(shared), ticket, landing, begun, refreshes: false }
+    }
+
     pub(super) async fn run<L, E>(self, loader: impl Future<Output = Result<L, E>> + Send)
     where
         L: Into<CacheValue<V>>,
@@ -58,7 +68,7 @@ impl<V: Clone + Send + Sync + 'static> Load<V> {
         }
     }
 
-    fn land(self, outcome: Outcome<V>) {
+    pub(super) fn land(self, outcome: Outcome<V>) {
         // Before the waiters go on: who comes after them finds the entry or begins anew.
         drop(self.ticket);
         self.landing.send_replace(Some(outcome));
@@ -105,7 +115,7 @@ impl<V: Clone + Send + Sync + 'static> Load<V> {
     }
 
     /// What stands in Redis, if it is fresh, and no older than what is to be refreshed.
-    fn usable(&self, seen: &Found) -> Option<(Arc<Entry<V>>, Tier)> {
+    pub(super) fn usable(&self, seen: &Found) -> Option<(Arc<Entry<V>>, Tier)> {
         let Seen { entry, freshness } = self.shared.read(self.ticket.key(), seen, self.begun)?;
         let is_fresh = freshness == Freshness::Fresh;
         if !is_fresh || (self.refreshes && self.shared.refreshes_early(&entry, entry.stored_at)) {
@@ -126,16 +136,13 @@ impl<V: Clone + Send + Sync + 'static> Load<V> {
         let (shared, key) = (Arc::clone(&self.shared), Arc::clone(self.ticket.key()));
         let loaded = self.keep(loader).await;
         let Some(Stored { seen, token }) = stored else { return };
-        let mut connection = shared.redis.connection();
         let told = match loaded {
+            Some(loaded) => loaded.store(&shared, &seen, token).await.map(drop),
             // What an invalidation has overtaken is not written either.
-            Some(Loaded { entry, begun, payload, kept_for }) => {
-                let frame = shared.frame(&entry, begun, &payload);
-                let remote = shared.remote();
-                let stored = remote.store(&mut connection, &key, &seen, &frame, kept_for, token);
-                stored.await.map(drop)
+            None => {
+                let mut connection = shared.redis.connection();
+                shared.remote().release(&mut connection, &key, token).await
             }
-            None => shared.remote().release(&mut connection, &key, token).await,
         };
         if let Err(error) = told {
             shared.switch.log(&error);
@@ -149,27 +156,24 @@ impl<V: Clone + Send + Sync + 'static> Load<V> {
     ) -> Option<Loaded<V>>
     where
         L: Into<CacheValue<V>>,
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+        E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let shared = Arc::clone(&self.shared);
-        let began = shared.clock.micros();
-        if !shared.cool_off.admits(began) {
-            self.land(Err(LoadError::cooling_off()));
-            return None;
-        }
-        let value = match ask(loader, shared.settings.hard_timeout).await {
-            Ok(value) => value,
+        let began = self.shared.clock.micros();
+        match self.shared.ask(loader).await {
+            Ok(value) => self.finish(value.into(), began),
             Err(error) => {
-                shared.metrics.failed_loads.add(1);
-                shared.cool_off.failed(shared.clock.micros());
                 self.land(Err(error));
-                return None;
+                None
             }
-        };
-        shared.metrics.loads.add(1);
-        shared.cool_off.succeeded();
-        let begun = self.begun;
-        let new = shared.new_entry(self.ticket.key(), value, begun, began);
+        }
+    }
+
+    /// Keeps in memory what the loader said, which was asked at `began`. Returns what Redis is to
+    /// keep as well.
+    pub(super) fn finish(self, value: CacheValue<V>, began: u64) -> Option<Loaded<V>> {
+        let (shared, begun) = (Arc::clone(&self.shared), self.begun);
+        let key = Arc::clone(self.ticket.key());
+        let new = shared.new_entry(&key, value, begun, began);
         let is_kept = new.is_kept && self.ticket.keep(&new.entry);
         self.land(Ok((Arc::clone(&new.entry), Tier::Loader)));
         if !is_kept {
@@ -177,33 +181,63 @@ impl<V: Clone + Send + Sync + 'static> Load<V> {
         }
         shared.metrics.sets.add(1);
         let kept_for = new.entry.stale_until.saturating_sub(shared.clock.micros());
-        let payload = new.payload?;
         let kept_for = Duration::from_micros(kept_for);
-        (!kept_for.is_zero()).then_some(Loaded { entry: new.entry, begun, payload, kept_for })
+        let payload = new.payload.filter(|_| !kept_for.is_zero())?;
+        Some(Loaded { key, entry: new.entry, begun, payload, kept_for })
     }
 }
 
 /// What was loaded, for Redis.
-struct Loaded<V> {
+pub(super) struct Loaded<V> {
+    key: Arc<str>,
     entry: Arc<Entry<V>>,
     begun: Begun,
     payload: Bytes,
     kept_for: Duration,
 }
 
-/// What the loader says, within its time; a panic in it is an answer, too.
-async fn ask<V, L, E>(
-    loader: impl Future<Output = Result<L, E>> + Send,
-    hard_timeout: Duration,
-) -> Result<CacheValue<V>, LoadError>
-where
-    L: Into<CacheValue<V>>,
-    E: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    match timeout(hard_timeout, AssertUnwindSafe(loader).catch_unwind()).await {
-        Ok(Ok(Ok(value))) => Ok(value.into()),
-        Ok(Ok(Err(error))) => Err(LoadError::failed(error)),
-        Ok(Err(_panic)) => Err(LoadError::panicked()),
-        Err(_elapsed) => Err(LoadError::timed_out()),
+impl<V: Clone + Send + Sync + 'static> Loaded<V> {
+    /// Stores it in Redis, unless the key was written since `seen`.
+    pub(super) async fn store(
+        &self,
+        shared: &Shared<V>,
+        seen: &Found,
+        token: Stamp,
+    ) -> Result<bool, Error> {
+        let Self { key, entry, begun, payload, kept_for } = self;
+        let frame = shared.frame(entry, *begun, payload);
+        let mut connection = shared.redis.connection();
+        shared.remote().store(&mut connection, key, seen, &frame, *kept_for, token).await
+    }
+}
+
+impl<V: Clone + Send + Sync + 'static> Shared<V> {
+    /// What the loader says, within its time; a panic in it is an answer, too. A loader that keeps
+    /// failing is not asked for a while.
+    pub(super) async fn ask<L, E>(
+        &self,
+        loader: impl Future<Output = Result<L, E>> + Send,
+    ) -> Result<L, LoadError>
+    where
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        if !self.cool_off.admits(self.clock.micros()) {
+            return Err(LoadError::cooling_off());
+        }
+        let loader = AssertUnwindSafe(loader).catch_unwind();
+        let answer = match timeout(self.settings.hard_timeout, loader).await {
+            Ok(Ok(Ok(value))) => Ok(value),
+            Ok(Ok(Err(error))) => Err(LoadError::failed(error)),
+            Ok(Err(_panic)) => Err(LoadError::panicked()),
+            Err(_elapsed) => Err(LoadError::timed_out()),
+        };
+        if answer.is_ok() {
+            self.metrics.loads.add(1);
+            self.cool_off.succeeded();
+        } else {
+            self.metrics.failed_loads.add(1);
+            self.cool_off.failed(self.clock.micros());
+        }
+        answer
     }
 }

@@ -89,15 +89,17 @@ impl<V> Memory<V> {
         self.ticket(slot, key, None)
     }
 
-    /// One load at a time.
+    /// One load at a time, but that nobody waits for one that began before an invalidation that
+    /// they know of: of a tag or a prefix, too, which voids no tickets.
     pub(super) fn turn(
         self: &Arc<Self>,
         key: &Arc<str>,
+        begun: u64,
         begin: impl FnOnce() -> Flight<V>,
     ) -> Turn<V> {
         let mut shard = self.shard(key).lock();
         let slot = Slot::of(&mut shard, key);
-        if let Some(flight) = &slot.flight {
+        if let Some(flight) = slot.flight.as_ref().filter(|flight| flight.begun >= begun) {
             return Turn::Wait(Arc::clone(flight));
         }
         let flight = Arc::new(begin());

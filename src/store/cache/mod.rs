@@ -44,6 +44,7 @@
 
 mod answer;
 mod backlog;
+mod batch;
 mod builder;
 mod codec;
 mod cool_off;
@@ -64,6 +65,8 @@ mod settings;
 mod shared;
 mod store;
 mod value;
+mod warm;
+mod write;
 
 pub use answer::{Cached, Freshness, Mode, Tier};
 pub use builder::CacheBuilder;
@@ -73,3 +76,4 @@ pub use key::CacheKey;
 pub use metrics::CacheStats;
 pub use store::Cache;
 pub use value::CacheValue;
+pub use warm::{WarmOnRecovery, Warmed};

@@ -1,11 +1,20 @@
 -- Raises the generation of the cache, a tag or a prefix, and tells the other instances.
 -- KEYS: the generations. ARGV: the scope, the most scopes that are kept, the channel, this
--- instance. Returns the generation: Redis's time in microseconds, always more than the last.
+-- instance, the epoch that began with a loss of data (empty: it is not about one). Returns the
+-- generation: Redis's time in microseconds, always more than the last.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local last = tonumber(redis.call('HGET', KEYS[1], '') or 0)
-if now <= last then
-  now = last + 1
+local last = redis.call('HGET', KEYS[1], '')
+local epoch = redis.call('HGET', KEYS[1], '@')
+if ARGV[5] ~= '' then
+  -- One instance is enough: what was stored since another has done it is sound.
+  if last and epoch == ARGV[5] then
+    return last
+  end
+  epoch = ARGV[5]
+end
+if last and now <= tonumber(last) then
+  now = tonumber(last) + 1
 end
 local scope = ARGV[1]
 if scope == '*' or redis.call('HLEN', KEYS[1]) > tonumber(ARGV[2]) then
@@ -15,5 +24,8 @@ if scope == '*' or redis.call('HLEN', KEYS[1]) > tonumber(ARGV[2]) then
 end
 local generation = string.format('%.0f', now)
 redis.call('HSET', KEYS[1], '', generation, scope, generation)
+if epoch then
+  redis.call('HSET', KEYS[1], '@', epoch)
+end
 redis.call('PUBLISH', ARGV[3], ARGV[4] .. ' scope ' .. generation .. ' ' .. scope)
 return generation

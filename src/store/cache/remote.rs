@@ -92,6 +92,20 @@ impl Remote {
         found(connection.query::<Value>(&get).await)
     }
 
+    /// What stands there for each of these keys.
+    pub(super) async fn get_many(
+        &self,
+        connection: &mut Connection,
+        keys: impl Iterator<Item = &str>,
+    ) -> Result<Vec<Found>, Error> {
+        let mut get = cmd("MGET");
+        for key in keys {
+            get.arg(name_in_redis(&self.prefix, key));
+        }
+        let all: Vec<Option<Vec<u8>>> = connection.query(&get).await?;
+        Ok(all.into_iter().map(|bytes| Found(bytes.unwrap_or_default())).collect())
+    }
+
     /// Asks to be the one who loads.
     pub(super) async fn lease(
         &self,
@@ -171,10 +185,21 @@ impl Remote {
         connection: &mut Connection,
         scope: &Scope,
     ) -> Result<u64, Error> {
+        self.raise_in(connection, scope, None).await
+    }
+
+    /// Invalidates the whole cache, because an epoch has begun with a loss of data; unless another
+    /// instance has done so.
+    pub(super) async fn raise_in(
+        &self,
+        connection: &mut Connection,
+        scope: &Scope,
+        epoch: Option<u64>,
+    ) -> Result<u64, Error> {
         let call = self.scripts.raise.prepare(&[&self.generations]);
-        let call =
-            call.arg(scope.to_text()).arg(MOST_SCOPES).arg(&self.channel).arg(&self.instance);
-        call.run(connection).await
+        let call = call.arg(scope.to_text()).arg(MOST_SCOPES).arg(&self.channel);
+        let epoch = epoch.map(|epoch| epoch.to_string()).unwrap_or_default();
+        call.arg(&self.instance).arg(epoch).run(connection).await
     }
 
     /// The latest generation; `None` if Redis has none (any more).

@@ -1,6 +1,7 @@
-//! The handle: reading, loading, writing, invalidating.
+//! The handle: reading and loading.
 
 use std::{
+    collections::HashMap,
     error::Error as StdError,
     fmt,
     future::Future,
@@ -12,26 +13,24 @@ use tokio::{task::AbortHandle, time::timeout};
 
 use super::{
     answer::{Cached, Freshness, Tier},
-    backlog::{CacheBacklog, Dirty},
+    backlog::CacheBacklog,
+    batch::Batch,
     error::LoadError,
     flight::Flight,
-    generations::Scope,
+    generations::Begun,
     load::Load,
     memory::Turn,
     metrics::CacheStats,
-    shared::{NewEntry, Seen, Shared},
+    shared::{Seen, Shared},
     value::CacheValue,
 };
-use crate::{
-    Error,
-    store::{Propagation, replay::Replay},
-};
+use crate::store::replay::Replay;
 
 /// A cache in two tiers, memory before Redis, in front of a loader. Cheap to clone.
 ///
 /// See the [module](super) for how it works.
 pub struct Cache<V> {
-    inner: Arc<Inner<V>>,
+    pub(super) inner: Arc<Inner<V>>,
 }
 
 impl<V> Clone for Cache<V> {
@@ -151,19 +150,63 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         let now = shared.clock.micros();
         let in_memory = shared.look(key, now);
         let is_fresh = |seen: &Seen<V>| seen.freshness == Freshness::Fresh;
-        if let Some(seen) = in_memory.as_ref().filter(|seen| is_fresh(seen)) {
-            if shared.refreshes_early(&seen.entry, now) {
-                self.load(key, now, true, loader);
+        let is_fresh = in_memory.as_ref().is_some_and(is_fresh);
+        let refreshes = in_memory
+            .as_ref()
+            .is_some_and(|seen| is_fresh && shared.refreshes_early(&seen.entry, now));
+        let mut flight = None;
+        if !is_fresh || refreshes {
+            // Before the turn is taken: an invalidation that comes between voids the load.
+            let begun = shared.generations().begin();
+            let (its_flight, load) = self.turn(key.into(), now, begun, refreshes);
+            if let Some(load) = load {
+                shared.redis.spawn(load.run(loader()));
             }
-            return Ok(shared.answer(seen, Tier::Memory));
+            flight = Some(its_flight).filter(|_| !is_fresh);
         }
-        let flight = self.load(key, now, false, loader);
+        self.wait(flight.as_deref(), in_memory).await
+    }
+
+    /// The load of the key that is under way, or else a new one, which is the caller's to run.
+    fn turn(
+        &self,
+        key: Arc<str>,
+        now: u64,
+        begun: Begun,
+        refreshes: bool,
+    ) -> (Arc<Flight<V>>, Option<Load<V>>) {
+        let shared = &self.inner.shared;
+        let mut landing = None;
+        let turn = shared.memory.turn(&key, begun.local, || {
+            let (flight, its_landing) = Flight::begin(now, begun.local);
+            landing = Some(its_landing);
+            flight
+        });
+        match (turn, landing) {
+            (Turn::Load(flight, ticket), Some(landing)) => {
+                let shared = Arc::clone(shared);
+                (flight, Some(Load { shared, ticket, landing, begun, refreshes }))
+            }
+            (Turn::Load(flight, _) | Turn::Wait(flight), _) => (flight, None),
+        }
+    }
+
+    /// What comes of the load, or what there is: where that may be served, without waiting long.
+    async fn wait(
+        &self,
+        flight: Option<&Flight<V>>,
+        in_memory: Option<Seen<V>>,
+    ) -> Result<Cached<Option<V>>, LoadError> {
+        let shared = &*self.inner.shared;
+        let Some(flight) = flight else {
+            let seen = in_memory.ok_or_else(LoadError::ended)?;
+            return Ok(shared.answer(&seen, Tier::Memory));
+        };
         let (soft, hard) = (shared.settings.soft_timeout, shared.settings.hard_timeout);
         // The task keeps to the hard time-out; the rest is for Redis, before it.
         let patience = if in_memory.is_some() { soft } else { hard + shared.settings.lease * 2 };
-        let waited = Duration::from_micros(now.saturating_sub(flight.began));
-        let outcome = timeout(patience.saturating_sub(waited), flight.outcome()).await;
-        match (outcome, in_memory) {
+        let waited = Duration::from_micros(shared.clock.micros().saturating_sub(flight.began));
+        match (timeout(patience.saturating_sub(waited), flight.outcome()).await, in_memory) {
             (Ok(Ok((entry, tier))), _) => {
                 Ok(shared.answer(&Seen { entry, freshness: Freshness::Fresh }, tier))
             }
@@ -173,172 +216,66 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         }
     }
 
-    /// The load of the key that is under way, or else a new one.
-    fn load<F, Fut, L, E>(&self, key: &str, now: u64, refreshes: bool, loader: F) -> Arc<Flight<V>>
+    /// The values of many keys, in their order. What is not in memory is asked of Redis in one
+    /// command, and what is not there of the loader in one call, which gets the missing keys and
+    /// returns what exists of them. A key that another caller is loading already is waited for.
+    ///
+    /// # Errors
+    ///
+    /// The loader has failed, and for one of the keys there is no older value that may be served.
+    ///
+    /// # When Redis is down
+    ///
+    /// As [`get_or_load`](Self::get_or_load). Instances do not wait for each other's batches.
+    ///
+    /// ```no_run
+    /// # use std::{collections::HashMap, io};
+    /// # use evenkeel::store::cache::{Cache, LoadError};
+    /// # async fn demo(items: Cache<String>) -> Result<(), LoadError> {
+    /// async fn select(keys: Vec<String>) -> Result<HashMap<String, Option<String>>, io::Error> {
+    ///     // SELECT … WHERE key IN (…)
+    /// #   Ok(HashMap::new())
+    /// }
+    ///
+    /// let both = items.get_many_or_load(["item:7", "item:8"], select).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn get_many_or_load<F, Fut, L, E>(
+        &self,
+        keys: impl IntoIterator<Item = impl AsRef<str>>,
+        loader: F,
+    ) -> Result<Vec<Cached<Option<V>>>, LoadError>
     where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<L, E>> + Send + 'static,
+        F: FnOnce(Vec<String>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<HashMap<String, L>, E>> + Send + 'static,
         L: Into<CacheValue<V>> + Send + 'static,
         E: Into<Box<dyn StdError + Send + Sync>> + Send + 'static,
     {
         let shared = &self.inner.shared;
-        let key: Arc<str> = key.into();
-        // Before the turn is taken: an invalidation that comes between voids the load.
-        let begun = shared.generations().begin();
-        let mut landing = None;
-        let turn = shared.memory.turn(&key, || {
-            let (flight, its_landing) = Flight::begin(now);
-            landing = Some(its_landing);
-            flight
-        });
-        match (turn, landing) {
-            (Turn::Load(flight, ticket), Some(landing)) => {
-                let shared = Arc::clone(shared);
-                let load = Load { shared, ticket, landing, begun, refreshes };
-                self.inner.shared.redis.spawn(load.run(loader()));
-                flight
-            }
-            (Turn::Load(flight, _) | Turn::Wait(flight), _) => flight,
-        }
-    }
-
-    /// Stores a value in both tiers. Other instances drop theirs.
-    ///
-    /// The database has to be written first. Two instances that set one key at the same moment may
-    /// leave either value: where that matters, [`delete`](Self::delete) after the database was
-    /// written, and let the next reader load.
-    ///
-    /// # When Redis is down
-    ///
-    /// Memory has it at once. What Redis has of the key is deleted when it is back, before it is
-    /// used again: [`Pending`](Propagation::Pending).
-    pub async fn set(&self, key: impl AsRef<str>, value: impl Into<CacheValue<V>>) -> Propagation {
-        let shared = &*self.inner.shared;
-        let key: Arc<str> = key.as_ref().into();
-        let begun = shared.generations().begin();
         let now = shared.clock.micros();
-        let new = shared.new_entry(&key, value.into(), begun, now);
-        let NewEntry { entry, payload: Some(payload), is_kept: true } = new else {
-            return self.delete(key).await;
-        };
-        shared.metrics.sets.add(1);
-        shared.memory.put(&key, Arc::clone(&entry));
-        let frame = shared.frame(&entry, begun, &payload);
-        let kept_for = Duration::from_micros(entry.stale_until.saturating_sub(now));
-        let mut connection = shared.redis.connection();
-        let told = shared.remote().put(&mut connection, &key, &frame, kept_for);
-        self.tell_of_key(&key, told).await
-    }
-
-    /// Ends the value everywhere, also what is being loaded: who asks after this has returned gets
-    /// nothing older than the database had when it was called. Call it after the database was
-    /// written, or let [`write_through`](Self::write_through) do both.
-    ///
-    /// # When Redis is down
-    ///
-    /// This instance forgets at once. Redis is told when it is back, before it is used again; other
-    /// instances go on with what they have for their
-    /// [`ttl_without_redis`](super::CacheBuilder::with_ttl_without_redis).
-    pub async fn delete(&self, key: impl AsRef<str>) -> Propagation {
-        let shared = &*self.inner.shared;
-        let key: Arc<str> = key.as_ref().into();
-        shared.metrics.deletes.add(1);
-        shared.memory.invalidate(&key);
-        let mut connection = shared.redis.connection();
-        let told = shared.remote().delete(&mut connection, &key);
-        self.tell_of_key(&key, told).await
-    }
-
-    /// The value is no longer fresh: it is loaded again when it is asked for, and may be served as
-    /// stale where that fails.
-    ///
-    /// # When Redis is down
-    ///
-    /// As [`delete`](Self::delete): what Redis has is deleted when it is back.
-    pub async fn expire(&self, key: impl AsRef<str>) -> Propagation {
-        let shared = &*self.inner.shared;
-        let key: Arc<str> = key.as_ref().into();
-        shared.memory.expire(&key, shared.clock.micros());
-        let mut connection = shared.redis.connection();
-        let told = shared.remote().expire(&mut connection, &key);
-        self.tell_of_key(&key, told).await
-    }
-
-    /// Writes to the database, then ends the value: the order in which no old value stays. Also
-    /// when the caller goes away in between, or the write fails, because it may have happened all
-    /// the same.
-    ///
-    /// # Errors
-    ///
-    /// The write's own.
-    pub async fn write_through<T, E>(
-        &self,
-        key: impl AsRef<str>,
-        write: impl Future<Output = Result<T, E>>,
-    ) -> Result<(T, Propagation), E> {
-        let key: Arc<str> = key.as_ref().into();
-        let mut end = EndOnDrop { cache: self, key: &key, is_over: false };
-        let written = write.await;
-        let propagation = self.delete(&key).await;
-        end.is_over = true;
-        Ok((written?, propagation))
-    }
-
-    /// Ends every value of this cache, in one step: nothing is enumerated.
-    pub async fn clear(&self) -> Propagation {
-        self.invalidate(Scope::All).await
-    }
-
-    /// Ends every value whose key begins with `prefix`, in one step: nothing is enumerated.
-    pub async fn clear_prefix(&self, prefix: impl AsRef<str>) -> Propagation {
-        self.invalidate(Scope::Prefix(prefix.as_ref().into())).await
-    }
-
-    /// Ends every value with this [tag](CacheValue::with_tags), in one step: nothing is enumerated.
-    pub async fn invalidate_tag(&self, tag: impl AsRef<str>) -> Propagation {
-        self.invalidate(Scope::Tag(tag.as_ref().into())).await
-    }
-
-    async fn invalidate(&self, scope: Scope) -> Propagation {
-        let Inner { shared, replay, .. } = &*self.inner;
-        shared.metrics.deletes.add(1);
-        let (scope, moment) = shared.backlog.note_scope(scope);
-        let guard = replay.guard();
-        let mut connection = shared.redis.connection();
-        match shared.switch.redis(shared.remote().raise(&mut connection, &scope)).await {
-            Ok(generation) => {
-                shared.generations().told(&scope, moment, generation);
-                shared.backlog.settle(&Dirty::Scope(scope), moment);
-                guard.settled();
-                Propagation::Propagated
+        let begun = shared.generations().begin();
+        let (mut wanted, mut loads) = (Vec::new(), Vec::new());
+        for key in keys {
+            let in_memory = shared.look(key.as_ref(), now);
+            let is_fresh = |seen: &Seen<V>| seen.freshness == Freshness::Fresh;
+            if in_memory.as_ref().is_some_and(is_fresh) {
+                wanted.push((None, in_memory));
+                continue;
             }
-            Err(error) => {
-                shared.switch.log(&error);
-                Propagation::Pending
-            }
+            let (flight, load) = self.turn(key.as_ref().into(), now, begun, false);
+            loads.extend(load);
+            wanted.push((Some(flight), in_memory));
         }
-    }
-
-    /// Tells Redis of a change of the key, now or when it is back.
-    async fn tell_of_key(
-        &self,
-        key: &Arc<str>,
-        told: impl Future<Output = Result<(), Error>>,
-    ) -> Propagation {
-        let Inner { shared, replay, .. } = &*self.inner;
-        let moment = shared.backlog.note_key(key);
-        let guard = replay.guard();
-        match shared.switch.redis(told).await {
-            Ok(()) => {
-                shared.backlog.settle(&Dirty::Key(Arc::clone(key)), moment);
-                guard.settled();
-                Propagation::Propagated
-            }
-            Err(error) => {
-                shared.switch.log(&error);
-                Propagation::Pending
-            }
+        if !loads.is_empty() {
+            let batch = Batch { shared: Arc::clone(shared), loads };
+            shared.redis.spawn(batch.run(loader));
         }
+        let mut values = Vec::with_capacity(wanted.len());
+        for (flight, in_memory) in wanted {
+            values.push(self.wait(flight.as_deref(), in_memory).await?);
+        }
+        Ok(values)
     }
 
     /// Neither tier is used while `only` is true: every value is loaded. Invalidations go on.
@@ -358,25 +295,6 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         let shared = &self.inner.shared;
         let (entries, bytes) = (shared.memory.len() as u64, shared.memory.bytes());
         CacheStats { entries, bytes, ..shared.metrics.stats() }
-    }
-}
-
-/// Ends a value when its caller goes away.
-struct EndOnDrop<'a, V: Clone + Send + Sync + 'static> {
-    cache: &'a Cache<V>,
-    key: &'a Arc<str>,
-    is_over: bool,
-}
-
-impl<V: Clone + Send + Sync + 'static> Drop for EndOnDrop<'_, V> {
-    fn drop(&mut self) {
-        if self.is_over {
-            return;
-        }
-        let Inner { shared, replay, .. } = &*self.cache.inner;
-        shared.memory.invalidate(self.key);
-        shared.backlog.note_key(self.key);
-        replay.arm();
     }
 }
 

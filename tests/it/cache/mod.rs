@@ -1,6 +1,8 @@
 //! The cache, with several instances, a real server, the wire between them, and a database that
 //! can be slow, wrong or held.
 
+mod batch;
+mod history;
 mod input;
 mod invalidation;
 mod loading;
