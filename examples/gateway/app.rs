@@ -12,7 +12,9 @@ use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::{
     database::Database,
-    errors, limited,
+    errors,
+    items::{self, Items},
+    limited,
     login_guard::LoginGuard,
     pages, redis_routes, sessions,
     tokens::{self, TokenKeys},
@@ -32,6 +34,7 @@ pub(crate) struct App {
     pub(crate) revocations: Revocations,
     pub(crate) token_keys: TokenKeys,
     pub(crate) login_guard: LoginGuard,
+    pub(crate) items: Items,
     /// `None`: `METRICS=off`.
     pub(crate) metrics: Option<Metrics>,
 }
@@ -45,6 +48,7 @@ impl App {
             .merge(limited::routes(&self.redis, &self.rate_limit, &self.trusted_proxies))
             .merge(sessions::routes(self.login_guard.clone()))
             .merge(tokens::routes(self))
+            .merge(items::routes(self.items.clone()))
             .merge(self.health())
             .fallback(errors::no_such_route)
             .layer(self.sessions.clone())

@@ -15,6 +15,16 @@ pub(crate) async fn no_such_route(uri: Uri) -> (StatusCode, String) {
     (StatusCode::NOT_FOUND, format!("no route {}; GET / lists them", uri.path()))
 }
 
+/// The database does not answer. What it says of that is for the log.
+pub(crate) fn database_is_down(error: &(dyn std::error::Error + 'static)) -> Response {
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(%error, cause, "the database does not serve");
+    let message = "the database does not answer; please try again";
+    let body = json!({ "error": "Service Unavailable", "message": message });
+    let headers = [(header::RETRY_AFTER, "1"), (header::CACHE_CONTROL, "no-store")];
+    (StatusCode::SERVICE_UNAVAILABLE, headers, Json(body)).into_response()
+}
+
 /// Gives the refusals of the framework (no such method, body too large, broken JSON, …), which are
 /// plain text or nothing, the form that all others have.
 pub(crate) async fn as_json(response: Response) -> Response {

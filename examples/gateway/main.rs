@@ -13,6 +13,8 @@ mod env;
 mod errors;
 mod greeting;
 mod guards_table;
+mod items;
+mod items_table;
 mod limited;
 mod login_guard;
 mod pages;
@@ -32,7 +34,8 @@ use evenkeel::{
 use tokio::net::TcpListener;
 
 use crate::{
-    app::App, database::Database, login_guard::LoginGuard, settings::Settings, tokens::TokenKeys,
+    app::App, database::Database, items::Items, login_guard::LoginGuard, settings::Settings,
+    tokens::TokenKeys,
 };
 
 /// The exit status for settings that cannot be used.
@@ -88,6 +91,7 @@ async fn serve(
     // What was revoked or locked before a restart counts from the first request on.
     let revocations = Revocations::builder(&redis).with_journal(database.clone()).build().await?;
     let login_guard = LoginGuard::new(&redis, &database).await?;
+    let items = Items::open(&redis, &database).await?;
     let token_keys = TokenKeys::derived_from(session_keys.as_deref());
     let app = App {
         redis,
@@ -98,6 +102,7 @@ async fn serve(
         revocations,
         token_keys,
         login_guard,
+        items,
         metrics,
     };
 

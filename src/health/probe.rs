@@ -94,7 +94,7 @@ pub struct Details {
     pub usage: Usage,
 }
 
-/// Counts of what an application did with a store.
+/// Counts of what an application did with a store: of its caches, where it has any.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {

@@ -24,7 +24,7 @@ use super::{
     epoch::Epoch,
     hedge::hedged,
     listen::Listeners,
-    metrics::CommandMetrics,
+    metrics::{CacheUsage, CommandMetrics},
     pool::Pool,
     probe::RedisProbe,
     recovery::register,
@@ -304,6 +304,12 @@ impl Redis {
     }
 
     /// Between probes while all is well.
+    /// The health page shows what this cache does. See [`CacheUsage`].
+    #[cfg_attr(not(feature = "cache"), allow(dead_code))]
+    pub(crate) fn show_usage(&self, usage: CacheUsage) {
+        self.inner.command_metrics.add_cache(usage);
+    }
+
     pub(crate) fn probe_interval(&self) -> Duration {
         self.inner.probe_interval
     }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use deadpool_redis::redis::Value;
+use parking_lot::RwLock;
 
 use super::{commands::Command, conn::Reply};
 use crate::{
@@ -49,7 +50,12 @@ pub(super) struct CommandMetrics {
     sets: AtomicU64,
     deletes: AtomicU64,
     errors: AtomicU64,
+    /// Caches over this handle: where there are any, the health page shows theirs.
+    caches: RwLock<Vec<CacheUsage>>,
 }
+
+/// What a cache has done; `None` when it is gone.
+pub(crate) type CacheUsage = Box<dyn Fn() -> Option<Usage> + Send + Sync>;
 
 impl CommandMetrics {
     pub(super) fn new(metrics: &Metrics) -> Self {
@@ -64,7 +70,14 @@ impl CommandMetrics {
             sets: 0.into(),
             deletes: 0.into(),
             errors: 0.into(),
+            caches: RwLock::default(),
         }
+    }
+
+    pub(super) fn add_cache(&self, usage: CacheUsage) {
+        let mut caches = self.caches.write();
+        caches.retain(|cache| cache().is_some());
+        caches.push(usage);
     }
 
     pub(super) fn record(&self, command: Command, outcome: Outcome, took: Duration) {
@@ -94,7 +107,13 @@ impl CommandMetrics {
         count.fetch_add(1, Relaxed);
     }
 
+    /// Of the caches over this handle, or else of the plain commands.
     pub(super) fn usage(&self) -> Usage {
+        let of_caches = self.caches.read().iter().filter_map(|cache| cache()).reduce(sum);
+        of_caches.unwrap_or_else(|| self.usage_of_commands())
+    }
+
+    fn usage_of_commands(&self) -> Usage {
         Usage {
             hits: self.hits.load(Relaxed),
             misses: self.misses.load(Relaxed),
@@ -102,5 +121,15 @@ impl CommandMetrics {
             deletes: self.deletes.load(Relaxed),
             errors: self.errors.load(Relaxed),
         }
+    }
+}
+
+fn sum(one: Usage, other: Usage) -> Usage {
+    Usage {
+        hits: one.hits + other.hits,
+        misses: one.misses + other.misses,
+        sets: one.sets + other.sets,
+        deletes: one.deletes + other.deletes,
+        errors: one.errors + other.errors,
     }
 }

@@ -194,6 +194,8 @@ impl<V: Clone + Send + Sync + 'static> CacheBuilder<V> {
             is_bypassed: AtomicBool::new(false),
             redis: redis.clone(),
         });
+        let counted = Arc::downgrade(&shared);
+        redis.show_usage(Box::new(move || Some(counted.upgrade()?.metrics.stats().into())));
         let replay = Replay::new(&redis, Arc::downgrade(&backlog));
         let follower = redis.spawn(follow(Arc::clone(&shared)));
         Ok(Cache::from_inner(Inner { shared, replay, follower, name }))

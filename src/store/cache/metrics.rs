@@ -1,7 +1,10 @@
 //! What a cache counts.
 
 use super::answer::{Cached, Tier};
-use crate::telemetry::{Counter, Metrics, names};
+use crate::{
+    health::Usage,
+    telemetry::{Counter, Metrics, names},
+};
 
 pub(super) struct CacheMetrics {
     hits: [Counter; 2],
@@ -42,6 +45,18 @@ impl CacheStats {
         let found = self.hits + self.stale;
         let asked = found + self.misses;
         if asked == 0 { 0.0 } else { found as f64 / asked as f64 }
+    }
+}
+
+impl From<CacheStats> for Usage {
+    fn from(stats: CacheStats) -> Self {
+        Self {
+            hits: stats.hits + stats.stale,
+            misses: stats.misses,
+            sets: stats.sets,
+            deletes: stats.deletes,
+            errors: stats.errors,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! can be slow, wrong or held.
 
 mod batch;
+mod gateway;
 mod history;
 mod input;
 mod invalidation;

@@ -1,7 +1,7 @@
 //! What guards, through outages: two instances, a real server, and the wire between them.
 
 pub(crate) mod eviction;
-mod gateway;
+pub(crate) mod gateway;
 mod gateway_input;
 mod layer;
 mod lockout;
