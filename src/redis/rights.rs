@@ -52,6 +52,7 @@ const RIGHTS: &[Right] = rights! {
     "HMGET" [NONE, "f"];
     "HSCAN" [NONE, "0"];
     "HSET" [TEXT, "f", "1"];
+    "MGET" [NONE];
     "PEXPIRE" [NONE, "1"];
     "PEXPIREAT" [NONE, "1"];
     "PTTL" [NONE];
@@ -97,9 +98,9 @@ const fn needed_by(feature: Feature) -> &'static [&'static str] {
             "ZREMRANGEBYRANK",
             "ZREMRANGEBYSCORE",
         ],
-        Feature::Cache => {
-            &["GETRANGE", "HGET", "HGETALL", "HLEN", "HSET", "PUBLISH", "SETRANGE", "STRLEN"]
-        }
+        Feature::Cache => &[
+            "GETRANGE", "HGET", "HGETALL", "HLEN", "HSET", "MGET", "PUBLISH", "SETRANGE", "STRLEN",
+        ],
         Feature::Presence | Feature::PubSub | Feature::Counter => &[],
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::generations::Generations;
+use super::{generations::Generations, validated::Validated};
 
 /// A value, or the knowledge that there is none. Times are microseconds of the cache's clock.
 #[derive(Debug)]
@@ -14,8 +14,7 @@ pub(super) struct Entry<V> {
     pub(super) tags: Arc<[Arc<str>]>,
     /// The local generation that it was begun under.
     pub(super) begun: u64,
-    /// The version of the generations at which it was last found valid.
-    validated: AtomicU64,
+    validated: Validated,
     fresh_until: AtomicU64,
     pub(super) stale_until: u64,
     pub(super) stored_at: u64,
@@ -45,8 +44,7 @@ impl<V> Entry<V> {
             value,
             tags,
             begun,
-            // No version: it is looked at first.
-            validated: AtomicU64::new(u64::MAX),
+            validated: Validated::never(),
             fresh_until: AtomicU64::new(times.fresh_until),
             stale_until: times.stale_until,
             stored_at: times.stored_at,
@@ -68,15 +66,8 @@ impl<V> Entry<V> {
     /// Nothing that it belongs to was invalidated since it was begun.
     #[inline]
     pub(super) fn is_valid(&self, key: &str, generations: &Generations) -> bool {
-        // Read first: what is found valid is so as of this version at least.
         let version = generations.version();
-        if self.validated.load(Ordering::Acquire) == version {
-            return true;
-        }
-        let is_valid = generations.is_valid(key, &self.tags, self.begun);
-        if is_valid {
-            self.validated.store(version, Ordering::Release);
-        }
-        is_valid
+        let look_up = || generations.is_valid(key, &self.tags, self.begun);
+        self.validated.check(version, look_up)
     }
 }

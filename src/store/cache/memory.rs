@@ -5,7 +5,6 @@
 //! kept: what was read or loaded before it never comes back.
 
 use std::{
-    collections::HashMap,
     hash::{BuildHasher, RandomState},
     sync::Arc,
 };
@@ -13,7 +12,7 @@ use std::{
 use parking_lot::Mutex;
 use quick_cache::{Weighter, sync::Cache};
 
-use super::{entry::Entry, flight::Flight};
+use super::{entry::Entry, flight::Flight, slots::Slots};
 
 /// What an entry takes besides its key and its bytes.
 pub(super) const OVERHEAD: u64 = 160;
@@ -27,14 +26,7 @@ pub(super) struct Memory<V> {
     hasher: RandomState,
 }
 
-type Shard<V> = HashMap<Arc<str>, Slot<V>>;
-
-/// What goes on about one key; there is none where nothing does.
-struct Slot<V> {
-    generation: u64,
-    tickets: usize,
-    flight: Option<Arc<Flight<V>>>,
-}
+type Shard<V> = Slots<Arc<Flight<V>>>;
 
 #[derive(Clone)]
 struct ByWeight;
@@ -84,9 +76,8 @@ impl<V> Memory<V> {
 
     /// Something that may become an entry of the key begins.
     pub(super) fn begin(self: &Arc<Self>, key: &Arc<str>) -> Ticket<V> {
-        let mut shard = self.shard(key).lock();
-        let slot = Slot::of(&mut shard, key);
-        self.ticket(slot, key, None)
+        let generation = self.shard(key).lock().begin(key);
+        self.ticket(key, generation, None)
     }
 
     /// One load at a time, but that nobody waits for one that began before an invalidation that
@@ -98,38 +89,36 @@ impl<V> Memory<V> {
         begin: impl FnOnce() -> Flight<V>,
     ) -> Turn<V> {
         let mut shard = self.shard(key).lock();
-        let slot = Slot::of(&mut shard, key);
-        if let Some(flight) = slot.flight.as_ref().filter(|flight| flight.begun >= begun) {
+        if let Some(flight) = shard.flight(key).filter(|flight| flight.begun >= begun) {
             return Turn::Wait(Arc::clone(flight));
         }
         let flight = Arc::new(begin());
-        slot.flight = Some(Arc::clone(&flight));
-        let ticket = self.ticket(slot, key, Some(Arc::clone(&flight)));
+        let generation = shard.begin(key);
+        shard.set_flight(key, Arc::clone(&flight));
+        let ticket = self.ticket(key, generation, Some(Arc::clone(&flight)));
         Turn::Load(flight, ticket)
     }
 
     fn ticket(
         self: &Arc<Self>,
-        slot: &mut Slot<V>,
         key: &Arc<str>,
+        generation: u64,
         flight: Option<Arc<Flight<V>>>,
     ) -> Ticket<V> {
-        slot.tickets += 1;
-        let (memory, key) = (Arc::clone(self), Arc::clone(key));
-        Ticket { memory, key, generation: slot.generation, flight }
+        Ticket { memory: Arc::clone(self), key: Arc::clone(key), generation, flight }
     }
 
     /// What is there goes, and what is on its way will not be kept.
     pub(super) fn invalidate(&self, key: &str) {
         let mut shard = self.shard(key).lock();
-        Self::void(&mut shard, key);
+        shard.void(key);
         self.entries.remove(key);
     }
 
     /// What is there is no longer fresh, and what is on its way will not be kept.
     pub(super) fn expire(&self, key: &str, now: u64) {
         let mut shard = self.shard(key).lock();
-        Self::void(&mut shard, key);
+        shard.void(key);
         if let Some(entry) = self.entries.peek(key) {
             entry.expire(now);
         }
@@ -143,26 +132,12 @@ impl<V> Memory<V> {
     /// The entry is there from now on, whatever is on its way.
     pub(super) fn put(&self, key: &Arc<str>, entry: Arc<Entry<V>>) {
         let mut shard = self.shard(key).lock();
-        Self::void(&mut shard, key);
+        shard.void(key);
         self.entries.insert(Arc::clone(key), entry);
-    }
-
-    fn void(shard: &mut Shard<V>, key: &str) {
-        if let Some(slot) = shard.get_mut(key) {
-            slot.generation += 1;
-            slot.flight = None;
-        }
     }
 
     fn shard(&self, key: &str) -> &Mutex<Shard<V>> {
         &self.shards[self.hasher.hash_one(key) as usize % SHARDS]
-    }
-}
-
-impl<V> Slot<V> {
-    fn of<'a>(shard: &'a mut Shard<V>, key: &Arc<str>) -> &'a mut Self {
-        let empty = || Self { generation: 0, tickets: 0, flight: None };
-        shard.entry(Arc::clone(key)).or_insert_with(empty)
     }
 }
 
@@ -174,8 +149,7 @@ impl<V> Ticket<V> {
     /// Keeps the entry, unless the key was invalidated since.
     pub(super) fn keep(&self, entry: &Arc<Entry<V>>) -> bool {
         let shard = self.memory.shard(&self.key).lock();
-        let is_current =
-            shard.get(&self.key).is_some_and(|slot| slot.generation == self.generation);
+        let is_current = shard.is_current(&self.key, self.generation);
         if is_current {
             self.memory.entries.insert(Arc::clone(&self.key), Arc::clone(entry));
         }
@@ -185,17 +159,9 @@ impl<V> Ticket<V> {
 
 impl<V> Drop for Ticket<V> {
     fn drop(&mut self) {
-        let mut shard = self.memory.shard(&self.key).lock();
-        let Some(slot) = shard.get_mut(&self.key) else { return };
-        slot.tickets -= 1;
         let is_own = |flight: &Arc<Flight<V>>| {
             self.flight.as_ref().is_some_and(|own| Arc::ptr_eq(own, flight))
         };
-        if slot.flight.as_ref().is_some_and(is_own) {
-            slot.flight = None;
-        }
-        if slot.tickets == 0 {
-            shard.remove(&self.key);
-        }
+        self.memory.shard(&self.key).lock().end(&self.key, is_own);
     }
 }
