@@ -47,6 +47,7 @@ axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).a
 //! | [`RateLimitLayer`] | limits by this instance's share; what it admits is charged afterwards |
 //! | [`ConcurrencyLimitLayer`] | limits what is in flight here by this instance's share |
 //! | [`SessionLayer`] | continues sessions from a sealed cookie; writes changes back afterwards |
+//! | [`Cache`] | goes on from memory, then loads, one load at a time; nothing old comes back |
 //! | [`RevocationLayer`] | refuses what is known to be revoked; its policy decides the rest |
 //! | [`Lockout`] | counts on from what this instance saw; merges upwards afterwards |
 //! | [`HealthRouter`] | answers from memory; ready while every critical check is up |
@@ -58,6 +59,7 @@ axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).a
 //! | --- | --- |
 //! | `redis` (default) | the handle, the stores and their layers |
 //! | `cluster`, `sentinel`, `tls` | the other topologies, `rediss://` |
+//! | `cache` | `Cache`: memory before Redis before the database |
 //! | `session` | `SessionLayer` and its store |
 //! | `tower-sessions` | a store for the `tower-sessions` crate |
 //! | `axum` | extractors, `Router` helpers |
@@ -92,6 +94,8 @@ axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).a
 [`Lockout`]: #features
 [`Redis`]: #features"
 )]
+#![cfg_attr(feature = "cache", doc = "[`Cache`]: store::cache::Cache")]
+#![cfg_attr(not(feature = "cache"), doc = "[`Cache`]: #features")]
 #![cfg_attr(feature = "session", doc = "[`SessionLayer`]: layer::SessionLayer")]
 #![cfg_attr(not(feature = "session"), doc = "[`SessionLayer`]: #features")]
 
@@ -128,8 +132,10 @@ pub use error::{Error, ErrorKind};
 pub use served::{Served, Source};
 
 /// The guides, so that their examples are compiled.
-#[cfg(all(doctest, feature = "axum", feature = "session"))]
+#[cfg(all(doctest, feature = "axum", feature = "cache", feature = "session"))]
 mod guides {
+    #[doc = include_str!("../docs/cache.md")]
+    mod cache {}
     #[doc = include_str!("../docs/guards.md")]
     mod guards {}
     #[doc = include_str!("../docs/rate-limit.md")]

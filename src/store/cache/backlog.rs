@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::{
     generations::{Generations, Scope},
-    remote::Remote,
+    redis::Remote,
 };
 use crate::{
     Error,
@@ -144,7 +144,8 @@ impl Backlog for CacheBacklog {
             Continuity::Lost => {
                 let mut state = self.dirty.lock();
                 let (_, moment) = self.generations.raise(Scope::All);
-                // Not in place of the keys: another instance may have done this before they changed.
+                // Not in place of the keys: another instance may have done this before they
+                // changed.
                 self.insert(&mut state, Dirty::Loss, moment, false);
             }
         }

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 
 use super::{
     load::{Load, Loaded},
-    remote::Found,
+    redis::Found,
     shared::Shared,
     value::CacheValue,
 };

@@ -15,7 +15,7 @@ use super::{
     follow::follow,
     memory::Memory,
     metrics::CacheMetrics,
-    remote::Remote,
+    redis::Remote,
     settings::Settings,
     shared::Shared,
     store::{Cache, Inner},

@@ -16,8 +16,8 @@ use crate::{
 
 /// Messages that wait at most; more are a gap.
 const CAPACITY: usize = 16_384;
-/// Whether Redis still has the generations, and none that was not heard of, is looked at this often:
-/// somebody may have emptied it, and nothing may be heard.
+/// Whether Redis still has the generations, and none that was not heard of, is looked at this
+/// often: somebody may have emptied it, and nothing may be heard.
 const POLL: Duration = Duration::from_millis(500);
 
 /// Follows for as long as the handle lives.

@@ -130,8 +130,8 @@ impl Generations {
         self.table.read().marks(key, tags, |mark| mark.admits(generation))
     }
 
-    /// Invalidates here, and all that stands in Redis until [`told`](Self::told). Returns the moment,
-    /// and what Redis is to be told: the whole cache where there are too many marks.
+    /// Invalidates here, and all that stands in Redis until [`told`](Self::told). Returns the
+    /// moment, and what Redis is to be told: the whole cache where there are too many marks.
     pub(super) fn raise(&self, scope: Scope) -> (Scope, u64) {
         self.change(scope, |mark, now| {
             mark.local = now;

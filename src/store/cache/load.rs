@@ -16,7 +16,7 @@ use super::{
     frame::Stamp,
     generations::Begun,
     memory::Ticket,
-    remote::{Found, Lease},
+    redis::{Found, Lease},
     shared::{Seen, Shared},
     value::CacheValue,
 };

@@ -60,7 +60,7 @@ mod load;
 mod memory;
 mod message;
 mod metrics;
-mod remote;
+mod redis;
 mod settings;
 mod shared;
 mod slots;

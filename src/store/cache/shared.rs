@@ -22,7 +22,7 @@ use super::{
     law::{EARLIEST_REFRESH, refreshes_early},
     memory::{Memory, OVERHEAD},
     metrics::CacheMetrics,
-    remote::{Found, Remote},
+    redis::{Found, Remote},
     settings::Settings,
     value::CacheValue,
 };

@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use super::{
     answer::Freshness,
     load::Load,
-    remote::Found,
+    redis::Found,
     shared::Shared,
     store::{Cache, Inner},
     value::CacheValue,

@@ -3,8 +3,6 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use deadpool_redis::redis::{Value, cmd};
-
 use super::{
     frame::{FRESH_UNTIL, Frame, Stamp, stamp_of},
     generations::Scope,
@@ -13,7 +11,10 @@ use super::{
 };
 use crate::{
     Error, ErrorKind,
-    redis::{Connection, Script},
+    redis::{
+        Connection, Script,
+        client::{Value, cmd},
+    },
 };
 
 /// Tags and prefixes that Redis keeps generations of. Beyond that one stands for the whole cache.
