@@ -53,6 +53,9 @@ axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).a
 //! | [`HealthRouter`] | answers from memory; ready while every critical check is up |
 //! | [`Redis`] | refuses commands in under a microsecond; a subscription marks the gap |
 //!
+//! The [guides](guide) say more: which settings, what an operator sees, in which order layers
+//! stand.
+//!
 //! # Features
 //!
 //! | feature | what it adds |
@@ -98,6 +101,8 @@ axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).a
 #![cfg_attr(not(feature = "cache"), doc = "[`Cache`]: #features")]
 #![cfg_attr(feature = "session", doc = "[`SessionLayer`]: layer::SessionLayer")]
 #![cfg_attr(not(feature = "session"), doc = "[`SessionLayer`]: #features")]
+// On docs.rs, whose compiler is a nightly one, every item names the feature that it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod accessors;
 #[cfg(feature = "redis")]
@@ -107,6 +112,8 @@ mod env;
 mod error;
 #[cfg(feature = "tonic")]
 pub mod grpc_health;
+#[cfg(doc)]
+pub mod guide;
 pub mod health;
 pub mod health_router;
 pub mod layer;
@@ -130,16 +137,3 @@ pub mod testing;
 
 pub use error::{Error, ErrorKind};
 pub use served::{Served, Source};
-
-/// The guides, so that their examples are compiled.
-#[cfg(all(doctest, feature = "axum", feature = "cache", feature = "session"))]
-mod guides {
-    #[doc = include_str!("../docs/cache.md")]
-    mod cache {}
-    #[doc = include_str!("../docs/guards.md")]
-    mod guards {}
-    #[doc = include_str!("../docs/rate-limit.md")]
-    mod rate_limit {}
-    #[doc = include_str!("../docs/sessions.md")]
-    mod sessions {}
-}

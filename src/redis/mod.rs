@@ -70,9 +70,20 @@ pub use subscribe::{Subscribe, Subscription};
 pub use topology::Topology;
 pub use url::RedisUrl;
 
-/// The pools that a [`Redis`] can be made over, and with them the client
-/// (`deadpool_redis::redis`): commands, pipelines and types to use with a [`Connection`].
+/// The pools that a [`Redis`] can be made over: `deadpool-redis` 0.23.
 pub use deadpool_redis;
 
-/// What stores need of the client to write their commands; they know it under this name only.
-pub(crate) use deadpool_redis::redis as client;
+/// The client: commands, pipelines and types to use with a [`Connection`]. It is the crate `redis`,
+/// version 1.8, which an application need not depend on by itself: with another version of it, its
+/// commands would be of another type.
+///
+/// ```
+/// use evenkeel::redis::{Redis, client::AsyncCommands};
+///
+/// # async fn demo(redis: &Redis) -> Result<(), evenkeel::redis::client::RedisError> {
+/// let mut connection = redis.connection();
+/// let _: () = connection.set_ex("greeting", "hello", 60).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub use deadpool_redis::redis as client;

@@ -10,6 +10,7 @@ mod support;
 
 mod cache;
 mod concurrency_limit;
+mod documents;
 mod example;
 mod grpc_health;
 mod guards;
@@ -21,3 +22,4 @@ mod rate_limit;
 mod sessions;
 mod settings;
 mod source_arrows;
+mod telemetry_example;

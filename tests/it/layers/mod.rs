@@ -2,6 +2,7 @@
 //! is driven by hand.
 
 mod grpc;
+mod order;
 mod readiness;
 mod refusals;
 mod stacks;
