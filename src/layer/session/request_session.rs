@@ -84,10 +84,10 @@ impl RequestSession {
         let Settings { sessions, cookies } = &*self.settings;
         let loaded = self.state.get().and_then(|state| {
             let state = state.lock();
-            Some((state.id?, state.times().map(|times| times.ends)))
+            Some((state.id?, state.ending()))
         });
         let ended = match (loaded, self.id()) {
-            (Some((id, ends)), _) => sessions.end(id, None.into(), ends).await,
+            (Some((id, ending)), _) => sessions.end(id, None.into(), ending).await,
             (None, Some(id)) => {
                 sessions.end(id, self.cookies.get(cookies.snapshot).into(), None).await
             }

@@ -65,6 +65,7 @@ impl Backlog for Inner {
                 return Some(claims.map(|(name, claim)| (Ended::Claim, name, claim)).collect());
             }
             2 => (Ended::Session, &mut ended.sessions),
+            3 => (Ended::Session, &mut ended.provisional),
             _ => return None,
         };
         Some(table.due(wall()).map(|(name, tombstone)| (what, name, tombstone)).collect())
@@ -129,10 +130,10 @@ impl Inner {
         connection: &mut Connection,
         name: SessionName,
     ) -> Result<bool, Error> {
-        let Some(tombstone) = self.memory.ended().sessions.get(name) else { return Ok(false) };
+        let Some(tombstone) = self.memory.ended().get(name) else { return Ok(false) };
         let stands = tombstone.until.saturating_sub(wall());
         let was_there = self.records.delete(connection, name, stands, true, None).await?;
-        self.memory.ended().sessions.mark_pushed(name, tombstone.at);
+        self.memory.ended().mark_pushed(name, tombstone.at);
         Ok(was_there)
     }
 

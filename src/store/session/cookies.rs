@@ -9,6 +9,7 @@ use super::{
     seal,
     sessions::Sessions,
     snapshot::Snapshot,
+    standing::Standing,
     state::{Origin, SessionState},
 };
 
@@ -45,8 +46,8 @@ impl Sessions {
         let cookie = snapshot.and_then(|snapshot| {
             let (version, epoch) = (snapshot.version, snapshot.epoch);
             let cookie = seal::seal(&self.keys, self.rules.cookie, snapshot, &self.rules.declared)?;
-            if matches!(state.origin, Origin::Redis(_)) {
-                let marks = &self.memory.marks;
+            if let Origin::Redis(record) = &state.origin {
+                let marks = self.memory.marks(Standing::of_record(record));
                 let known =
                     KnownCookie { hash: marks.hash(&cookie), verified: state.verified, epoch };
                 marks.set_cookie(id.name(), version, known);

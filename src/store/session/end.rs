@@ -4,11 +4,13 @@
 //! client that goes away in the middle drops the future, and the replay tells Redis in its place.
 
 use super::{
+    ending::Ending,
     expiry::wall,
     id::{SessionId, SessionName},
     metrics::{Operation::Delete, Outcome},
     presented::Presented,
     sessions::Sessions,
+    standing::Standing,
     store::{Inner, SessionStore},
     tombstones::Tombstone,
 };
@@ -22,8 +24,8 @@ impl SessionStore {
     /// It is refused on this instance at once, and in Redis as soon as that is back:
     /// [`Source::Memory`].
     pub async fn revoke(&self, name: SessionName) -> Served<()> {
-        let ends = wall().saturating_add(self.inner.memory.longest_lifetime());
-        self.inner.end_session(name, ends).await
+        let until = wall().saturating_add(self.inner.memory.longest_lifetime());
+        self.inner.end_session(name, Ending { until, standing: Standing::Established }).await
     }
 
     /// Ends all sessions of this subject that have begun by now: "log me out everywhere". Returns
@@ -48,8 +50,8 @@ impl SessionStore {
 }
 
 impl Sessions {
-    /// Ends the session of a client that shows this id. `ends`: when it would have, if that is
-    /// known.
+    /// Ends the session of a client that shows this id. `ending`: what is known of it, if that was
+    /// loaded.
     ///
     /// # Errors
     ///
@@ -58,12 +60,12 @@ impl Sessions {
         &self,
         id: SessionId,
         presented: Presented<'_>,
-        ends: Option<u64>,
+        ending: Option<Ending>,
     ) -> Result<(), Error> {
-        let verified = || self.open(id, presented).0.map(|snapshot| snapshot.times.ends);
-        match ends.or_else(verified) {
-            Some(ends) => {
-                self.end_session(id.name(), ends).await;
+        let verified = || self.open(id, presented).0.as_ref().map(Ending::of_snapshot);
+        match ending.or_else(verified) {
+            Some(ending) => {
+                self.end_session(id.name(), ending).await;
                 Ok(())
             }
             None => self.end_unverified(id.name()).await,
@@ -72,8 +74,8 @@ impl Sessions {
 }
 
 impl Inner {
-    async fn end_session(&self, name: SessionName, ends: u64) -> Served<()> {
-        self.insert_tombstone(name, ends);
+    async fn end_session(&self, name: SessionName, ending: Ending) -> Served<()> {
+        self.insert_tombstone(name, ending);
         let unless_pushed = self.replay.guard();
         let pushed = self.push_session(&mut self.redis.connection(), name).await;
         self.conclude(unless_pushed, pushed.map(drop))

@@ -12,10 +12,9 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
     Served,
-    /// It was ended here, or Redis came back older than what was seen here.
+    /// It was ended here, or may be among those whose end was forgotten here before Redis was told,
+    /// or Redis came back older than what was seen here.
     Refused,
-    /// Its end may be among those that were forgotten here before Redis was told.
-    EndedAgain,
     /// Redis came back older than what it had verified for the client.
     Restored,
 }
@@ -62,11 +61,9 @@ pub(super) struct LossWindow {
 
 /// Redis has this record, and the client shows this snapshot of it.
 pub(super) fn found(record: &Record, snapshot: Option<&Snapshot>, seen: Seen) -> Found {
-    if seen.is_revoked {
+    // Refused at most: what is only suspected is not deleted.
+    if seen.is_revoked || record.times.touched <= seen.pending_cutoff {
         return Found::Refused;
-    }
-    if record.times.touched <= seen.pending_cutoff {
-        return Found::EndedAgain;
     }
     // Before what was seen here: the client's copy may be just that. If it is older, it is not
     // restored.
@@ -258,7 +255,7 @@ mod tests {
         assert_eq!(found(&record, None, Seen { newest: Some(1), ..seen }), Found::Served);
         let cutoff = |pending_cutoff| Seen { pending_cutoff, ..seen };
         let touched = record.times.touched;
-        assert_eq!(found(&record, Some(&newer), cutoff(touched)), Found::EndedAgain);
+        assert_eq!(found(&record, Some(&newer), cutoff(touched)), Found::Refused);
         assert_eq!(found(&record, None, cutoff(touched - 1)), Found::Served);
         let revoked = Seen { is_revoked: true, ..cutoff(touched) };
         assert_eq!(found(&record, Some(&newer), revoked), Found::Refused);

@@ -12,6 +12,7 @@ use super::{
     seal::Seal,
     sessions::Sessions,
     snapshot::Snapshot,
+    standing::Standing,
     state::SessionState,
 };
 use crate::Error;
@@ -37,7 +38,7 @@ impl Sessions {
         }
         match self.switch.redis(self.records.load(who.name)).await {
             Ok(Some(record)) => {
-                let newest = self.memory.marks.newest(who.name);
+                let newest = self.memory.marks(Standing::of_record(&record)).newest(who.name);
                 let seen = self.seen(&record, newest.map(|(version, _)| version));
                 if self.is_current(&record, &presented, newest, seen) {
                     return Ok(self.loaded(who, record, Changes::default(), false));
@@ -57,7 +58,7 @@ impl Sessions {
     fn seen(&self, record: &Record, newest: Option<u64>) -> Seen {
         Seen {
             is_revoked: self.memory.is_revoked(record.subject(), record.times.created),
-            pending_cutoff: self.memory.pending_cutoff(),
+            pending_cutoff: self.memory.pending_cutoff(Standing::of_record(record)),
             newest,
         }
     }
@@ -77,7 +78,7 @@ impl Sessions {
         version == record.version
             && law::is_recent((verified, epoch), wall(), self.redis.epoch(), self.rules.refresh)
             && law::found(record, None, seen) == Found::Served
-            && hash == self.memory.marks.hash(sealed)
+            && hash == self.memory.marks(Standing::of_record(record)).hash(sealed)
     }
 
     /// Redis has it, and the client's copy has to be opened to compare them.
@@ -89,20 +90,15 @@ impl Sessions {
         seen: Seen,
     ) -> Result<Loaded, Error> {
         let hash = match presented {
-            Presented::Sealed(sealed) => Some(self.memory.marks.hash(sealed)),
+            Presented::Sealed(sealed) => {
+                Some(self.memory.marks(Standing::of_record(&record)).hash(sealed))
+            }
             Presented::Nothing | Presented::Open(_) => None,
         };
         let (snapshot, seal) = self.open(who.id, presented);
         match (law::found(&record, snapshot.as_ref(), seen), snapshot) {
             (Found::Served, snapshot) => Ok(self.serve(who, record, snapshot, seal, hash)),
             (Found::Restored, Some(snapshot)) => self.restore(who, &snapshot).await,
-            (Found::EndedAgain, _) => {
-                // It is not noted here, where there is no room; if the deletion fails, the next
-                // request of this session tries again.
-                let connection = &mut self.redis.connection();
-                let _ = self.records.delete(connection, who.name, 0, false, None).await;
-                Ok(Loaded::none(Load, Outcome::Refused))
-            }
             (Found::Refused | Found::Restored, _) => Ok(Loaded::none(Load, Outcome::Refused)),
         }
     }
@@ -116,7 +112,7 @@ impl Sessions {
         seal: Seal,
         hash: Option<u64>,
     ) -> Loaded {
-        let marks = &self.memory.marks;
+        let marks = self.memory.marks(Standing::of_record(&record));
         let current = snapshot.as_ref().filter(|snapshot| {
             let verified = (snapshot.verified, snapshot.epoch);
             seal == Seal::Current
@@ -132,7 +128,7 @@ impl Sessions {
         let (changes, conflicts) = match snapshot {
             Some(mut snapshot) => {
                 // Whatever it is against what was seen here: the record decides, key by key.
-                marks.reconcile(who.name, &mut snapshot);
+                self.memory.reconcile(who.name, &mut snapshot);
                 law::rebase(&record, snapshot)
             }
             None => Default::default(),

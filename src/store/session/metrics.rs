@@ -15,6 +15,8 @@ pub(super) enum Operation {
     Delete,
     Restore,
     WriteBack,
+    /// The end of a session, for want of room.
+    Forget,
 }
 
 /// `outcome` of `session_operations_total`.
@@ -32,8 +34,8 @@ pub(super) enum Outcome {
     Conflict,
 }
 
-const OPERATIONS: [&str; 8] =
-    ["load", "create", "change", "touch", "new_id", "delete", "restore", "write_back"];
+const OPERATIONS: [&str; 9] =
+    ["load", "create", "change", "touch", "new_id", "delete", "restore", "write_back", "forget"];
 const OUTCOMES: [&str; 6] = ["ok", "stateless", "absent", "unavailable", "refused", "conflict"];
 
 /// The counters. Those of an operation that goes well and of what is replayed are there from the

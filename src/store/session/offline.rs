@@ -14,6 +14,7 @@ use super::{
     seal,
     sessions::Sessions,
     snapshot::Snapshot,
+    standing::Standing,
     state::{Origin, SessionState},
 };
 use crate::Error;
@@ -30,18 +31,20 @@ impl Sessions {
         if self.memory.is_revoked(snapshot.subject.as_deref(), snapshot.times.created) {
             return Ok(Loaded::none(Load, Outcome::Refused));
         }
-        match law::offline(&snapshot, wall(), self.rules.max_offline_age, self.memory.cutoff()) {
+        let standing = Standing::of_snapshot(&snapshot);
+        let cutoff = self.memory.cutoff(standing);
+        match law::offline(&snapshot, wall(), self.rules.max_offline_age, cutoff) {
             Offline::Honoured => {}
             Offline::Over => return Ok(Loaded::none(Load, Outcome::Absent)),
             Offline::CannotJudge => return Err(error),
         }
-        let is_updated = match self.memory.marks.reconcile(who.name, &mut snapshot) {
+        let is_updated = match self.memory.reconcile(who.name, &mut snapshot) {
             Reconciled::Current => false,
             Reconciled::Updated => true,
             Reconciled::Stale => return Err(error),
         };
         self.memory.note_lifetime(snapshot.times.lifetime());
-        self.memory.marks.observe(who.name, &snapshot);
+        self.memory.marks(standing).observe(who.name, &snapshot);
         let verified = snapshot.verified;
         let mut state =
             SessionState::from_origin(who.id, Origin::Snapshot(Box::new(snapshot)), verified);
@@ -99,9 +102,7 @@ impl Sessions {
         let changes = std::mem::take(&mut state.changes);
         let may_travel = changes.values.keys().all(|key| self.rules.declared.contains(key));
         let fits = |changed: &Snapshot| seal::fits(self.rules.room, self.rules.cookie, changed);
-        let changed = may_travel
-            .then(|| self.memory.marks.change(snapshot.id().name(), snapshot, &changes, fits))
-            .flatten();
+        let changed = may_travel.then(|| self.memory.change(snapshot, &changes, fits)).flatten();
         let Some(mut changed) = changed else {
             self.metrics.count(Change, Outcome::Unavailable);
             return Err(error);

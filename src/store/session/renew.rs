@@ -1,6 +1,7 @@
 //! A new id for a session: the old one dies.
 
 use super::{
+    ending::Ending,
     expiry::{Times, wall},
     id::SessionId,
     metrics::{Operation::NewId, Outcome},
@@ -19,8 +20,8 @@ impl Sessions {
         old: SessionId,
         renewal: Renewal,
     ) -> Result<SessionState, Error> {
-        let Some(old_times) = state.times() else { return Err(self.unavailable()) };
-        let old_ends = old_times.ends;
+        let before = state.times().zip(state.ending());
+        let Some((old_times, old_ending)) = before else { return Err(self.unavailable()) };
         let kept = match renewal {
             Renewal::Replace => Changes::default(),
             Renewal::Cycle | Renewal::Login => match state.complete() {
@@ -51,10 +52,10 @@ impl Sessions {
         };
         match self.create_record(id, &new).await {
             Ok(Some(record)) => {
-                let was_there = self.end_id(old, old_ends).await;
+                let was_there = self.end_id(old, old_ending).await;
                 if is_older && !was_there {
                     // It was logged out while it got its new id.
-                    self.end_id(id, times.ends).await;
+                    self.end_id(id, Ending { until: times.ends, ..old_ending }).await;
                     self.metrics.count(NewId, Outcome::Refused);
                     return Ok(SessionState::none());
                 }
@@ -66,7 +67,7 @@ impl Sessions {
                 let mut snapshot = Snapshot::new_offline(id, times, state.subject);
                 snapshot.verified = verified;
                 let state = self.create_offline(id, snapshot, changes, error)?;
-                self.insert_tombstone(old.name(), old_ends);
+                self.insert_tombstone(old.name(), old_ending);
                 self.replay.arm();
                 self.metrics.count(NewId, Outcome::Stateless);
                 Ok(state)
@@ -75,8 +76,8 @@ impl Sessions {
     }
 
     /// Ends an id for good. Whether it was still there, as far as can be known.
-    async fn end_id(&self, id: SessionId, ends: u64) -> bool {
-        self.insert_tombstone(id.name(), ends);
+    async fn end_id(&self, id: SessionId, ending: Ending) -> bool {
+        self.insert_tombstone(id.name(), ending);
         // Before the await, in which the client may go away.
         let unless_pushed = self.replay.guard();
         match self.push_session(&mut self.redis.connection(), id.name()).await {

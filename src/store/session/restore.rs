@@ -15,6 +15,7 @@ use super::{
     redis::Created,
     sessions::Sessions,
     snapshot::Snapshot,
+    standing::Standing,
     state::{Origin, SessionState},
 };
 use crate::Error;
@@ -29,7 +30,8 @@ impl Sessions {
         let absent = || Ok(Loaded::none(Load, Outcome::Absent));
         let Some(snapshot) = snapshot else { return absent() };
         let (epoch, windows) = (self.redis.epoch(), self.memory.loss_windows());
-        match law::missing(&snapshot, wall(), epoch, &windows, self.memory.cutoff()) {
+        let cutoff = self.memory.cutoff(Standing::of_snapshot(&snapshot));
+        match law::missing(&snapshot, wall(), epoch, &windows, cutoff) {
             Missing::Refused => absent(),
             Missing::Restored => self.restore(who, &snapshot).await,
             Missing::DependsOnEpoch => match self.redis.keeps_its_data().await {
@@ -57,7 +59,7 @@ impl Sessions {
         }
         let mut newest = snapshot.clone();
         if self.memory.is_revoked(snapshot.subject.as_deref(), snapshot.times.created)
-            || self.memory.marks.reconcile(who.name, &mut newest) == Reconciled::Stale
+            || self.memory.reconcile(who.name, &mut newest) == Reconciled::Stale
         {
             return refused();
         }
@@ -132,7 +134,7 @@ impl Sessions {
 
     /// A session as Redis has it.
     pub(super) fn stored(&self, who: IdWithHash, record: Record) -> SessionState {
-        self.memory.marks.raise(who.name, record.version);
+        self.memory.marks(Standing::of_record(&record)).raise(who.name, record.version);
         self.memory.note_lifetime(record.times.lifetime());
         SessionState::from_origin(who.id, Origin::Redis(Box::new(record)), wall())
     }

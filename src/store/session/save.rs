@@ -11,6 +11,7 @@ use super::{
     record::{Changes, Record},
     sessions::Sessions,
     snapshot::Snapshot,
+    standing::Standing,
     state::{Origin, SessionState},
 };
 use crate::Error;
@@ -53,7 +54,8 @@ impl Sessions {
         let error = match self.records.change(id.name(), &record, &changes).await {
             Ok(Some(Changed { record, conflicts })) => {
                 self.count_change(conflicts, from_offline);
-                self.memory.marks.raise(id.name(), record.version);
+                let marks = self.memory.marks(Standing::of_record(&record));
+                marks.raise(id.name(), record.version);
                 state.changes = Changes::default();
                 state.origin = Origin::Redis(Box::new(record));
                 state.outdated.snapshot = true;

@@ -1,6 +1,7 @@
 //! A session as one request holds it.
 
 use super::{
+    ending::Ending,
     expiry::{Expiry, Times, wall},
     id::SessionId,
     record::{Changes, Field, Json, Record},
@@ -110,6 +111,15 @@ impl SessionState {
             Origin::None => Known::Nothing,
             Origin::Redis(record) => record.get(key).into(),
             Origin::Snapshot(snapshot) => snapshot.get(key, &rules.declared),
+        }
+    }
+
+    /// For when it is to be ended. `None`: there is no session.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        match &self.origin {
+            Origin::None => None,
+            Origin::Redis(record) => Some(Ending::of_record(record)),
+            Origin::Snapshot(snapshot) => Some(Ending::of_snapshot(snapshot)),
         }
     }
 

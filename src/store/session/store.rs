@@ -3,8 +3,16 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    expiry::wall, id::SessionName, key_ring::KeyRing, keys::SessionKeys, lineage::Lineage,
-    memory::Memory, metrics::SessionMetrics, redis::Records, snapshot_cache::SnapshotCache,
+    ending::Ending,
+    expiry::wall,
+    id::SessionName,
+    key_ring::KeyRing,
+    keys::SessionKeys,
+    lineage::Lineage,
+    memory::Memory,
+    metrics::{Operation::Forget, Outcome, SessionMetrics},
+    redis::Records,
+    snapshot_cache::SnapshotCache,
     tombstones::Tombstone,
 };
 use crate::{
@@ -39,7 +47,11 @@ const CAPACITY: usize = 100_000;
 /// When more sessions end, the oldest is forgotten and a cut-off is raised in its place: sessions
 /// that Redis has not verified since are not believed without it. If Redis had not been told of the
 /// forgotten end (100 000 logouts in one outage), sessions that were not used since are refused
-/// on this instance after the outage, too.
+/// on this instance after the outage, too; their records stay. It is logged and counted.
+///
+/// Sessions without a subject, and those that began while Redis was away, have tables of their own
+/// of the same size: a client without an account cannot push out what is remembered of those with
+/// one, and no number of logins in an outage can.
 ///
 /// Of the newest versions, those of the sessions that were not used for the longest time are
 /// forgotten.
@@ -144,8 +156,17 @@ impl Inner {
     }
 
     /// Remembers that a session has ended, before Redis is told.
-    pub(super) fn insert_tombstone(&self, name: SessionName, ends: u64) {
-        self.memory.ended().sessions.insert(name, Tombstone { at: wall(), until: ends });
+    pub(super) fn insert_tombstone(&self, name: SessionName, ending: Ending) {
+        let tombstone = Tombstone { at: wall(), until: ending.until };
+        if self.memory.ended().insert(name, tombstone, ending.standing) {
+            self.metrics.count(Forget, Outcome::Ok);
+            if self.memory.wants_overflow_logged(tombstone.at) {
+                tracing::warn!(
+                    "more sessions end than this instance remembers: sessions that Redis has not \
+                     verified since the oldest of them ended are not believed without it"
+                );
+            }
+        }
         self.snapshots.forget(name);
     }
 

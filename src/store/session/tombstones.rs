@@ -68,8 +68,10 @@ impl Tombstones {
         self.all.len() >= self.capacity
     }
 
-    /// Remembers that it was ended, and that Redis has not been told.
-    pub(super) fn insert(&mut self, name: SessionName, tombstone: Tombstone) {
+    /// Remembers that it was ended, and that Redis has not been told. `true`: another was forgotten
+    /// that still counts.
+    pub(super) fn insert(&mut self, name: SessionName, tombstone: Tombstone) -> bool {
+        let cutoff = self.cutoff;
         let tombstone = match self.get(name) {
             Some(known) => Tombstone {
                 at: known.at.max(tombstone.at),
@@ -83,6 +85,7 @@ impl Tombstones {
         };
         self.all.insert(name, tombstone);
         self.pending.insert(name);
+        self.cutoff > cutoff
     }
 
     /// Redis was told of what was ended at `at`; of what was ended later it was not.

@@ -10,6 +10,7 @@ mod client;
 mod database;
 mod degraded;
 mod eviction;
+mod floods;
 mod gateway;
 mod gone_clients;
 #[path = "../../../examples/gateway/guards_table.rs"]

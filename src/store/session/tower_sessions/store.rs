@@ -18,6 +18,7 @@ use crate::{
     store::{
         replay::Replay,
         session::{
+            ending::Ending,
             expiry::{Times, wall},
             presented::Presented,
             record::Changes,
@@ -171,10 +172,10 @@ impl Store for TowerSessionStore {
 
     async fn delete(&self, id: &Id) -> StoreResult<()> {
         let id = session_id(*id);
-        let ends = self.copies.get(id.name()).map(|copy| copy.times.ends);
+        let ending = self.copies.get(id.name()).as_ref().map(Ending::of_snapshot);
         // Before the await, in which the client may go away.
         self.copies.keep(id, &SessionState::none());
-        self.copies.sessions.end(id, Presented::Nothing, ends).await.map_err(backend)
+        self.copies.sessions.end(id, Presented::Nothing, ending).await.map_err(backend)
     }
 }
 
