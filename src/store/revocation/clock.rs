@@ -9,7 +9,7 @@ const BASE: u64 = 1_577_836_800;
 /// The longest life of a revocation.
 pub(super) const CENTURY: Duration = Duration::from_secs(36_525 * 24 * 60 * 60);
 /// Kept for longer than asked: the clocks of those who judge the token's own expiry may disagree.
-const GRACE: u64 = 120;
+pub(super) const GRACE: u64 = 120;
 
 /// Milliseconds since 1970; what is earlier counts as 1970.
 pub(super) fn millis(at: SystemTime) -> u64 {

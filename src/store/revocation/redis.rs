@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    clock::Until,
+    clock::{GRACE, Until},
     law::Lookup,
     shard::Entry,
     token::{DIGEST, Digest, Token},
@@ -203,12 +203,13 @@ impl Remote {
         Ok(TablePage { next, entries, expired })
     }
 
+    /// Forgets those of them that have expired by Redis's own clock.
     pub(super) async fn drop_expired(
         &self,
         connection: &mut Connection,
         expired: &[Raw],
     ) -> Result<(), Error> {
-        let mut drop = self.drop.prepare(&[&self.table]);
+        let mut drop = self.drop.prepare(&[&self.table]).arg(GRACE);
         for (field, value) in expired {
             drop = drop.arg(field).arg(value);
         }
@@ -243,4 +244,44 @@ fn read_logged(fields: &[Raw]) -> (u64, Option<Entry>) {
         read_entry(digest, value)
     });
     (number.unwrap_or(0), content)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::{
+        super::clock::{millis, seconds_up},
+        *,
+    };
+    use crate::{
+        redis::{Redis, RedisConfig},
+        support::RedisServer,
+    };
+
+    fn entry(byte: u8, until: SystemTime) -> Entry {
+        let until = Until::from_unix(seconds_up(until));
+        Entry { digest: Digest::from_bytes([byte; DIGEST]), until, cut_off: 0 }
+    }
+
+    #[tokio::test]
+    async fn an_instance_whose_clock_is_ahead_deletes_nothing_that_is_alive() {
+        let server = RedisServer::start().await;
+        let redis = Redis::new(RedisConfig::new(server.url().parse().unwrap())).unwrap();
+        assert!(redis.monitor().wait_available(Duration::from_secs(20)).await);
+        let (connection, remote) = (&mut redis.connection(), Remote::new("ns"));
+        remote.open(connection, None).await.unwrap();
+        let now = SystemTime::now();
+        let hour = Duration::from_secs(3_600);
+        let (alive, over) = (entry(1, now + hour), entry(2, now - hour));
+        remote.add(connection, &[alive, over], 0).await.unwrap();
+
+        let ahead = millis(now + Duration::from_secs(4_000));
+        let page = remote.table_page(connection, 0, ahead).await.unwrap();
+        assert_eq!(page.expired.len(), 2, "to that clock both are over");
+        remote.drop_expired(connection, &page.expired).await.unwrap();
+        let page = remote.table_page(connection, 0, millis(now)).await.unwrap();
+        assert_eq!(page.entries, [alive]);
+        assert!(page.expired.is_empty());
+    }
 }
