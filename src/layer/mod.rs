@@ -81,5 +81,5 @@ pub use revocation::RevocationLayer;
 pub use session::SessionMissing;
 #[cfg(feature = "session")]
 pub use session::{
-    FreshSession, Session, SessionError, SessionFuture, SessionLayer, SessionService,
+    FreshSession, SameSite, Session, SessionError, SessionFuture, SessionLayer, SessionService,
 };

@@ -12,10 +12,12 @@ use http::Response;
 use pin_project::pin_project;
 
 use super::{
+    cookie_settings::CookieSettings,
     error::SessionError,
     handle::Session,
     request_session::Outcome,
-    set_cookie::{CookieNames, keep_from_caches},
+    set_cookie::{keep_from_caches, remove, set},
+    settings::Settings,
 };
 use crate::respond::ResponseBody;
 
@@ -39,7 +41,7 @@ enum Phase<F, B> {
     /// Only for a session that is to be written, or whose cookies change.
     Finishing {
         finishing: Finishing,
-        cookies: CookieNames,
+        settings: Arc<Settings>,
         response: Response<B>,
     },
     Done,
@@ -68,19 +70,19 @@ where
                         phase.set(Phase::Done);
                         return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                     }
-                    let cookies = session.0.cookie_names();
+                    let settings = Arc::clone(&session.0.settings);
                     let finishing = Box::pin(Arc::clone(&session.0).finish());
-                    phase.set(Phase::Finishing { finishing, cookies, response });
+                    phase.set(Phase::Finishing { finishing, settings, response });
                 }
                 PhaseProj::Finishing { finishing, .. } => {
                     let outcome = ready!(finishing.as_mut().poll(cx));
-                    let PhaseOwned::Finishing { cookies, response, .. } =
+                    let PhaseOwned::Finishing { settings, response, .. } =
                         phase.project_replace(Phase::Done)
                     else {
                         return Poll::Pending;
                     };
                     return Poll::Ready(Ok(match outcome {
-                        Ok(outcome) => tell(response, cookies, outcome),
+                        Ok(outcome) => tell(response, &settings.cookies, outcome),
                         Err(error) => error.response(),
                     }));
                 }
@@ -93,22 +95,22 @@ where
 
 fn tell<B>(
     response: Response<B>,
-    names: CookieNames,
+    settings: &CookieSettings,
     outcome: Outcome,
 ) -> Response<ResponseBody<B>> {
     let mut response = response.map(ResponseBody::inner);
     let headers = response.headers_mut();
     match outcome {
         Outcome::Keep => return response,
-        Outcome::Remove => names.remove(headers),
+        Outcome::Remove => remove(settings, headers),
         Outcome::Set(cookies) => {
             // The cookies outlive the session by no more than a second.
             let seconds = cookies.max_age.div_ceil(1_000);
             if let Some(id) = cookies.id {
-                names.set(headers, names.id, &id.encode(), seconds);
+                set(settings, headers, &settings.id, &id.encode(), seconds);
             }
             if let Some(snapshot) = cookies.snapshot {
-                names.set(headers, names.snapshot, &snapshot, seconds);
+                set(settings, headers, &settings.snapshot, &snapshot, seconds);
             }
         }
     }

@@ -4,8 +4,13 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tower::Layer;
 
-use super::{service::SessionService, set_cookie::CookieNames, settings::Settings};
+use super::{
+    cookie_settings::{CookieSettings, SameSite},
+    service::SessionService,
+    settings::Settings,
+};
 use crate::{
+    Error,
     redis::Redis,
     store::session::{Declared, Expiry, Rules, SessionKeys, SessionStore, Sessions},
 };
@@ -44,7 +49,7 @@ use crate::{
 pub struct SessionLayer {
     store: SessionStore,
     rules: Rules,
-    cookies: CookieNames,
+    cookies: CookieSettings,
 }
 
 impl SessionLayer {
@@ -56,8 +61,9 @@ impl SessionLayer {
     /// Sessions of this store: one that has other settings than the defaults, or that several
     /// layers share.
     pub fn from_store(store: &SessionStore) -> Self {
-        let cookies = CookieNames::SECURE;
-        Self { store: store.clone(), rules: Rules::new(cookies.snapshot), cookies }
+        let cookies = CookieSettings::default();
+        let rules = Rules::new(Arc::clone(&cookies.snapshot));
+        Self { store: store.clone(), rules, cookies }
     }
 
     /// How long sessions live. Default: a day unused, a week in all.
@@ -100,14 +106,98 @@ impl SessionLayer {
         self
     }
 
-    /// Cookies named `sid` and `sd`, without `Secure`. For development with a client that keeps no
-    /// `Secure` cookies over plain HTTP: browsers and curl take them from `localhost` and
-    /// `127.0.0.1` all the same. Whoever listens on the wire has the session then, and a sibling
-    /// domain may plant one. Default: `__Host-sid` and `__Host-sd`, `Secure`.
+    /// The names of the two cookies: the id and the snapshot. Default: `__Host-sid` and `__Host-sd`,
+    /// or with the prefix that the other settings allow.
+    ///
+    /// A name without `__Host-` takes away what browsers promise for it: that no sibling domain, and
+    /// nobody on the wire, has planted the cookie. Clients that hold cookies of other names begin a
+    /// new session.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for what cannot be the name of a cookie, and
+    /// for a prefix that the other settings do not allow: browsers would drop the cookie without a
+    /// word.
+    pub fn with_cookie_names(self, id: &str, snapshot: &str) -> Result<Self, Error> {
+        let cookies = self.cookies.clone().with_names(id, snapshot)?;
+        Ok(self.with_cookies(cookies))
+    }
+
+    /// From which sites requests bring the cookies. Default: [`SameSite::Lax`].
+    ///
+    /// [`SameSite::None`] takes away that other sites cannot act for the user;
+    /// [`SameSite::Strict`], that whoever follows a link from elsewhere is still logged in.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for [`SameSite::None`] with
+    /// [insecure cookies](Self::with_insecure_cookies).
+    pub fn with_same_site(self, same_site: SameSite) -> Result<Self, Error> {
+        let cookies = self.cookies.clone().with_same_site(same_site)?;
+        Ok(self.with_cookies(cookies))
+    }
+
+    /// Browsers return the cookies to this domain and all below it. Default: to this very host
+    /// alone.
+    ///
+    /// It takes away `__Host-` (the names become `__Secure-sid` and `__Secure-sd`): each host below
+    /// the domain reads the session, and can plant another.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for what is no domain, and where a name that
+    /// was chosen begins with `__Host-`.
+    ///
+    /// ```no_run
+    /// # use evenkeel::layer::SessionLayer;
+    /// # fn demo(sessions: SessionLayer) -> Result<(), evenkeel::Error> {
+    /// let sessions = sessions.with_domain("example.com")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_domain(self, domain: &str) -> Result<Self, Error> {
+        let cookies = self.cookies.clone().with_domain(domain)?;
+        Ok(self.with_cookies(cookies))
+    }
+
+    /// Browsers return the cookies to this path and all below it. Default: `/`.
+    ///
+    /// Another takes away `__Host-` (the names become `__Secure-sid` and `__Secure-sd`). It keeps
+    /// nothing from other paths of the host, whose pages can still read what is below.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for what is no path, and where a name that
+    /// was chosen begins with `__Host-`.
+    pub fn with_path(self, path: &str) -> Result<Self, Error> {
+        let cookies = self.cookies.clone().with_path(path)?;
+        Ok(self.with_cookies(cookies))
+    }
+
+    /// Cookies that end with the browser. Default: they stay for as long as the session lives.
+    ///
+    /// Browsers that restore their windows keep them all the same; how long a session lives is set
+    /// by [`with_expiry`](Self::with_expiry).
     #[must_use]
-    pub fn with_insecure_cookies(mut self) -> Self {
-        self.cookies = CookieNames::PLAIN;
-        self.rules.cookie = CookieNames::PLAIN.snapshot;
+    pub fn with_session_cookies(mut self) -> Self {
+        self.cookies.is_persistent = false;
+        self
+    }
+
+    /// Cookies named `sid` and `sd` (or as [chosen](Self::with_cookie_names), without a prefix),
+    /// without `Secure`. For development with a client that keeps no `Secure` cookies over plain
+    /// HTTP: browsers and curl take them from `localhost` and `127.0.0.1` all the same. Whoever
+    /// listens on the wire has the session then, and a sibling domain may plant one. Default:
+    /// `__Host-sid` and `__Host-sd`, `Secure`.
+    #[must_use]
+    pub fn with_insecure_cookies(self) -> Self {
+        let cookies = self.cookies.clone().insecure();
+        self.with_cookies(cookies)
+    }
+
+    fn with_cookies(mut self, cookies: CookieSettings) -> Self {
+        self.rules.cookie = Arc::clone(&cookies.snapshot);
+        self.cookies = cookies;
         self
     }
 
@@ -122,7 +212,7 @@ impl<S> Layer<S> for SessionLayer {
 
     fn layer(&self, inner: S) -> Self::Service {
         let sessions = Sessions::new(&self.store, self.rules.clone());
-        SessionService::new(inner, Arc::new(Settings { sessions, cookies: self.cookies }))
+        SessionService::new(inner, Arc::new(Settings { sessions, cookies: self.cookies.clone() }))
     }
 }
 

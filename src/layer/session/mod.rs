@@ -4,6 +4,7 @@
 //! cookies. What a session is, and what is done about it without Redis, is
 //! [`store::session`](crate::store::session)'s.
 
+mod cookie_settings;
 mod error;
 #[cfg(feature = "axum")]
 mod extract;
@@ -17,6 +18,7 @@ mod service;
 mod set_cookie;
 mod settings;
 
+pub use cookie_settings::SameSite;
 pub use error::SessionError;
 #[cfg(feature = "axum")]
 pub use extract::SessionMissing;

@@ -32,6 +32,23 @@ impl RequestCookies {
         std::str::from_utf8(found?).ok()
     }
 
+    /// The different values of all cookies of this name, without quotes round them: a client that
+    /// logs out may mean any of them.
+    pub(super) fn all(&self, name: &str) -> Vec<&str> {
+        let headers = self.first.iter().chain(&self.others);
+        let mut all = Vec::new();
+        for pair in headers.flat_map(|header| pairs(header.as_bytes())) {
+            let value = value_of(pair, name).and_then(|value| std::str::from_utf8(value).ok());
+            let Some(value) = value else { continue };
+            let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+            let value = quoted.unwrap_or(value);
+            if !all.contains(&value) {
+                all.push(value);
+            }
+        }
+        all
+    }
+
     /// Whether there is a cookie of this name, whatever its value.
     pub(super) fn has(&self, name: &str) -> bool {
         let mut headers = self.first.iter().chain(&self.others);
@@ -78,6 +95,15 @@ mod tests {
         assert!(cookies.has("other") && !cookies.has("id"));
         assert_eq!(request_cookies(&[]).get("sid"), None);
         assert_eq!(request_cookies(&[b"sid", b"=;;;sid="]).get("sid"), Some(""));
+    }
+
+    #[test]
+    fn all_are_found_each_once() {
+        let cookies =
+            request_cookies(&[b"sid=a; sd=x; sid=\"b\"; sid=a", b"sid=c;xsid=d; sid=\xff"]);
+        assert_eq!(cookies.all("sid"), ["a", "b", "c"]);
+        assert_eq!(cookies.all("sd"), ["x"]);
+        assert!(cookies.all("id").is_empty());
     }
 
     #[test]

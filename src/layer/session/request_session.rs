@@ -12,10 +12,7 @@ use http::{
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::OnceCell;
 
-use super::{
-    error::SessionError, request_cookies::RequestCookies, set_cookie::CookieNames,
-    settings::Settings,
-};
+use super::{error::SessionError, request_cookies::RequestCookies, settings::Settings};
 use crate::{
     Error, ErrorKind,
     respond::Refusal,
@@ -59,7 +56,7 @@ impl RequestSession {
         let state = self.state.get_or_try_init(|| async {
             let Settings { sessions, cookies } = &*self.settings;
             let state = match self.id() {
-                Some(id) => sessions.load(id, self.cookies.get(cookies.snapshot).into()).await?,
+                Some(id) => sessions.load(id, self.cookies.get(&cookies.snapshot).into()).await?,
                 None => SessionState::none(),
             };
             Ok(Mutex::new(state))
@@ -79,25 +76,31 @@ impl RequestSession {
         Ok(())
     }
 
-    /// Ends the session, whether it was loaded or is only named by a cookie.
+    /// Ends the session, whether it was loaded or is only named by a cookie. Where the client shows
+    /// several, all of them end: nobody can say which one was meant.
     pub(super) async fn flush(&self) -> Result<(), SessionError> {
-        let Settings { sessions, cookies } = &*self.settings;
         let loaded = self.state.get().and_then(|state| {
             let state = state.lock();
             Some((state.id?, state.ending()))
         });
-        let ended = match (loaded, self.id()) {
-            (Some((id, ending)), _) => sessions.end(id, None.into(), ending).await,
-            (None, Some(id)) => {
-                sessions.end(id, self.cookies.get(cookies.snapshot).into(), None).await
-            }
-            (None, None) => Ok(()),
-        };
+        let (ids, sealed) = self.shown();
+        let ended = self.settings.sessions.end_all(loaded, ids, &sealed).await;
         ended.map_err(|error| self.error(error))?;
         self.is_flushed.store(true, Ordering::Release);
         let state = self.state.get_or_init(|| async { Mutex::new(SessionState::none()) }).await;
         *state.lock() = SessionState::none();
         Ok(())
+    }
+
+    /// Every id and every snapshot that the client shows, those with the names of their cookies.
+    fn shown(&self) -> (Vec<SessionId>, Vec<(&str, &str)>) {
+        let [ids, snapshots] = self.settings.cookies.all_names();
+        let ids = ids.into_iter().flat_map(|name| self.cookies.all(name));
+        let mut sealed = Vec::new();
+        for name in snapshots {
+            sealed.extend(self.cookies.all(name).into_iter().map(|value| (name, value)));
+        }
+        (ids.filter_map(SessionId::parse).collect(), sealed)
     }
 
     pub(super) fn is_loaded(&self) -> bool {
@@ -125,18 +128,14 @@ impl RequestSession {
         })
     }
 
-    pub(super) fn cookie_names(&self) -> CookieNames {
-        self.settings.cookies
-    }
-
     fn has_cookies(&self) -> bool {
-        let names = self.cookie_names();
-        self.cookies.has(names.id) || self.cookies.has(names.snapshot)
+        let cookies = &self.settings.cookies;
+        self.cookies.has(&cookies.id) || self.cookies.has(&cookies.snapshot)
     }
 
     /// The id that the client shows.
     fn id(&self) -> Option<SessionId> {
-        SessionId::parse(self.cookies.get(self.cookie_names().id)?)
+        SessionId::parse(self.cookies.get(&self.settings.cookies.id)?)
     }
 
     fn error(&self, error: Error) -> SessionError {

@@ -2,48 +2,61 @@
 
 use std::fmt::Write;
 
-use cookie::{Cookie, SameSite, time::Duration};
+use cookie::{Cookie, time::Duration};
 use http::{
     HeaderMap, HeaderValue,
     header::{CACHE_CONTROL, SET_COOKIE, VARY},
 };
 
-/// The names of the two cookies, and whether browsers return them by TLS only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CookieNames {
-    pub(super) id: &'static str,
-    pub(super) snapshot: &'static str,
-    is_secure: bool,
+use super::cookie_settings::{CookieSettings, SameSite};
+
+/// Sets one of the two cookies for so long.
+pub(super) fn set(
+    settings: &CookieSettings,
+    headers: &mut HeaderMap,
+    name: &str,
+    value: &str,
+    seconds: u64,
+) {
+    let seconds = Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX));
+    write(settings, headers, name, value, Some(seconds).filter(|_| settings.is_persistent));
 }
 
-impl CookieNames {
-    /// What browsers take from this very host and by TLS only.
-    pub(super) const SECURE: Self =
-        Self { id: "__Host-sid", snapshot: "__Host-sd", is_secure: true };
-    /// For a server that is spoken to without TLS: a browser takes no `__Host-` there.
-    pub(super) const PLAIN: Self = Self { id: "sid", snapshot: "sd", is_secure: false };
-
-    /// Sets one of them for so long.
-    pub(super) fn set(self, headers: &mut HeaderMap, name: &str, value: &str, seconds: u64) {
-        let cookie = Cookie::build((name, value))
-            .path("/")
-            .max_age(Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX)))
-            .http_only(true)
-            .same_site(SameSite::Lax)
-            .secure(self.is_secure);
-        // A sealed value is some 4 KiB long: written once, without growing.
-        let mut line = String::with_capacity(value.len() + 128);
-        if write!(line, "{cookie}").is_ok()
-            && let Ok(line) = HeaderValue::try_from(line)
-        {
-            headers.append(SET_COOKIE, line);
-        }
+/// Takes both away.
+pub(super) fn remove(settings: &CookieSettings, headers: &mut HeaderMap) {
+    for name in [&settings.id, &settings.snapshot] {
+        write(settings, headers, name, "", Some(Duration::ZERO));
     }
+}
 
-    /// Takes both away.
-    pub(super) fn remove(self, headers: &mut HeaderMap) {
-        self.set(headers, self.id, "", 0);
-        self.set(headers, self.snapshot, "", 0);
+fn write(
+    settings: &CookieSettings,
+    headers: &mut HeaderMap,
+    name: &str,
+    value: &str,
+    max_age: Option<Duration>,
+) {
+    let mut cookie = Cookie::build((name, value))
+        .path(&*settings.path)
+        .http_only(true)
+        .same_site(match settings.same_site {
+            SameSite::Strict => cookie::SameSite::Strict,
+            SameSite::Lax => cookie::SameSite::Lax,
+            SameSite::None => cookie::SameSite::None,
+        })
+        .secure(settings.is_secure);
+    if let Some(max_age) = max_age {
+        cookie = cookie.max_age(max_age);
+    }
+    if let Some(domain) = &settings.domain {
+        cookie = cookie.domain(&**domain);
+    }
+    // A sealed value is some 4 KiB long: written once, without growing.
+    let mut line = String::with_capacity(value.len() + 128);
+    if write!(line, "{cookie}").is_ok()
+        && let Ok(line) = HeaderValue::try_from(line)
+    {
+        headers.append(SET_COOKIE, line);
     }
 }
 
@@ -105,9 +118,17 @@ mod tests {
 
     #[test]
     fn they_are_set_as_browsers_want_them() {
+        let default = CookieSettings::default();
+        let plain = default.clone().insecure();
+        let other = default.clone().with_domain("example.com").unwrap().with_path("/a").unwrap();
+        let other = other.with_same_site(SameSite::Strict).unwrap();
+        let mut other = other;
+        other.is_persistent = false;
         let mut headers = HeaderMap::new();
-        CookieNames::SECURE.set(&mut headers, CookieNames::SECURE.id, "abc", 60);
-        CookieNames::PLAIN.remove(&mut headers);
+        set(&default, &mut headers, &default.id, "abc", 60);
+        remove(&plain, &mut headers);
+        set(&other, &mut headers, &other.id, "abc", 60);
+        remove(&other, &mut headers);
         let lines: Vec<_> =
             headers.get_all(SET_COOKIE).iter().map(|v| v.to_str().unwrap()).collect();
         assert_eq!(
@@ -116,6 +137,9 @@ mod tests {
                 "__Host-sid=abc; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=60",
                 "sid=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0",
                 "sd=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0",
+                "__Secure-sid=abc; HttpOnly; SameSite=Strict; Secure; Path=/a; Domain=example.com",
+                "__Secure-sid=; HttpOnly; SameSite=Strict; Secure; Path=/a; Domain=example.com; Max-Age=0",
+                "__Secure-sd=; HttpOnly; SameSite=Strict; Secure; Path=/a; Domain=example.com; Max-Age=0",
             ]
         );
     }

@@ -1,9 +1,9 @@
 //! What the requests of one layer share.
 
-use super::set_cookie::CookieNames;
+use super::cookie_settings::CookieSettings;
 use crate::store::session::Sessions;
 
 pub(super) struct Settings {
     pub(super) sessions: Sessions,
-    pub(super) cookies: CookieNames,
+    pub(super) cookies: CookieSettings,
 }

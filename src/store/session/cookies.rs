@@ -45,7 +45,8 @@ impl Sessions {
         };
         let cookie = snapshot.and_then(|snapshot| {
             let (version, epoch) = (snapshot.version, snapshot.epoch);
-            let cookie = seal::seal(&self.keys, self.rules.cookie, snapshot, &self.rules.declared)?;
+            let cookie =
+                seal::seal(&self.keys, &self.rules.cookie, snapshot, &self.rules.declared)?;
             if let Origin::Redis(record) = &state.origin {
                 let marks = self.memory.marks(Standing::of_record(record));
                 let known =

@@ -9,12 +9,16 @@ use super::{
     id::{SessionId, SessionName},
     metrics::{Operation::Delete, Outcome},
     presented::Presented,
+    seal,
     sessions::Sessions,
     standing::Standing,
     store::{Inner, SessionStore},
     tombstones::Tombstone,
 };
 use crate::{Error, Served, Source, store::replay::Guard};
+
+/// Sessions that one request may end.
+const MOST_SHOWN: usize = 16;
 
 impl SessionStore {
     /// Ends one session for good. Its client finds itself logged out.
@@ -70,6 +74,52 @@ impl Sessions {
             }
             None => self.end_unverified(id.name()).await,
         }
+    }
+}
+
+impl Sessions {
+    /// Ends every session that a client has shown: one that was loaded, ids, and snapshots with the
+    /// names of their cookies.
+    ///
+    /// # Errors
+    ///
+    /// One of them may live on: nobody vouches for it, and there is no room to remember it (or more
+    /// are shown than one client can have). The others have ended.
+    pub(crate) async fn end_all(
+        &self,
+        loaded: Option<(SessionId, Option<Ending>)>,
+        shown: Vec<SessionId>,
+        sealed: &[(&str, &str)],
+    ) -> Result<(), Error> {
+        let mut all: Vec<(SessionId, Option<Ending>)> = loaded.into_iter().collect();
+        for (cookie, sealed) in sealed {
+            if let (Some(snapshot), _) = seal::open(&self.keys, cookie, sealed) {
+                all.push((snapshot.id(), Some(Ending::of_snapshot(&snapshot))));
+            }
+        }
+        all.extend(shown.into_iter().map(|id| (id, None)));
+        let mut ended: Vec<SessionId> = Vec::new();
+        let mut result = Ok(());
+        // What is vouched for first: of an id that is named twice it is known then.
+        all.sort_by_key(|(_, ending)| ending.is_none());
+        for (id, ending) in all {
+            if ended.contains(&id) {
+                continue;
+            }
+            if ended.len() == MOST_SHOWN {
+                return Err(self.unavailable());
+            }
+            ended.push(id);
+            let one = match ending {
+                Some(ending) => {
+                    self.end_session(id.name(), ending).await;
+                    Ok(())
+                }
+                None => self.end_unverified(id.name()).await,
+            };
+            result = result.and(one);
+        }
+        result
     }
 }
 

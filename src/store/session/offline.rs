@@ -101,7 +101,7 @@ impl Sessions {
     ) -> Result<SessionState, Error> {
         let changes = std::mem::take(&mut state.changes);
         let may_travel = changes.values.keys().all(|key| self.rules.declared.contains(key));
-        let fits = |changed: &Snapshot| seal::fits(self.rules.room, self.rules.cookie, changed);
+        let fits = |changed: &Snapshot| seal::fits(self.rules.room, &self.rules.cookie, changed);
         let changed = may_travel.then(|| self.memory.change(snapshot, &changes, fits)).flatten();
         let Some(mut changed) = changed else {
             self.metrics.count(Change, Outcome::Unavailable);

@@ -29,7 +29,7 @@ impl Sessions {
         match presented {
             Presented::Nothing => (None, Seal::Outdated),
             Presented::Open(snapshot) => (Some(*snapshot), Seal::Current),
-            Presented::Sealed(sealed) => match seal::open(&self.keys, self.rules.cookie, sealed) {
+            Presented::Sealed(sealed) => match seal::open(&self.keys, &self.rules.cookie, sealed) {
                 (Some(snapshot), _) if snapshot.id() != id => (None, Seal::Outdated),
                 opened => opened,
             },
@@ -45,10 +45,10 @@ impl Sessions {
         let Presented::Sealed(sealed) = presented else {
             return self.open(who.id, presented).0;
         };
-        let known = self.snapshots.get(who.name, self.rules.cookie, sealed);
+        let known = self.snapshots.get(who.name, &self.rules.cookie, sealed);
         known.or_else(|| {
             let snapshot = self.open(who.id, presented).0?;
-            self.snapshots.put(who.name, self.rules.cookie, sealed, &snapshot);
+            self.snapshots.put(who.name, &self.rules.cookie, sealed, &snapshot);
             Some(snapshot)
         })
     }

@@ -1,6 +1,6 @@
 //! The store as one application uses it: under the rules that it chose.
 
-use std::{ops::Deref, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use super::{
     expiry::{Expiry, millis},
@@ -20,19 +20,19 @@ pub(crate) struct Rules {
     /// The keys that may travel in a snapshot.
     pub(crate) declared: Declared,
     /// The name of the cookie that holds the snapshot.
-    pub(crate) cookie: &'static str,
+    pub(crate) cookie: Arc<str>,
     /// What a snapshot may take, in bytes of `name=value`.
     pub(crate) room: usize,
 }
 
 impl Rules {
-    pub(crate) fn new(cookie: &'static str) -> Self {
+    pub(crate) fn new(cookie: impl Into<Arc<str>>) -> Self {
         Self {
             expiry: Expiry::default(),
             max_offline_age: Duration::from_secs(60 * 60),
             refresh: Duration::from_secs(5 * 60),
             declared: Declared::default(),
-            cookie,
+            cookie: cookie.into(),
             room: LARGEST,
         }
     }

@@ -1,6 +1,8 @@
 //! Snapshots that were opened in this outage, so that a cookie shown again is compared, not
 //! decrypted.
 
+use std::sync::Arc;
+
 use ctutils::CtEq;
 
 use super::{id::SessionName, shards::Shards, snapshot::Snapshot};
@@ -25,7 +27,7 @@ type Shard = GenerationalCache<SessionName, Option<Box<Entry>>>;
 
 struct Entry {
     /// The name of the cookie, which is sealed with it.
-    cookie: &'static str,
+    cookie: Arc<str>,
     sealed: Box<str>,
     snapshot: Snapshot,
 }
@@ -41,7 +43,7 @@ impl SnapshotCache {
         let entry = shard.get(&name)?.as_deref()?;
         // In constant time: how long it takes tells nobody how much of a cookie was guessed.
         let is_same =
-            entry.cookie == cookie && entry.sealed.as_bytes().ct_eq(sealed.as_bytes()).into();
+            *entry.cookie == *cookie && entry.sealed.as_bytes().ct_eq(sealed.as_bytes()).into();
         is_same.then(|| entry.snapshot.clone())
     }
 
@@ -49,11 +51,15 @@ impl SnapshotCache {
     pub(super) fn put(
         &self,
         name: SessionName,
-        cookie: &'static str,
+        cookie: &Arc<str>,
         sealed: &str,
         snapshot: &Snapshot,
     ) {
-        let entry = || Entry { cookie, sealed: sealed.into(), snapshot: snapshot.clone() };
+        let entry = || Entry {
+            cookie: Arc::clone(cookie),
+            sealed: sealed.into(),
+            snapshot: snapshot.clone(),
+        };
         let mut shard = self.shards.of(name);
         let again = shard.get(&name).is_some().then(|| Box::new(entry()));
         let forgotten = shard.put(name, again);
@@ -94,16 +100,16 @@ mod tests {
     fn every_byte_counts() {
         let (cache, id) = (SnapshotCache::new(), SessionId::random());
         let (name, snapshot) = (id.name(), snapshot(id));
-        cache.put(name, "sd", "sealed", &snapshot);
+        cache.put(name, &"sd".into(), "sealed", &snapshot);
         assert!(cache.get(name, "sd", "sealed").is_none(), "shown once");
-        cache.put(name, "sd", "sealed", &snapshot);
+        cache.put(name, &"sd".into(), "sealed", &snapshot);
         assert!(cache.get(name, "sd", "sealed") == Some(snapshot.clone()));
         for other in ["", "sealeD", "Sealed", "seale", "sealed ", "ssealed"] {
             assert!(cache.get(name, "sd", other).is_none(), "{other}");
         }
         assert!(cache.get(name, "other", "sealed").is_none());
         assert!(cache.get(SessionId::random().name(), "sd", "sealed").is_none());
-        cache.put(name, "sd", "newer", &snapshot);
+        cache.put(name, &"sd".into(), "newer", &snapshot);
         assert!(cache.get(name, "sd", "sealed").is_none());
         cache.forget(name);
         assert!(cache.get(name, "sd", "newer").is_none());
@@ -115,8 +121,8 @@ mod tests {
         let kept = || -> usize { cache.shards.iter().map(|shard| shard.len()).sum() };
         for _ in 0..CAPACITY * 3 {
             let id = SessionId::random();
-            cache.put(id.name(), "sd", "sealed", &snapshot(id));
-            cache.put(id.name(), "sd", "sealed", &snapshot(id));
+            cache.put(id.name(), &"sd".into(), "sealed", &snapshot(id));
+            cache.put(id.name(), &"sd".into(), "sealed", &snapshot(id));
         }
         assert!((CAPACITY / 4..=CAPACITY).contains(&kept()), "{}", kept());
         cache.forget_all();

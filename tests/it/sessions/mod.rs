@@ -5,6 +5,7 @@ mod app;
 mod applications;
 mod bad_input;
 mod client;
+mod cookies;
 #[path = "../../../examples/gateway/database.rs"]
 #[allow(dead_code)]
 mod database;
