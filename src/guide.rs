@@ -9,6 +9,7 @@ macro_rules! guides {
             // The links of the files lead from file to file; here they lead from module to module.
             /// [cache.md]: crate::guide::cache
             /// [glossary.md]: crate::guide::glossary
+            /// [guards.md]: crate::guide::guards
             /// [guards.md#a-redis-that-evicts]: crate::guide::guards#a-redis-that-evicts
             /// [health.md]: crate::guide::health
             /// [health.md#evictions]: crate::guide::health#evictions

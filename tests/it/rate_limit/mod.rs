@@ -5,6 +5,7 @@ mod contract;
 mod gateway;
 mod layer;
 mod leases;
+mod limits_example;
 mod outage;
 mod recovery;
 mod redis;
