@@ -19,7 +19,7 @@ impl Id {
     }
 
     /// The bits that choose the place in it.
-    pub(super) fn low(self) -> u64 {
+    pub(crate) fn low(self) -> u64 {
         self.0[1]
     }
 }

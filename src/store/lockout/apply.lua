@@ -2,10 +2,11 @@
 -- law.rs; a differential test holds the two together.
 --
 -- KEYS[1]  the subject: a hash. `until` and `locks` (milliseconds of Redis's clock; consecutive locks);
+--          `unlocked` when it was last unlocked, `remembered` for how long that is kept;
 --          `o<nonce>` an attempt that is open, `f<nonce>` one that failed, each with the time at which it began
 -- ARGV[1]  the change: begin, fail, succeed, cancel (each with ARGV[9] a nonce), lock (ARGV[9] milliseconds),
---          unlock, read, merge (ARGV[9] for how long it is locked, ARGV[10] consecutive locks, then nonce, age,
---          1 when failed, for each attempt)
+--          unlock, read, merge (ARGV[9] for how long it is locked, ARGV[10] consecutive locks, ARGV[11] when
+--          that was known: nothing happens if it was unlocked since; then nonce, age, 1 when failed, for each attempt)
 -- ARGV[2..8]  threshold, window, lock time, growth, longest lock, how long locks are remembered, attempt timeout
 -- Returns  { 1 when admitted plus 2 when newly locked, time in microseconds, locked for, consecutive locks,
 --          then nonce, age, 1 when failed, for each attempt }
@@ -16,6 +17,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local locked_until, locks, slots, count, failures, newly_locked = 0, 0, {}, 0, 0, 0
+local unlocked, remembered = 0, 0
 local function recount()
   count, failures = 0, 0
   for _, slot in pairs(slots) do
@@ -61,6 +63,8 @@ for i = 1, #held, 2 do
   local kind, nonce = string.sub(field, 1, 1), string.sub(field, 2)
   if field == 'until' then locked_until = value
   elseif field == 'locks' then locks = value
+  elseif field == 'unlocked' then unlocked = value
+  elseif field == 'remembered' then remembered = value
   elseif kind == 'o' or kind == 'f' then add(nonce, value, kind == 'f') end
 end
 
@@ -77,11 +81,14 @@ elseif op == 'succeed' then
   slots[ARGV[9]] = nil
 elseif op == 'cancel' then slots[ARGV[9]] = nil
 elseif op == 'lock' then locked_until, newly_locked = math.max(locked_until, now + ARGV[9]), 2
-elseif op == 'unlock' then locked_until, locks, slots = 0, 0, {}
-elseif op == 'merge' then
+elseif op == 'unlock' then
+  -- For as long as anybody may still know of a lock.
+  remembered = math.max(remembered, locked_until, now + longest)
+  unlocked, locked_until, locks, slots = now, 0, 0, {}
+elseif op == 'merge' and unlocked <= ARGV[11] + 0 then
   if ARGV[9] + 0 > 0 then locked_until = math.max(locked_until, now + ARGV[9]) end
   locks = math.max(locks, ARGV[10] + 0)
-  for i = 11, #ARGV, 3 do add(ARGV[i], now - ARGV[i + 1], ARGV[i + 2] == '1') end
+  for i = 12, #ARGV, 3 do add(ARGV[i], now - ARGV[i + 1], ARGV[i + 2] == '1') end
 end
 advance()
 
@@ -90,7 +97,14 @@ local answer = { admitted + newly_locked, time, math.max(locked_until - now, 0),
 local fields, expires_at = {}, 0
 if locked_until > 0 then
   expires_at = locked_until + (locks > 0 and memory or 0)
-  if expires_at > now then fields = { 'until', string.format('%.0f', locked_until), 'locks', locks } end
+  if expires_at > now then
+    fields = { 'until', string.format('%.0f', locked_until), 'locks', locks }
+  end
+end
+if remembered > now then
+  expires_at = math.max(expires_at, remembered)
+  local when, till = string.format('%.0f', unlocked), string.format('%.0f', remembered)
+  for _, field in ipairs({ 'unlocked', when, 'remembered', till }) do fields[#fields + 1] = field end
 end
 for nonce, slot in pairs(slots) do
   expires_at = math.max(expires_at, slot.at + window)

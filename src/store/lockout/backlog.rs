@@ -2,8 +2,8 @@
 //! never lowered.
 
 use super::{
-    law::{Change, State},
-    memory::LocalStates,
+    law::Change,
+    memory::{Known, LocalStates},
     redis::Remote,
 };
 use crate::{
@@ -26,7 +26,7 @@ impl Backlog for LockoutBacklog {
     const FEATURE: Feature = Feature::Lockout;
 
     /// A subject, and what is known of it here.
-    type Item = (String, State);
+    type Item = (String, Known);
 
     fn mark_lost(&self, continuity: Continuity) {
         if continuity != Continuity::Kept {
@@ -34,7 +34,7 @@ impl Backlog for LockoutBacklog {
         }
     }
 
-    fn due(&self, cursor: &mut usize) -> Option<Vec<(String, State)>> {
+    fn due(&self, cursor: &mut usize) -> Option<Vec<(String, Known)>> {
         let part = *cursor;
         *cursor += 1;
         self.local.pending(part)
@@ -44,11 +44,14 @@ impl Backlog for LockoutBacklog {
     async fn push(
         &self,
         connection: &mut Connection,
-        (subject, state): (String, State),
+        (subject, known): (String, Known),
     ) -> Result<Pushed, Error> {
-        let merge = Change::Merge(state);
-        let answer = self.remote.apply(connection, &subject, &merge, self.local.now()).await?;
-        let Change::Merge(state) = merge else { return Ok(Pushed::NONE) };
+        let Known { state, as_of } = known;
+        let change = match as_of {
+            Some(as_of) => Change::Recall(state.clone(), as_of),
+            None => Change::Merge(state.clone()),
+        };
+        let answer = self.remote.apply(connection, &subject, &change, self.local.now()).await?;
         self.local.confirm(&subject, &state, answer);
         Ok(Pushed::APPLIED)
     }

@@ -34,6 +34,7 @@ fn read_one(name: &str, record: &JournalRecord, now: u64) -> Option<(String, Sta
         slots: Vec::new(),
         locked_until: now.saturating_add(left),
         consecutive_locks: consecutive_locks.parse().ok()?,
+        unlocked_at: 0,
     };
     Some((subject.to_owned(), state))
 }

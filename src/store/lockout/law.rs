@@ -29,6 +29,8 @@ pub(super) struct State {
     pub(super) locked_until: u64,
     /// Locks in a row.
     pub(super) consecutive_locks: u32,
+    /// When it was last unlocked; 0 for never. What was known before that is not raised again.
+    pub(super) unlocked_at: u64,
 }
 
 /// What one change asks for.
@@ -49,6 +51,8 @@ pub(super) enum Change {
     Read,
     /// What Redis or memory knows besides: raises, never lowers.
     Merge(State),
+    /// What was known then, for whoever has forgotten it: the same, unless it was unlocked since.
+    Recall(State, u64),
 }
 
 /// The result of a change; times in milliseconds.
@@ -87,13 +91,11 @@ impl State {
                 self.locked_until = self.locked_until.max(now.saturating_add(time));
                 newly_locked = true;
             }
-            Change::Unlock => *self = Self::default(),
+            Change::Unlock => *self = Self { unlocked_at: now, ..Self::default() },
             Change::Read => {}
-            Change::Merge(other) => {
-                self.locked_until = self.locked_until.max(other.locked_until);
-                self.consecutive_locks = self.consecutive_locks.max(other.consecutive_locks);
-                other.slots.into_iter().for_each(|slot| self.add(slot));
-            }
+            Change::Merge(other) => self.merge(other),
+            Change::Recall(_, as_of) if self.unlocked_at > as_of => {}
+            Change::Recall(other, _) => self.merge(other),
         }
         newly_locked |= self.advance(policy, now);
         self.outcome(policy, now, admitted, newly_locked)
@@ -123,6 +125,12 @@ impl State {
             self.consecutive_locks = self.consecutive_locks.saturating_add(1);
         }
         newly_locked
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.locked_until = self.locked_until.max(other.locked_until);
+        self.consecutive_locks = self.consecutive_locks.max(other.consecutive_locks);
+        other.slots.into_iter().for_each(|slot| self.add(slot));
     }
 
     fn add(&mut self, slot: Slot) {

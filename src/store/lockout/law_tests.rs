@@ -113,6 +113,19 @@ fn locks_in_a_row_grow_and_are_forgotten_after_a_day() {
     assert_eq!(five(&mut state, &policy, now), MINUTE);
 }
 
+#[test]
+fn what_was_forgotten_is_raised_again_unless_it_was_unlocked_since() {
+    let policy = policy();
+    let mut locked = State::default();
+    five(&mut locked, &policy, T0);
+    let recall = |as_of| Change::Recall(locked.clone(), as_of);
+    let mut forgotten = State::default();
+    assert!(forgotten.apply(&policy, T0 + 1, recall(T0)).locked);
+    assert!(!forgotten.apply(&policy, T0 + 2, Change::Unlock).locked);
+    assert!(!forgotten.apply(&policy, T0 + 3, recall(T0)).locked, "it was unlocked since");
+    assert!(forgotten.apply(&policy, T0 + 4, recall(T0 + 3)).locked, "it was locked again");
+}
+
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     Begin(u64),
@@ -154,7 +167,7 @@ proptest! {
                 Step::Merge(slots, lock) => Change::Merge(State {
                     slots: slots.into_iter().map(|(nonce, age, failed)| Slot { nonce, at: now - age, failed }).collect(),
                     locked_until: if lock > 0 { now + lock } else { 0 },
-                    consecutive_locks: 0,
+                    ..State::default()
                 }),
             };
             let outcome = state.apply(&policy, now, change.clone());

@@ -1,6 +1,9 @@
 //! What this instance has seen of each subject: what is gone on with while Redis is away.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -18,16 +21,43 @@ const LONG_AGO: u64 = 1 << 42;
 struct Entry {
     /// When it may be forgotten: in microseconds, as the table counts.
     expires_at: AtomicU64,
-    known: Box<Mutex<Known>>,
+    local: Box<Mutex<Local>>,
 }
 
-struct Known {
+struct Local {
     subject: String,
     state: State,
     /// Redis has not been told all of it.
     pending: bool,
-    /// Redis's time at the newest of its answers that is in it.
+    /// Redis's time (microseconds) at the newest of its answers that is in it; what was changed
+    /// here since is newer than any.
     as_of: u64,
+}
+
+const NEWER_THAN_REDIS: u64 = u64::MAX;
+
+/// What Redis is to be told of a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) state: State,
+    /// When Redis knew it, in milliseconds of its clock; `None`: it never did.
+    pub(super) as_of: Option<u64>,
+}
+
+impl Local {
+    fn known(&self) -> Known {
+        let as_of = Some(self.as_of).filter(|as_of| *as_of != NEWER_THAN_REDIS);
+        Known { state: self.state.clone(), as_of: as_of.map(|as_of| as_of / 1_000) }
+    }
+}
+
+/// Where a subject's attempts are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// In a state of its own.
+    Kept,
+    /// With others, because the table is full; `is_news`: the log has not said so lately.
+    Shared { is_news: bool },
 }
 
 impl Decaying for Entry {
@@ -39,12 +69,12 @@ impl Decaying for Entry {
 impl Entry {
     fn new(subject: &str) -> Self {
         let state = State::default();
-        let known = Known { subject: subject.to_owned(), state, pending: false, as_of: 0 };
-        Self { expires_at: AtomicU64::new(0), known: Box::new(Mutex::new(known)) }
+        let known = Local { subject: subject.to_owned(), state, pending: false, as_of: 0 };
+        Self { expires_at: AtomicU64::new(0), local: Box::new(Mutex::new(known)) }
     }
 
-    fn with<R>(&self, policy: &LockoutPolicy, change: impl FnOnce(&mut Known) -> R) -> R {
-        let mut known = self.known.lock();
+    fn with<R>(&self, policy: &LockoutPolicy, change: impl FnOnce(&mut Local) -> R) -> R {
+        let mut known = self.local.lock();
         let answer = change(&mut known);
         let expires_at = known.state.expires_at(policy).saturating_mul(1_000);
         self.expires_at.store(expires_at, Ordering::Relaxed);
@@ -52,12 +82,22 @@ impl Entry {
     }
 }
 
+/// States that newcomers share when the table is full.
+const OVERFLOW: usize = 1 << 16;
+/// In milliseconds.
+const LOG_INTERVAL: u64 = 60_000;
+
 /// A bounded table. What is known of a subject is forgotten when it does not matter any more, and
-/// never to make room: at the bound all newcomers share one state, and are locked together.
+/// never to make room: at the bound newcomers share 65 536 states, each with those that a keyed
+/// hash puts there. Whoever locks one of them by made-up names locks out one newcomer of 65 536,
+/// and cannot know whom.
 pub(super) struct LocalStates {
     table: BoundedMap<Entry>,
     hasher: IdHasher,
-    overflow: Mutex<State>,
+    /// Made when the table is first full.
+    overflow: OnceLock<Box<[Mutex<State>]>>,
+    /// When the log last said so, in milliseconds.
+    overflow_logged: AtomicU64,
     policy: LockoutPolicy,
     start: Instant,
 }
@@ -67,7 +107,8 @@ impl LocalStates {
         Self {
             table: BoundedMap::new(capacity),
             hasher: IdHasher::random(),
-            overflow: Mutex::default(),
+            overflow: OnceLock::new(),
+            overflow_logged: AtomicU64::new(0),
             policy,
             start: Instant::now(),
         }
@@ -80,16 +121,56 @@ impl LocalStates {
     }
 
     /// Applies a change without Redis, which is to be told later.
-    pub(super) fn apply(&self, subject: &str, change: &Change) -> Outcome {
+    pub(super) fn apply(&self, subject: &str, change: &Change) -> (Outcome, Room) {
         let now = self.now();
         let apply = |entry: &Entry| {
             entry.with(&self.policy, |known| {
-                known.pending |= *change != Change::Read;
+                if *change != Change::Read {
+                    (known.pending, known.as_of) = (true, NEWER_THAN_REDIS);
+                }
                 known.state.apply(&self.policy, now, change.clone())
             })
         };
-        let kept = self.keep(subject, now, apply);
-        kept.unwrap_or_else(|Full| self.overflow.lock().apply(&self.policy, now, change.clone()))
+        let in_overflow = |cells: &[Mutex<State>]| {
+            self.cell(cells, subject).lock().apply(&self.policy, now, change.clone())
+        };
+        let leaves_nothing = || State::default().apply(&self.policy, now, change.clone());
+        match change {
+            // It is where it began, if it did.
+            Change::Succeed(_) | Change::Cancel(_) | Change::Unlock | Change::Read => {
+                let kept = self.table.with(self.id(subject), apply);
+                let shared = || self.overflow.get().map(|cells| in_overflow(cells));
+                (kept.or_else(shared).unwrap_or_else(leaves_nothing), Room::Kept)
+            }
+            _ => match self.keep(subject, now, apply) {
+                Ok(outcome) => (outcome, Room::Kept),
+                Err(Full) => {
+                    let empty = || (0..OVERFLOW).map(|_| Mutex::default()).collect();
+                    (in_overflow(self.overflow.get_or_init(empty)), self.overflowed(now))
+                }
+            },
+        }
+    }
+
+    /// The state that a newcomer shares.
+    fn cell<'a>(&self, cells: &'a [Mutex<State>], subject: &str) -> &'a Mutex<State> {
+        &cells[self.id(subject).low() as usize % OVERFLOW]
+    }
+
+    /// The log is told once a minute.
+    fn overflowed(&self, now: u64) -> Room {
+        let last = self.overflow_logged.load(Ordering::Relaxed);
+        let is_due = last == 0 || now.saturating_sub(last) >= LOG_INTERVAL;
+        let wins = || {
+            let swap = self.overflow_logged.compare_exchange(
+                last,
+                now,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+            swap.is_ok()
+        };
+        Room::Shared { is_news: is_due && wins() }
     }
 
     /// Takes over what Redis says: it is the truth, but for what it has not been told.
@@ -114,13 +195,15 @@ impl LocalStates {
         outcome
     }
 
-    /// What Redis is to be told of this subject.
-    pub(super) fn pending_of(&self, subject: &str) -> Option<State> {
-        let pending = |entry: &Entry| {
-            let known = entry.known.lock();
-            known.pending.then(|| known.state.clone())
+    /// What Redis is to be told of this subject before it is asked: what it missed; and a lock, of
+    /// which it may have dropped what it knew to make room.
+    pub(super) fn due_of(&self, subject: &str) -> Option<Known> {
+        let now = self.now();
+        let due = |entry: &Entry| {
+            let known = entry.local.lock();
+            (known.pending || known.state.locked_until > now).then(|| known.known())
         };
-        self.table.with(self.id(subject), pending).flatten()
+        self.table.with(self.id(subject), due).flatten()
     }
 
     /// Redis was told this state, and answered that.
@@ -138,15 +221,13 @@ impl LocalStates {
     }
 
     /// What one part of the table has to tell Redis; `None` after the last part.
-    pub(super) fn pending(&self, part: usize) -> Option<Vec<(String, State)>> {
-        self.visit(part, |known| {
-            known.pending.then(|| (known.subject.clone(), known.state.clone()))
-        })
+    pub(super) fn pending(&self, part: usize) -> Option<Vec<(String, Known)>> {
+        self.visit(part, |known| known.pending.then(|| (known.subject.clone(), known.known())))
     }
 
     /// Redis has lost what it knew: all of it is to be told again.
     pub(super) fn mark_pending(&self) {
-        let mark = |known: &mut Known| {
+        let mark = |known: &mut Local| {
             known.pending = true;
             None::<()>
         };
@@ -155,11 +236,11 @@ impl LocalStates {
     }
 
     /// Goes through what still counts in one part of the table; `None` after the last part.
-    fn visit<R>(&self, part: usize, visit: impl Fn(&mut Known) -> Option<R>) -> Option<Vec<R>> {
+    fn visit<R>(&self, part: usize, visit: impl Fn(&mut Local) -> Option<R>) -> Option<Vec<R>> {
         let now = self.now().saturating_mul(1_000);
         self.table.visit(part, |entries| {
             let counting = entries.filter(|entry| entry.expires_at() > now);
-            counting.filter_map(|entry| visit(&mut entry.known.lock())).collect()
+            counting.filter_map(|entry| visit(&mut entry.local.lock())).collect()
         })
     }
 

@@ -8,6 +8,8 @@ pub(super) struct LockoutMetrics {
     pub(super) refused: Counter,
     pub(super) locked: Counter,
     pub(super) unlocked: Counter,
+    /// Changes that were counted with others', for want of room.
+    pub(super) overflowed: Counter,
 }
 
 impl LockoutMetrics {
@@ -19,6 +21,7 @@ impl LockoutMetrics {
             refused: event("refused"),
             locked: event("locked"),
             unlocked: event("unlocked"),
+            overflowed: event("overflowed"),
         }
     }
 }

@@ -9,6 +9,9 @@ use crate::{
     redis::{Connection, Script},
 };
 
+/// Newer than any time of Redis, and exact in Lua.
+const NEWEST: u64 = 1 << 52;
+
 pub(super) struct Remote {
     prefix: String,
     apply: Script,
@@ -57,9 +60,13 @@ impl Remote {
             | Change::Cancel(nonce) => call.arg(*nonce),
             Change::Lock(time) => call.arg(*time),
             Change::Unlock | Change::Read => call,
-            Change::Merge(state) => {
+            Change::Merge(state) | Change::Recall(state, _) => {
                 let locked_for = state.locked_until.saturating_sub(now);
-                let merge = call.arg(locked_for).arg(state.consecutive_locks);
+                let as_of = match change {
+                    Change::Recall(_, as_of) => *as_of,
+                    _ => NEWEST,
+                };
+                let merge = call.arg(locked_for).arg(state.consecutive_locks).arg(as_of);
                 state.slots.iter().fold(merge, |merge, slot| {
                     let age = now.saturating_sub(slot.at);
                     merge.arg(slot.nonce).arg(age).arg(u8::from(slot.failed))
@@ -87,6 +94,7 @@ impl Remote {
             slots: slots.collect(),
             locked_until: if locked { now.saturating_add(*locked_for) } else { 0 },
             consecutive_locks,
+            unlocked_at: 0,
         };
         let outcome = state.outcome(&self.policy, now, code & 1 == 1, code & 2 == 2);
         Some(Answer { outcome, state, as_of: *as_of })
@@ -102,6 +110,6 @@ const fn name(change: &Change) -> &'static str {
         Change::Lock(_) => "lock",
         Change::Unlock => "unlock",
         Change::Read => "read",
-        Change::Merge(_) => "merge",
+        Change::Merge(_) | Change::Recall(..) => "merge",
     }
 }

@@ -11,7 +11,7 @@ use super::{
     backlog::LockoutBacklog,
     journal,
     law::{Change, Outcome},
-    memory::LocalStates,
+    memory::{LocalStates, Room},
     metrics::LockoutMetrics,
     policy::{LockoutPolicy, millis},
     redis::Remote,
@@ -253,16 +253,25 @@ impl Inner {
     async fn apply_in_redis(&self, subject: &str, change: &Change) -> Result<Outcome, Error> {
         let LockoutBacklog { local, remote } = &*self.backlog;
         let mut connection = self.redis.connection();
-        // What Redis missed (a timeout, say) comes first.
-        if let Some(pending) = local.pending_of(subject) {
-            self.backlog.push(&mut connection, (subject.to_owned(), pending)).await?;
+        // What Redis missed (a timeout, say) or may have dropped comes first.
+        if let Some(known) = local.due_of(subject) {
+            self.backlog.push(&mut connection, (subject.to_owned(), known)).await?;
         }
         let answer = remote.apply(&mut connection, subject, change, local.now()).await?;
         Ok(local.adopt(subject, answer))
     }
 
     fn apply_local(&self, subject: &str, change: &Change) -> Outcome {
-        let outcome = self.backlog.local.apply(subject, change);
+        let (outcome, room) = self.backlog.local.apply(subject, change);
+        if let Room::Shared { is_news } = room {
+            self.metrics.overflowed.add(1);
+            if is_news {
+                tracing::warn!(
+                    lockout = self.name,
+                    "more subjects have failed than memory keeps: newcomers are counted together with others"
+                );
+            }
+        }
         if *change != Change::Read {
             self.replay.arm();
         }

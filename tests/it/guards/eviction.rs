@@ -62,6 +62,47 @@ async fn a_lock_that_was_dropped_is_in_redis_again() {
     assert_eq!(a.redis.monitor().status().outages, 0);
 }
 
+/// Before anybody has noticed that Redis dropped it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_seen_a_lock_gives_no_fresh_guess_when_redis_has_dropped_it() {
+    let server = RedisServer::start().await;
+    let a = Guard::at(&server.url()).ready().await;
+    let b = Guard::at(&server.url()).ready().await;
+    for _ in 0..5 {
+        wrong(&a.lockout).await;
+    }
+    for _ in 0..3 {
+        let lock = key(&server, "evenkeel:lockout:login:*").await;
+        server.cli(&["DEL", &lock]).await.unwrap();
+        assert!(begin(&a.lockout, &alice()).await.unwrap_err().is_locked());
+    }
+    // And Redis has it again, for those that have not seen it.
+    assert!(b.told_by_redis(&alice()).await.is_locked());
+    assert!(begin(&b.lockout, &alice()).await.unwrap_err().is_locked());
+}
+
+/// What is known of a lock is not raised over an unlock of another instance.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unlock_stays_one_whoever_has_seen_the_lock() {
+    let server = RedisServer::start().await;
+    let a = Guard::at(&server.url()).ready().await;
+    let b = Guard::at(&server.url()).ready().await;
+    for _ in 0..5 {
+        wrong(&a.lockout).await;
+    }
+    assert!(b.told_by_redis(&alice()).await.is_locked());
+    b.lockout.unlock(&alice()).await.unwrap();
+    for guard in [&a, &b] {
+        assert!(!guard.told_by_redis(&alice()).await.is_locked());
+        assert_eq!(guard.told_by_redis(&alice()).await.attempts_left(), 5);
+    }
+    // A lock that comes after it is one.
+    for _ in 0..5 {
+        wrong(&a.lockout).await;
+    }
+    assert!(b.told_by_redis(&alice()).await.is_locked());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_of_revocations_that_was_dropped_is_in_redis_again() {
     let server = RedisServer::start().await;

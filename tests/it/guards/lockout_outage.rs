@@ -7,10 +7,12 @@ use evenkeel::{
     store::{lockout::Lockout, rate::Subject},
 };
 
+use tracing::Level;
+
 use super::{
     Disk, PATIENCE, available,
     lockout::{Guard, WINDOW, alice, begin, policy, wrong},
-    support::{Fault, FaultProxy, RedisServer, eventually},
+    support::{Fault, FaultProxy, LogCapture, RedisServer, eventually},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,7 +147,8 @@ async fn a_restart_in_the_outage_with_the_journal_keeps_the_lock() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_strangers_pushes_nobody_out() {
+async fn a_flood_of_strangers_pushes_nobody_out_and_locks_no_newcomer_out() {
+    let logs = LogCapture::start();
     let guard = Guard::at("redis://127.0.0.1:1/");
     let builder = Lockout::builder(&guard.redis, "small", policy()).with_capacity(50);
     let lockout = builder.build().unwrap();
@@ -161,9 +164,19 @@ async fn a_flood_of_strangers_pushes_nobody_out() {
     assert!(lockout.len() <= 50);
     assert!(begin(&lockout, &Subject::secret("locked")).await.is_err());
     assert!(wrong(&lockout).await.is_locked(), "the fifth, not the first");
-    // Whoever finds no room is counted together with all the others: they are not free to guess.
-    let newcomer = begin(&lockout, &Subject::secret("newcomer")).await;
-    assert!(newcomer.unwrap_err().is_locked());
+    // Whoever finds no room is counted with a few others: free to log in, and not free to guess.
+    let newcomer = Subject::secret("newcomer");
+    let right = begin(&lockout, &newcomer).await.unwrap();
+    lockout.succeed(right).await.unwrap();
+    for _ in 0..5 {
+        let wrong = begin(&lockout, &newcomer).await.unwrap();
+        lockout.fail(wrong).await.unwrap();
+    }
+    assert!(begin(&lockout, &newcomer).await.unwrap_err().is_locked());
+    assert!(guard.metric(&["lockout_events_total", "overflowed"]) > 400);
+    let told = logs.at_least(Level::WARN);
+    let told = told.iter().filter(|line| line.message.contains("than memory keeps")).count();
+    assert_eq!(told, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
