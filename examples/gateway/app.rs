@@ -1,9 +1,16 @@
 //! What the handlers share, and the routes put together.
 
-use axum::{Router, middleware::map_response};
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{map_request, map_response},
+};
 use evenkeel::{
     health_router::HealthRouter,
-    layer::{SessionLayer, client_key::TrustedProxies},
+    layer::{
+        RequestHead, SessionLayer,
+        client_key::{ClientKey, TrustedProxies},
+    },
     redis::Redis,
     store::{rate::Quota, revocation::Revocations},
     telemetry::Metrics,
@@ -15,7 +22,7 @@ use crate::{
     errors,
     items::{self, Items},
     limited,
-    login_guard::LoginGuard,
+    login_guard::{ClientAddress, LoginGuard},
     pages, redis_routes, sessions,
     tokens::{self, TokenKeys},
 };
@@ -46,7 +53,7 @@ impl App {
             .merge(pages::routes())
             .merge(redis_routes::routes(self))
             .merge(limited::routes(&self.redis, &self.rate_limit, &self.trusted_proxies))
-            .merge(sessions::routes(self.login_guard.clone()))
+            .merge(self.sessions_by_address())
             .merge(tokens::routes(self))
             .merge(items::routes(self.items.clone()))
             .merge(self.health())
@@ -54,6 +61,18 @@ impl App {
             .layer(self.sessions.clone())
             .layer(RequestBodyLimitLayer::new(MAX_BODY))
             .layer(map_response(errors::as_json))
+    }
+
+    fn sessions_by_address(&self) -> Router {
+        let address = ClientKey::address(self.trusted_proxies.clone());
+        sessions::routes(self.login_guard.clone()).layer(map_request(
+            move |mut request: Request| {
+                if let Some(address) = address.subject(&RequestHead::new(&request)) {
+                    request.extensions_mut().insert(ClientAddress(address));
+                }
+                std::future::ready(request)
+            },
+        ))
     }
 
     /// Redis may be away; without its database the gateway is of no use.

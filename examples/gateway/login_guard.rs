@@ -1,4 +1,5 @@
-//! Five wrong passwords in 15 minutes lock a user out, Redis or no Redis.
+//! Five wrong passwords in 15 minutes lock a user out, and a hundred the address that they come from,
+//! Redis or no Redis.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use evenkeel::{
     redis::Redis,
     respond::Refusal,
     store::{
-        lockout::{Lockout, LockoutPolicy, LockoutStatus, LoginVerdict},
+        lockout::{Attempt, Lockout, LockoutPolicy, LockoutStatus, LoginVerdict},
         rate::Subject,
     },
 };
@@ -21,12 +22,20 @@ use serde_json::json;
 use super::database::Database;
 
 const WRONG_ONES: u32 = 5;
+/// Of one address, for whichever users: whoever guesses one password of many users, or locks many
+/// users out, ends here. Many may share an address.
+const WRONG_ONES_OF_AN_ADDRESS: u32 = 100;
 const WINDOW: Duration = Duration::from_secs(15 * 60);
+
+/// Whom a login comes from, in the request's extensions.
+#[derive(Clone)]
+pub(crate) struct ClientAddress(pub(crate) Subject);
 
 /// Stands in front of whatever verifies a password.
 #[derive(Clone)]
 pub(crate) struct LoginGuard {
     users: Lockout,
+    addresses: Lockout,
     redis: Redis,
 }
 
@@ -36,33 +45,55 @@ impl LoginGuard {
         let policy = LockoutPolicy::new(WRONG_ONES, WINDOW)?;
         let builder = Lockout::builder(redis, "login", policy).with_journal(database.clone());
         let users = builder.build().await?;
-        Ok(Self { users, redis: redis.clone() })
+        let policy = LockoutPolicy::new(WRONG_ONES_OF_AN_ADDRESS, WINDOW)?;
+        let addresses = Lockout::new(redis, "login-address", policy)?;
+        Ok(Self { users, addresses, redis: redis.clone() })
     }
 
-    /// Asks `is_right` about the password, unless the user is locked out: then the answer is 423,
-    /// right or wrong. 401 when it is wrong.
+    /// Asks `is_right` about the password, unless the user or the address is locked out: then the
+    /// answer is 423, right or wrong. 401 when it is wrong.
     pub(crate) async fn judge(
         &self,
         user: &str,
+        address: Option<&Subject>,
         is_right: impl FnOnce() -> bool,
     ) -> Result<(), Response> {
-        let attempt = match self.users.attempt(&Subject::secret(user)).await {
-            Ok(served) => match served.value {
-                LoginVerdict::Admitted(attempt) => attempt,
-                LoginVerdict::Refused(status) => return Err(locked(status)),
-            },
-            Err(error) => return Err(self.cannot_count(&error)),
+        // Each takes its place before the password is looked at: many at once do not slip past.
+        let from = match address {
+            Some(address) => Some(self.begin(&self.addresses, address).await?),
+            None => None,
         };
-        let right = is_right();
-        let told = match right {
-            true => self.users.succeed(attempt).await,
-            false => self.users.fail(attempt).await,
+        let attempt = match self.begin(&self.users, &Subject::secret(user)).await {
+            Ok(attempt) => attempt,
+            Err(refused) => {
+                self.release(from).await?;
+                return Err(refused);
+            }
         };
-        match told {
-            Err(error) => Err(self.cannot_count(&error)),
-            Ok(_) if right => Ok(()),
-            Ok(_) => Err((StatusCode::UNAUTHORIZED, "wrong user or password").into_response()),
+        if is_right() {
+            // What the address got wrong with other users still counts.
+            self.release(from).await?;
+            let told = self.users.succeed(attempt).await;
+            return told.map(drop).map_err(|error| self.cannot_count(&error));
         }
+        if let Some(from) = from {
+            self.addresses.fail(from).await.map_err(|error| self.cannot_count(&error))?;
+        }
+        self.users.fail(attempt).await.map_err(|error| self.cannot_count(&error))?;
+        Err((StatusCode::UNAUTHORIZED, "wrong user or password").into_response())
+    }
+
+    async fn begin(&self, lockout: &Lockout, who: &Subject) -> Result<Attempt, Response> {
+        match lockout.attempt(who).await.map_err(|error| self.cannot_count(&error))?.value {
+            LoginVerdict::Admitted(attempt) => Ok(attempt),
+            LoginVerdict::Refused(status) => Err(locked(status)),
+        }
+    }
+
+    async fn release(&self, from: Option<Attempt>) -> Result<(), Response> {
+        let Some(from) = from else { return Ok(()) };
+        let told = self.addresses.cancel(from).await;
+        told.map(drop).map_err(|error| self.cannot_count(&error))
     }
 
     /// Redis is there and does not take the command: nobody guesses meanwhile.
@@ -76,7 +107,7 @@ fn locked(status: LockoutStatus) -> Response {
     let seconds = status.retry_after().as_secs_f64().ceil().max(1.0) as u64;
     let body = json!({
         "error": "Locked",
-        "message": "Too many wrong passwords for this user. Please retry later.",
+        "message": "Too many wrong passwords. Please retry later.",
         "retryAfter": seconds,
     });
     let wait = [(header::RETRY_AFTER, seconds.to_string())];
@@ -103,7 +134,10 @@ mod tests {
     }
 
     async fn status(guard: &LoginGuard, user: &str, is_right: fn() -> bool) -> u16 {
-        guard.judge(user, is_right).await.map_or_else(|refused| refused.status().as_u16(), |()| 200)
+        guard
+            .judge(user, None, is_right)
+            .await
+            .map_or_else(|refused| refused.status().as_u16(), |()| 200)
     }
 
     #[tokio::test]
@@ -116,7 +150,7 @@ mod tests {
         for _ in 0..5 {
             assert_eq!(status(&guard, "alice", WRONG).await, 401);
         }
-        let refused = guard.judge("alice", RIGHT).await.unwrap_err();
+        let refused = guard.judge("alice", None, RIGHT).await.unwrap_err();
         assert_eq!(refused.status(), StatusCode::LOCKED);
         let wait = refused.headers().get(header::RETRY_AFTER).map(HeaderValue::to_str);
         let wait: u64 = wait.unwrap().unwrap().parse().unwrap();
@@ -130,12 +164,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_address_that_guesses_one_password_of_many_users_is_locked_out() {
+        let (guard, _) = guard().await;
+        let [guesser, other] = ["guesser", "other"].map(Subject::text);
+        let status = async |user: &str, address, is_right: fn() -> bool| {
+            let judged = guard.judge(user, Some(address), is_right).await;
+            judged.map_or_else(|refused| refused.status().as_u16(), |()| 200)
+        };
+        for n in 0..100 {
+            assert_eq!(status(&format!("user{n}"), &guesser, WRONG).await, 401);
+            // Right ones neither count nor forgive.
+            assert_eq!(status("alice", &guesser, RIGHT).await, if n < 99 { 200 } else { 423 });
+        }
+        assert_eq!(status("new", &guesser, RIGHT).await, 423);
+        assert_eq!(status("alice", &other, RIGHT).await, 200);
+    }
+
+    #[tokio::test]
     async fn a_password_is_not_even_looked_at_while_the_user_is_locked_out() {
         let (guard, _) = guard().await;
         for _ in 0..5 {
             assert_eq!(status(&guard, "alice", WRONG).await, 401);
         }
-        let looked = guard.judge("alice", || panic!("looked at")).await;
+        let looked = guard.judge("alice", None, || panic!("looked at")).await;
         assert_eq!(looked.unwrap_err().status(), StatusCode::LOCKED);
     }
 }

@@ -1,7 +1,7 @@
 //! Log in, be served, log out: with or without Redis.
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{State, rejection::JsonRejection},
     http::StatusCode,
     response::{IntoResponse, Response},
@@ -11,7 +11,7 @@ use evenkeel::layer::{Session, SessionError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::login_guard::LoginGuard;
+use super::login_guard::{ClientAddress, LoginGuard};
 
 /// What may travel with the client, and so is there in an outage.
 pub(crate) const STATELESS_KEYS: [&str; 1] = [VISITS];
@@ -38,6 +38,7 @@ struct Credentials {
 
 async fn login(
     State(guard): State<LoginGuard>,
+    address: Option<Extension<ClientAddress>>,
     session: Session,
     credentials: Result<Json<Credentials>, JsonRejection>,
 ) -> Result<Response, Response> {
@@ -46,7 +47,8 @@ async fn login(
         let message = format!("user: expected 1 to {LONGEST_USER} bytes");
         return Err((StatusCode::UNPROCESSABLE_ENTITY, message).into_response());
     }
-    guard.judge(&user, || password == PASSWORD).await?;
+    let address = address.as_ref().map(|Extension(ClientAddress(address))| address);
+    guard.judge(&user, address, || password == PASSWORD).await?;
     let stored = begin(&session, &user).await.map_err(IntoResponse::into_response)?;
     Ok(Json(json!({ "user": user, "session": stored })).into_response())
 }

@@ -134,7 +134,12 @@ impl Lockout {
     }
 
     /// Counts a failure for which no slot was taken: for subjects that many share, an address say,
-    /// whose right attempts must not wait for each other. Ask [`status`](Self::status) first.
+    /// whose right attempts must not wait for each other.
+    ///
+    /// To ask [`status`](Self::status) first is to check, then act: attempts that come at once slip
+    /// past the threshold together. Where that matters, take a place with
+    /// [`attempt`](Self::attempt) and [cancel](Self::cancel) those that were right, with a
+    /// threshold above what comes at once.
     ///
     /// # Errors
     ///
