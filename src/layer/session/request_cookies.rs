@@ -1,5 +1,7 @@
 //! The cookies that a request brings.
 
+use std::collections::HashSet;
+
 use http::{HeaderMap, HeaderValue, header::COOKIE};
 use memchr::memchr_iter;
 
@@ -36,13 +38,15 @@ impl RequestCookies {
     /// logs out may mean any of them.
     pub(super) fn all(&self, name: &str) -> Vec<&str> {
         let headers = self.first.iter().chain(&self.others);
-        let mut all = Vec::new();
+        // A stranger can send tens of thousands: a look at all those before for each of them would
+        // take seconds.
+        let (mut all, mut seen) = (Vec::new(), HashSet::new());
         for pair in headers.flat_map(|header| pairs(header.as_bytes())) {
             let value = value_of(pair, name).and_then(|value| std::str::from_utf8(value).ok());
             let Some(value) = value else { continue };
             let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
             let value = quoted.unwrap_or(value);
-            if !all.contains(&value) {
+            if seen.insert(value) {
                 all.push(value);
             }
         }

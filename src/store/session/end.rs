@@ -3,6 +3,8 @@
 //! An end is remembered here and the replay guarded *before* the await in which Redis is told: a
 //! client that goes away in the middle drops the future, and the replay tells Redis in its place.
 
+use futures_util::future::join_all;
+
 use super::{
     ending::Ending,
     expiry::wall,
@@ -83,8 +85,8 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// One of them may live on: nobody vouches for it, and there is no room to remember it (or more
-    /// are shown than one client can have). The others have ended.
+    /// One of them may live on: nobody vouches for it, and there is no room to remember it; the
+    /// others have ended. Or more are shown than one client can have; then none has.
     pub(crate) async fn end_all(
         &self,
         loaded: Option<(SessionId, Option<Ending>)>,
@@ -98,28 +100,30 @@ impl Sessions {
             }
         }
         all.extend(shown.into_iter().map(|id| (id, None)));
-        let mut ended: Vec<SessionId> = Vec::new();
-        let mut result = Ok(());
         // What is vouched for first: of an id that is named twice it is known then.
         all.sort_by_key(|(_, ending)| ending.is_none());
+        let mut named: Vec<(SessionId, Option<Ending>)> = Vec::new();
         for (id, ending) in all {
-            if ended.contains(&id) {
+            if named.iter().any(|(other, _)| *other == id) {
                 continue;
             }
-            if ended.len() == MOST_SHOWN {
+            if named.len() == MOST_SHOWN {
+                // None of them, then: the client is told that it is still logged in.
                 return Err(self.unavailable());
             }
-            ended.push(id);
-            let one = match ending {
+            named.push((id, ending));
+        }
+        // Side by side: each is noted before the first await, in which the client may go away.
+        let ended = join_all(named.into_iter().map(|(id, ending)| async move {
+            match ending {
                 Some(ending) => {
                     self.end_session(id.name(), ending).await;
                     Ok(())
                 }
                 None => self.end_unverified(id.name()).await,
-            };
-            result = result.and(one);
-        }
-        result
+            }
+        }));
+        ended.await.into_iter().collect()
     }
 }
 
