@@ -10,7 +10,6 @@ use super::{
     expiry::wall,
     id::{SessionId, SessionName},
     metrics::{Operation::Delete, Outcome},
-    presented::Presented,
     seal,
     sessions::Sessions,
     standing::Standing,
@@ -56,20 +55,13 @@ impl SessionStore {
 }
 
 impl Sessions {
-    /// Ends the session of a client that shows this id. `ending`: what is known of it, if that was
-    /// loaded.
+    /// Ends the session of this id. `ending`: what is known of it, where anything vouches for it.
     ///
     /// # Errors
     ///
     /// Nobody vouches for the id, Redis cannot be asked, and too many such are noted here already.
-    pub(crate) async fn end(
-        &self,
-        id: SessionId,
-        presented: Presented<'_>,
-        ending: Option<Ending>,
-    ) -> Result<(), Error> {
-        let verified = || self.open(id, presented).0.as_ref().map(Ending::of_snapshot);
-        match ending.or_else(verified) {
+    pub(crate) async fn end(&self, id: SessionId, ending: Option<Ending>) -> Result<(), Error> {
+        match ending {
             Some(ending) => {
                 self.end_session(id.name(), ending).await;
                 Ok(())
@@ -77,9 +69,7 @@ impl Sessions {
             None => self.end_unverified(id.name()).await,
         }
     }
-}
 
-impl Sessions {
     /// Ends every session that a client has shown: one that was loaded, ids, and snapshots with the
     /// names of their cookies.
     ///
@@ -114,15 +104,7 @@ impl Sessions {
             named.push((id, ending));
         }
         // Side by side: each is noted before the first await, in which the client may go away.
-        let ended = join_all(named.into_iter().map(|(id, ending)| async move {
-            match ending {
-                Some(ending) => {
-                    self.end_session(id.name(), ending).await;
-                    Ok(())
-                }
-                None => self.end_unverified(id.name()).await,
-            }
-        }));
+        let ended = join_all(named.into_iter().map(|(id, ending)| self.end(id, ending)));
         ended.await.into_iter().collect()
     }
 }

@@ -20,7 +20,6 @@ use crate::{
         session::{
             ending::Ending,
             expiry::{Times, wall},
-            presented::Presented,
             record::Changes,
             sessions::Rules,
             state::SessionState,
@@ -175,7 +174,7 @@ impl Store for TowerSessionStore {
         let ending = self.copies.get(id.name()).as_ref().map(Ending::of_snapshot);
         // Before the await, in which the client may go away.
         self.copies.keep(id, &SessionState::none());
-        self.copies.sessions.end(id, Presented::Nothing, ending).await.map_err(backend)
+        self.copies.sessions.end(id, ending).await.map_err(backend)
     }
 }
 
