@@ -95,6 +95,30 @@ fn memory_follows_what_owes() {
     assert!(table.len() < 120_000, "{} of 10 000 that owe", table.len());
 }
 
+/// How many values all shards hold, and how many shards there are.
+fn counted(table: &BoundedMap<Debt>) -> (usize, usize) {
+    let shards = (0..).map_while(|shard| table.visit(shard, |values| values.count()));
+    shards.fold((0, 0), |(held, shards), more| (held + more, shards + 1))
+}
+
+#[test]
+fn several_shards_keep_the_bound_and_make_room_for_newcomers() {
+    let hasher = IdHasher::random();
+    let table = BoundedMap::new(4_096);
+    let id = |kind, n: u64| hasher.id(kind, &n.to_le_bytes());
+    for round in 0..5u64 {
+        // All are pinned until the end of their round, so only sweeping makes room for the next.
+        let (now, ends) = (round * 100, round * 100 + 100);
+        let kept = (0..20_000).filter(|n| {
+            let kept = put(&table, id(round, *n), now, Debt(ends, true)).is_ok();
+            assert!(table.len() <= 4_096);
+            kept
+        });
+        assert_eq!(kept.count(), 4_096, "round {round}");
+        assert_eq!(counted(&table), (table.len(), 8), "round {round}");
+    }
+}
+
 #[test]
 fn the_count_is_exact_with_many_threads() {
     let hasher = IdHasher::random();
@@ -111,10 +135,34 @@ fn the_count_is_exact_with_many_threads() {
             });
         }
     });
-    let mut held = 0;
-    for shard in 0.. {
-        let Some(some) = table.visit(shard, |values| values.count()) else { break };
-        held += some;
+    assert_eq!(counted(&table).0, table.len());
+}
+
+/// The count is what is there, in every shard, whatever is forgotten and swept: else the bound is
+/// lost, or newcomers are refused for ever.
+#[test]
+fn the_count_is_what_is_there() {
+    const CAPACITY: usize = 4 * PER_SHARD;
+    let hasher = IdHasher::random();
+    let table = BoundedMap::new(CAPACITY);
+    let count = || {
+        let there = |shard| table.visit(shard, |values| values.count());
+        (0..).map_while(there).sum::<usize>()
+    };
+    for round in 0..60_u64 {
+        let now = round * GRACE;
+        for n in 0..400_u64 {
+            let ends = now + 1 + (n % 7) * GRACE;
+            let _ = put(&table, hasher.id(round, &n.to_le_bytes()), now, Debt(ends, true));
+        }
+        assert_eq!(table.len(), count(), "round {round}");
+        assert!(table.len() <= CAPACITY);
     }
-    assert_eq!(held, table.len());
+    // When all has expired a full table's worth finds room again.
+    let later = 100 * GRACE;
+    let kept = (0..CAPACITY as u64 / 2).filter(|n| {
+        put(&table, hasher.id(99, &n.to_le_bytes()), later, Debt(later + GRACE, true)).is_ok()
+    });
+    assert_eq!(kept.count(), CAPACITY / 2);
+    assert_eq!(table.len(), count());
 }

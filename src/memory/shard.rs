@@ -191,7 +191,13 @@ mod tests {
                 let id = Id([key, (key % 5) << 61 | 0xffff]);
                 match step {
                     0 if !model.contains_key(&id) => {
-                        prop_assert_eq!(shard.insert(id, value, 0), 0);
+                        let (before, stale) = (model.len(), value % 3 * 100);
+                        let forgotten = shard.insert(id, value, stale);
+                        // All that had expired, or (where there was room for one more) none.
+                        if forgotten > 0 {
+                            model.retain(|_, value| *value > stale);
+                        }
+                        prop_assert_eq!(forgotten, before - model.len());
                         model.insert(id, value);
                     }
                     1 => prop_assert_eq!(shard.remove(id), model.remove(&id)),
@@ -202,11 +208,11 @@ mod tests {
                 let found = shard.first_to_expire(Id([0, 0]), 0, |value| value % 2 == 1);
                 prop_assert_eq!(found.and_then(|id| model.get(&id)), least);
             }
-            let now = 500;
+            let (now, before) = (500, model.len());
             let gone = shard.sweep(now);
             model.retain(|_, value| *value > now);
             prop_assert_eq!(shard.len, model.len());
-            prop_assert!(gone > 0 || model.len() == shard.len);
+            prop_assert_eq!(gone, before - model.len(), "the bound is counted by it");
             for (id, value) in &model {
                 prop_assert_eq!(shard.get(*id).copied(), Some(*value));
             }

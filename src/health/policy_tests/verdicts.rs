@@ -261,6 +261,53 @@ fn relapses_double_what_is_asked_for_and_peace_halves_it() {
 }
 
 #[test]
+fn each_probe_has_the_time_that_its_question_leaves() {
+    // A new connection has to be made.
+    let mut watched = Watched::new(1);
+    let options = watched.asks();
+    assert_eq!((options.via, options.deadline), (Via::Renew, 4 * SECOND));
+    watched.policy.probed(late(MS), watched.now);
+    watched.comes_up();
+    // As long as a command …
+    let options = watched.asks();
+    assert_eq!((options.via, options.deadline), (Via::Kept, 100 * MS));
+    // … and what is left of one probe timeout for the doubt that follows.
+    watched.policy.probed(Err(Fault::HANG), watched.now);
+    assert_eq!(watched.policy.state(), State::Suspect);
+    assert_eq!(watched.asks().deadline, 1_900 * MS);
+    // Without writes the connection to try them on may have to be made.
+    let mut read_only = Watched::connected(1);
+    read_only.policy.evidence(OOM, read_only.now);
+    let options = read_only.asks();
+    assert_eq!((options.via, options.deadline), (Via::Kept, 2 * SECOND));
+    // A server that answers is given a probe's time and no more.
+    let mut loading = Watched::connected(1);
+    loading.goes_down(LOADING);
+    assert_eq!(loading.asks().deadline, 2 * SECOND);
+}
+
+#[test]
+fn a_doubt_has_a_commands_time_at_least_and_a_probe_no_more_than_its_own() {
+    let slow = Rules { op_timeout: 3 * SECOND, ..rules() };
+    let policy = Policy::new(slow, StdRng::seed_from_u64(1));
+    let mut watched = Watched { policy, now: Duration::ZERO };
+    watched.comes_up();
+    assert_eq!(watched.asks().deadline, 2 * SECOND);
+    watched.policy.evidence(REFUSED, watched.now);
+    assert_eq!(watched.asks().deadline, 3 * SECOND);
+}
+
+#[test]
+fn connections_are_kept_only_where_the_server_answered() {
+    for (fault, kept) in [(LOADING, true), (REFUSED, false), (NOAUTH, false), (Fault::HANG, false)]
+    {
+        let mut watched = Watched::connected(1);
+        watched.goes_down(fault);
+        assert_eq!(watched.policy.keeps_connections(), kept, "{fault}");
+    }
+}
+
+#[test]
 fn successes_that_are_asked_for_come_in_a_row() {
     let mut watched = Watched::connected(1);
     for _ in 0..4 {
@@ -270,8 +317,56 @@ fn successes_that_are_asked_for_come_in_a_row() {
     watched.goes_down(REFUSED);
     for _ in 0..7 {
         watched.well();
-        assert!(watched.wait() <= 50 * MS);
+        assert_eq!(watched.wait(), 50 * MS, "not all in one instant");
     }
     watched.fails(REFUSED);
     assert_eq!(needed(&mut watched), 8, "from the beginning");
+}
+
+/// With the probe that met the hang it makes one probe timeout until an idle monitor knows.
+#[test]
+fn a_suspicion_is_verified_within_what_is_left_of_the_probe_timeout() {
+    let mut watched = Watched::connected(1);
+    let idle = watched.asks();
+    assert_eq!((idle.via, idle.deadline), (Via::Kept, 100 * MS));
+    watched.policy.probed(Err(Fault::HANG), watched.now);
+    assert_eq!(watched.policy.state(), State::Suspect);
+    assert_eq!(watched.wait(), Duration::ZERO, "at once");
+    let verification = watched.asks();
+    assert_eq!(verification.deadline, 1_900 * MS);
+    assert_ne!(verification.via, Via::Kept, "on a connection of its own");
+    watched.policy.probed(Err(Fault::HANG), watched.now);
+    assert_eq!(watched.policy.state(), State::Disconnected);
+    // From here on connections are made anew, which takes time.
+    assert_eq!(watched.asks().deadline, 4 * SECOND);
+}
+
+#[test]
+fn connections_are_kept_only_through_an_outage_in_which_the_server_answers() {
+    for (fault, keeps) in [(LOADING, true), (REFUSED, false), (NOAUTH, false)] {
+        let mut watched = Watched::connected(1);
+        watched.goes_down(fault);
+        assert_eq!(watched.policy.keeps_connections(), keeps, "{fault}");
+    }
+}
+
+/// Whoever relapses has to answer several times, and not several times in one moment.
+#[test]
+fn the_answers_that_end_an_outage_of_one_that_relapses_are_spaced() {
+    let mut watched = Watched::connected(1);
+    for _ in 0..3 {
+        watched.goes_down(REFUSED);
+        watched.comes_up();
+    }
+    watched.goes_down(REFUSED);
+    watched.well();
+    let mut confirmations = 0;
+    while watched.policy.state() == State::Disconnected
+        && matches!(watched.policy.next(), Next::Probe(..))
+    {
+        assert_eq!(watched.wait(), 50 * MS);
+        confirmations += 1;
+        watched.well();
+    }
+    assert!(confirmations >= 3, "{confirmations}");
 }

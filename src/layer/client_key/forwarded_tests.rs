@@ -77,6 +77,13 @@ fn forwarded() {
         (&["for=6.6.6.6, for=203.0.113.9;proto=http , for=10.0.0.2"], "203.0.113.9"),
         (&["for=6.6.6.6", "for=203.0.113.9, for=10.0.0.2;host=\"a,b;c\""], "203.0.113.9"),
         (&["for=203.0.113.9;host=\"a\\\",\\\"b\""], "203.0.113.9"),
+        // An escaped quote ends nothing: what follows is still a host.
+        (&["for=203.0.113.9;host=\"a\\\";for=6.6.6.6;b=\\\"c\""], "203.0.113.9"),
+        (&["host=\"a\\\";for=6.6.6.6;b=\\\"c\";for=203.0.113.9"], "203.0.113.9"),
+        // What a client wrote into a quoted value is no pair, however it is escaped.
+        (&["host=\"a\\\";for=6.6.6.6;b=\\\"c\""], "10.0.0.1"),
+        (&["for=203.0.113.9;host=\"a\\\";for=6.6.6.6;b=\\\"c\""], "203.0.113.9"),
+        (&["for=203.0.113.9;host=\"a\\\\\";proto=http"], "203.0.113.9"),
         (&["for=203.0.113.9;"], "203.0.113.9"),
         // A stranger's open quote does not swallow what the proxy appended.
         (&["for=\"6.6.6.6, for=203.0.113.9"], "203.0.113.9"),

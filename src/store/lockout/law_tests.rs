@@ -114,6 +114,25 @@ fn locks_in_a_row_grow_and_are_forgotten_after_a_day() {
 }
 
 #[test]
+fn a_state_matters_until_its_locks_and_failures_are_forgotten() {
+    let policy = policy();
+    let mut state = State::default();
+    assert_eq!(state.expires_at(&policy), 0);
+    guess(&mut state, &policy, T0, 1);
+    assert_eq!(state.expires_at(&policy), T0 + 15 * MINUTE, "a failure counts for its window");
+    let mut locked = State::default();
+    five(&mut locked, &policy, T0);
+    assert_eq!(
+        locked.expires_at(&policy),
+        T0 + 15 * MINUTE + 24 * 60 * MINUTE,
+        "how often it was locked is known for a day after the lock"
+    );
+    let mut by_hand = State::default();
+    by_hand.apply(&policy, T0, Change::Lock(MINUTE));
+    assert_eq!(by_hand.expires_at(&policy), T0 + MINUTE, "nothing grows with it");
+}
+
+#[test]
 fn what_was_forgotten_is_raised_again_unless_it_was_unlocked_since() {
     let policy = policy();
     let mut locked = State::default();

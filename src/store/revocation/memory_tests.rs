@@ -80,6 +80,63 @@ fn at_the_bound_redis_keeps_what_it_holds_and_the_horizon_says_so() {
 }
 
 #[test]
+fn that_it_is_full_is_said_once_and_at_once() {
+    #[derive(Clone, Default)]
+    struct Log(std::sync::Arc<parking_lot::Mutex<Vec<u8>>>);
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().extend(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let fill = |table: &Table, from: u32| {
+        table.insert(id(from), 1, NOW);
+    };
+    // Where a log line is made is known to all threads before this one listens.
+    let other = Table::new(1);
+    (0..2).for_each(|n| fill(&other, n));
+
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    let lines = || String::from_utf8_lossy(&log.0.lock()).matches("is full").count();
+    tracing::subscriber::with_default(subscriber, || {
+        let table = Table::new(2);
+        (0..2).for_each(|n| fill(&table, n));
+        assert_eq!(lines(), 0);
+        fill(&table, 2);
+        assert_eq!(lines(), 1);
+        (3..50).for_each(|n| fill(&table, n));
+        assert_eq!(lines(), 1, "one line, not one for each");
+    });
+}
+
+#[test]
+fn several_shards_keep_one_bound_and_lose_nothing_on_the_way() {
+    let table = Table::new(1_000);
+    let old = |n| Entry { until: Until::from_unix(NOW / 1000 + 3600), ..id(n) };
+    for n in 0..1_000 {
+        assert_eq!(table.insert(old(n), PENDING, NOW), Kept::Yes);
+    }
+    assert_eq!((table.len(), pending(&table).len()), (1_000, 1_000));
+    assert_eq!(table.insert(id(1_000), PENDING, NOW), Kept::No);
+    // Two hours later these make room, whichever shard they are in, and are counted once.
+    let later = NOW + 2 * 3_600_000;
+    table.purge(later);
+    assert_eq!(table.len(), 0);
+    for n in 2_000..3_000 {
+        let entry = Entry { until: Until::from_unix(later / 1000 + 3600), ..id(n) };
+        assert_eq!(table.insert(entry, PENDING, later), Kept::Yes);
+    }
+    assert_eq!(table.insert(id(3_000), PENDING, later), Kept::No, "the bound is as it was");
+    assert!((2_000..3_000).all(|n| table.lookup(&token(n)).listed));
+    assert_eq!(table.horizon(), 0);
+}
+
+#[test]
 fn what_has_expired_makes_room_first() {
     let table = Table::new(1);
     let old = Entry { until: Until::from_unix(NOW / 1000 - 3600), ..id(256) };
@@ -147,5 +204,43 @@ proptest! {
             let held = (0..12).filter(|n| table.lookup(&token(*n)).listed).count();
             prop_assert_eq!(held, table.len());
         }
+    }
+}
+
+/// Every shard is counted, emptied and swept.
+#[test]
+fn what_is_forgotten_in_each_shard_makes_room_for_as_many() {
+    const MANY: u32 = 4_096;
+    let table = Table::new(MANY as usize);
+    for round in 0..3 {
+        let until = LATER + u64::from(round) * 7_200;
+        for n in 0..MANY {
+            let n = n + round * MANY;
+            let entry = Entry { until: Until::from_unix(until), ..id(n) };
+            assert_eq!(table.insert(entry, PENDING, NOW), Kept::Yes);
+        }
+        assert_eq!(table.len(), MANY as usize);
+        assert!((0..SHARDS).all(|shard| table.pending(shard).is_none_or(|held| !held.is_empty())));
+        table.purge((until + 3_600) * 1_000);
+        assert_eq!(table.len(), 0);
+    }
+    assert_eq!(table.horizon(), 0, "nothing was dropped that counts");
+}
+
+#[test]
+fn that_the_table_is_full_is_said_at_the_first_time_and_then_no_more() {
+    let logs = crate::support::LogCapture::start();
+    let table = Table::new(10);
+    let said = || {
+        let lines = logs.lines();
+        lines.iter().filter(|line| line.message.contains("table of revocations is full")).count()
+    };
+    for n in 0..10 {
+        table.insert(id(n), 7, NOW);
+    }
+    assert_eq!(said(), 0);
+    for n in 10..30 {
+        table.insert(id(n), 7, NOW);
+        assert_eq!(said(), 1, "{n}");
     }
 }

@@ -120,9 +120,27 @@ mod tests {
     }
 
     #[test]
+    fn a_day_unused_a_week_in_all_and_ten_years_at_most() {
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        let default = Expiry::default();
+        assert_eq!((default.idle(), default.absolute()), (days(1), days(7)));
+        assert_eq!(LONGEST, days(3_650));
+    }
+
+    #[test]
     fn what_makes_no_sense_is_mended() {
         let expiry = Expiry::new(Duration::MAX, Duration::ZERO);
         assert_eq!((expiry.idle(), expiry.absolute()), (SHORTEST, SHORTEST));
         assert_eq!(Expiry::new(Duration::MAX, Duration::MAX).absolute(), LONGEST);
+    }
+
+    #[test]
+    fn the_lives_that_are_promised() {
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        let expiry = Expiry::default();
+        assert_eq!((expiry.idle(), expiry.absolute()), (days(1), days(7)));
+        let year = Expiry::new(days(30), days(365));
+        assert_eq!((year.idle(), year.absolute()), (days(30), days(365)), "nothing is cut");
+        assert_eq!(LONGEST, days(3_650));
     }
 }

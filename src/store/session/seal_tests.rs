@@ -116,6 +116,61 @@ fn what_finds_no_room_is_left_out_the_least_important_first() {
     assert!(!found.is_complete());
 }
 
+/// What a browser takes is filled to the last byte, and not passed by one.
+#[test]
+fn the_length_is_known_before_it_is_sealed() {
+    assert_eq!(LARGEST, 4_096);
+    let keys = ring(&[1]);
+    let declared = declared(&["a"]);
+    let (mut longest_whole, mut shortened) = (0, 0);
+    for length in 2_000..3_100 {
+        let whole = snapshot(&declared, &[("a", "1".repeat(length))]);
+        let sealed = seal(&keys, COOKIE, Cow::Borrowed(&whole), &declared).unwrap();
+        let taken = COOKIE.len() + 1 + sealed.len();
+        let found = opened(&keys, &sealed).unwrap().0;
+        if found.is_complete() {
+            assert_eq!(taken, sealed_len(COOKIE, plain_len(&whole).unwrap()));
+            longest_whole = longest_whole.max(taken);
+        } else {
+            assert!(sealed_len(COOKIE, plain_len(&whole).unwrap()) > LARGEST);
+            shortened += 1;
+        }
+    }
+    assert!((LARGEST - 1..=LARGEST).contains(&longest_whole), "{longest_whole}");
+    assert!(shortened > 0);
+}
+
+#[test]
+fn the_size_is_known_before_it_is_sealed() {
+    let keys = ring(&[1]);
+    let declared = declared(&[]);
+    for more in 0..12 {
+        let mut snapshot = snapshot(&declared, &[]);
+        snapshot.subject = Some("s".repeat(100 + more));
+        let sealed = seal(&keys, COOKIE, Cow::Borrowed(&snapshot), &declared).unwrap();
+        let size = format!("{COOKIE}={sealed}").len();
+        assert_eq!(sealed_len(COOKIE, plain_len(&snapshot).unwrap()), size);
+        assert!(fits(size, COOKIE, &snapshot) && !fits(size - 1, COOKIE, &snapshot), "{size}");
+    }
+}
+
+#[test]
+fn the_last_byte_that_a_browser_takes_is_used_and_none_more() {
+    let keys = ring(&[1]);
+    let declared = declared(&[]);
+    let mut largest = 0;
+    for subject in 2_900..3_100 {
+        let mut snapshot = snapshot(&declared, &[]);
+        snapshot.subject = Some("s".repeat(subject));
+        let sealed = seal(&keys, COOKIE, Cow::Borrowed(&snapshot), &declared);
+        let size = sealed.map_or(0, |sealed| format!("{COOKIE}={sealed}").len());
+        assert!(size <= 4_096, "{size}");
+        largest = largest.max(size);
+    }
+    // Four characters for three bytes.
+    assert!((4_093..=4_096).contains(&largest), "{largest}");
+}
+
 #[test]
 fn changes_are_never_left_out() {
     let keys = ring(&[1]);
