@@ -115,7 +115,7 @@ fn locks_in_a_row_grow_and_are_forgotten_after_a_day() {
 
 #[test]
 fn a_state_matters_until_its_locks_and_failures_are_forgotten() {
-    let policy = policy();
+    let policy = policy().with_growth(2.0, Duration::from_secs(3600));
     let mut state = State::default();
     assert_eq!(state.expires_at(&policy), 0);
     guess(&mut state, &policy, T0, 1);
