@@ -137,32 +137,3 @@ fn the_count_is_exact_with_many_threads() {
     });
     assert_eq!(counted(&table).0, table.len());
 }
-
-/// The count is what is there, in every shard, whatever is forgotten and swept: else the bound is
-/// lost, or newcomers are refused for ever.
-#[test]
-fn the_count_is_what_is_there() {
-    const CAPACITY: usize = 4 * PER_SHARD;
-    let hasher = IdHasher::random();
-    let table = BoundedMap::new(CAPACITY);
-    let count = || {
-        let there = |shard| table.visit(shard, |values| values.count());
-        (0..).map_while(there).sum::<usize>()
-    };
-    for round in 0..60_u64 {
-        let now = round * GRACE;
-        for n in 0..400_u64 {
-            let ends = now + 1 + (n % 7) * GRACE;
-            let _ = put(&table, hasher.id(round, &n.to_le_bytes()), now, Debt(ends, true));
-        }
-        assert_eq!(table.len(), count(), "round {round}");
-        assert!(table.len() <= CAPACITY);
-    }
-    // When all has expired a full table's worth finds room again.
-    let later = 100 * GRACE;
-    let kept = (0..CAPACITY as u64 / 2).filter(|n| {
-        put(&table, hasher.id(99, &n.to_le_bytes()), later, Debt(later + GRACE, true)).is_ok()
-    });
-    assert_eq!(kept.count(), CAPACITY / 2);
-    assert_eq!(table.len(), count());
-}

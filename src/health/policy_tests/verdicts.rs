@@ -323,33 +323,6 @@ fn successes_that_are_asked_for_come_in_a_row() {
     assert_eq!(needed(&mut watched), 8, "from the beginning");
 }
 
-/// With the probe that met the hang it makes one probe timeout until an idle monitor knows.
-#[test]
-fn a_suspicion_is_verified_within_what_is_left_of_the_probe_timeout() {
-    let mut watched = Watched::connected(1);
-    let idle = watched.asks();
-    assert_eq!((idle.via, idle.deadline), (Via::Kept, 100 * MS));
-    watched.policy.probed(Err(Fault::HANG), watched.now);
-    assert_eq!(watched.policy.state(), State::Suspect);
-    assert_eq!(watched.wait(), Duration::ZERO, "at once");
-    let verification = watched.asks();
-    assert_eq!(verification.deadline, 1_900 * MS);
-    assert_ne!(verification.via, Via::Kept, "on a connection of its own");
-    watched.policy.probed(Err(Fault::HANG), watched.now);
-    assert_eq!(watched.policy.state(), State::Disconnected);
-    // From here on connections are made anew, which takes time.
-    assert_eq!(watched.asks().deadline, 4 * SECOND);
-}
-
-#[test]
-fn connections_are_kept_only_through_an_outage_in_which_the_server_answers() {
-    for (fault, keeps) in [(LOADING, true), (REFUSED, false), (NOAUTH, false)] {
-        let mut watched = Watched::connected(1);
-        watched.goes_down(fault);
-        assert_eq!(watched.policy.keeps_connections(), keeps, "{fault}");
-    }
-}
-
 /// Whoever relapses has to answer several times, and not several times in one moment.
 #[test]
 fn the_answers_that_end_an_outage_of_one_that_relapses_are_spaced() {

@@ -120,14 +120,6 @@ mod tests {
     }
 
     #[test]
-    fn a_day_unused_a_week_in_all_and_ten_years_at_most() {
-        let days = |days: u64| Duration::from_secs(days * 86_400);
-        let default = Expiry::default();
-        assert_eq!((default.idle(), default.absolute()), (days(1), days(7)));
-        assert_eq!(LONGEST, days(3_650));
-    }
-
-    #[test]
     fn what_makes_no_sense_is_mended() {
         let expiry = Expiry::new(Duration::MAX, Duration::ZERO);
         assert_eq!((expiry.idle(), expiry.absolute()), (SHORTEST, SHORTEST));

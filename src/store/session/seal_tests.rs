@@ -116,30 +116,6 @@ fn what_finds_no_room_is_left_out_the_least_important_first() {
     assert!(!found.is_complete());
 }
 
-/// What a browser takes is filled to the last byte, and not passed by one.
-#[test]
-fn the_length_is_known_before_it_is_sealed() {
-    assert_eq!(LARGEST, 4_096);
-    let keys = ring(&[1]);
-    let declared = declared(&["a"]);
-    let (mut longest_whole, mut shortened) = (0, 0);
-    for length in 2_000..3_100 {
-        let whole = snapshot(&declared, &[("a", "1".repeat(length))]);
-        let sealed = seal(&keys, COOKIE, Cow::Borrowed(&whole), &declared).unwrap();
-        let taken = COOKIE.len() + 1 + sealed.len();
-        let found = opened(&keys, &sealed).unwrap().0;
-        if found.is_complete() {
-            assert_eq!(taken, sealed_len(COOKIE, plain_len(&whole).unwrap()));
-            longest_whole = longest_whole.max(taken);
-        } else {
-            assert!(sealed_len(COOKIE, plain_len(&whole).unwrap()) > LARGEST);
-            shortened += 1;
-        }
-    }
-    assert!((LARGEST - 1..=LARGEST).contains(&longest_whole), "{longest_whole}");
-    assert!(shortened > 0);
-}
-
 #[test]
 fn the_size_is_known_before_it_is_sealed() {
     let keys = ring(&[1]);
