@@ -53,8 +53,8 @@ impl<J> LockoutBuilder<J> {
     /// How many subjects memory keeps at most. Default 100 000, at least 1.
     ///
     /// Nothing that still counts is forgotten to make room: while the table is full, newcomers
-    /// share 65 536 states, spread over them by a keyed hash; whoever floods the table with made-up
-    /// names locks out few of them, and cannot choose whom. It is logged, and counted
+    /// share 65 536 states, spread over them by a keyed hash; five wrong logins of made-up names
+    /// lock one of these, and nobody can choose whose. It is logged, and counted
     /// (`lockout_events_total{event="overflowed"}`).
     pub fn with_capacity(mut self, subjects: usize) -> Self {
         self.settings.capacity = subjects;
