@@ -85,7 +85,7 @@ elseif op == 'unlock' then
   -- For as long as anybody may still know of a lock.
   remembered = math.max(remembered, locked_until, now + longest)
   unlocked, locked_until, locks, slots = now, 0, 0, {}
-elseif op == 'merge' and unlocked <= ARGV[11] + 0 then
+elseif op == 'merge' and unlocked < ARGV[11] + 0 then
   if ARGV[9] + 0 > 0 then locked_until = math.max(locked_until, now + ARGV[9]) end
   locks = math.max(locks, ARGV[10] + 0)
   for i = 12, #ARGV, 3 do add(ARGV[i], now - ARGV[i + 1], ARGV[i + 2] == '1') end

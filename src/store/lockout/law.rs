@@ -94,7 +94,8 @@ impl State {
             Change::Unlock => *self = Self { unlocked_at: now, ..Self::default() },
             Change::Read => {}
             Change::Merge(other) => self.merge(other),
-            Change::Recall(_, as_of) if self.unlocked_at > as_of => {}
+            // In the same millisecond, too: what Redis has is not lowered by it.
+            Change::Recall(_, as_of) if self.unlocked_at >= as_of => {}
             Change::Recall(other, _) => self.merge(other),
         }
         newly_locked |= self.advance(policy, now);

@@ -142,6 +142,7 @@ fn what_was_forgotten_is_raised_again_unless_it_was_unlocked_since() {
     assert!(forgotten.apply(&policy, T0 + 1, recall(T0)).locked);
     assert!(!forgotten.apply(&policy, T0 + 2, Change::Unlock).locked);
     assert!(!forgotten.apply(&policy, T0 + 3, recall(T0)).locked, "it was unlocked since");
+    assert!(!forgotten.apply(&policy, T0 + 3, recall(T0 + 2)).locked, "or at that moment");
     assert!(forgotten.apply(&policy, T0 + 4, recall(T0 + 3)).locked, "it was locked again");
 }
 
