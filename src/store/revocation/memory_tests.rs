@@ -137,6 +137,32 @@ fn several_shards_keep_one_bound_and_lose_nothing_on_the_way() {
 }
 
 #[test]
+fn what_outlives_a_purge_is_still_counted_token_ids_and_cut_offs_alike() {
+    const MANY: u32 = 4 * SHARDS as u32;
+    let table = Table::new(MANY as usize);
+    // In each shard one token id and one cut-off that expire soon, and one of each that stay.
+    let (stays, cuts) = (|n: u32| n / 256 % 2 == 1, |n: u32| n / 512 % 2 == 1);
+    for n in 0..MANY {
+        let until = if stays(n) { LATER + 86_400 } else { LATER };
+        let cut_off = if cuts(n) { NOW } else { 0 };
+        let entry = Entry { digest: digest(n), until: Until::from_unix(until), cut_off };
+        assert_eq!(table.insert(entry, PENDING, NOW), Kept::Yes);
+    }
+    let later = LATER * 1000 + 3_600_000;
+    table.purge(later);
+    assert_eq!((table.len(), pending(&table).len()), (2 * SHARDS, 2 * SHARDS));
+    for n in 0..MANY {
+        let found = table.lookup(&Token { subject: Some(digest(n)), ..token(n) });
+        assert_eq!(found.listed, stays(n) && !cuts(n), "{n}");
+        assert_eq!(found.subject_cut_off, if stays(n) && cuts(n) { NOW } else { 0 }, "{n}");
+    }
+    // As many find room as were forgotten, and no more.
+    let fresh = |n| Entry { until: Until::from_unix(LATER + 86_400), ..id(n) };
+    let kept = (MANY..2 * MANY).filter(|n| table.insert(fresh(*n), PENDING, later) == Kept::Yes);
+    assert_eq!(kept.count(), 2 * SHARDS);
+}
+
+#[test]
 fn what_has_expired_makes_room_first() {
     let table = Table::new(1);
     let old = Entry { until: Until::from_unix(NOW / 1000 - 3600), ..id(256) };
