@@ -116,6 +116,8 @@ fn several_shards_keep_the_bound_and_make_room_for_newcomers() {
         });
         assert_eq!(kept.count(), 4_096, "round {round}");
         assert_eq!(counted(&table), (table.len(), 8), "round {round}");
+        let held = |shard| table.visit(shard, |values| values.count());
+        assert!((0..8).all(|shard| held(shard).is_some_and(|held| held > 0)), "round {round}");
     }
 }
 

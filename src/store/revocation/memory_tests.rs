@@ -148,6 +148,8 @@ fn what_outlives_a_purge_is_still_counted_token_ids_and_cut_offs_alike() {
         let entry = Entry { digest: digest(n), until: Until::from_unix(until), cut_off };
         assert_eq!(table.insert(entry, PENDING, NOW), Kept::Yes);
     }
+    let in_shard = |shard| table.pending(shard).map(|held| held.len());
+    assert!((0..SHARDS).all(|shard| in_shard(shard) == Some(4)), "each shard has its part");
     let later = LATER * 1000 + 3_600_000;
     table.purge(later);
     assert_eq!((table.len(), pending(&table).len()), (2 * SHARDS, 2 * SHARDS));
