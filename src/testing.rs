@@ -48,7 +48,10 @@ use crate::health::HealthMonitor;
 pub use crate::health::ManualControl;
 #[cfg(feature = "session")]
 #[doc(hidden)]
-pub use crate::store::session::bench::SealedSnapshot;
+pub use crate::store::session::{
+    bench::SealedSnapshot,
+    fuzz::{any_record, read_record},
+};
 
 /// A monitor without a task and without Redis, and the control that sets its state. It begins as a
 /// real one does: [`Connecting`](crate::health::State::Connecting). Needs no runtime.

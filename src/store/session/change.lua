@@ -4,7 +4,7 @@
 -- Answers 0, or when it was used; nothing when there is no record; the value that is there when it
 -- is another one ('' when that is in the form before).
 local record, value = KEYS[1], ARGV[2]
-local held = redis.pcall('GETRANGE', record, 0, 55)
+local held = redis.pcall('GETRANGE', record, '0', '55')
 if type(held) == 'table' then held = redis.pcall('HGET', record, 'v') end
 if held ~= ARGV[1] then
   held = redis.pcall('GET', record)

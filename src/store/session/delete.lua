@@ -7,7 +7,7 @@ local record, gone = KEYS[1], KEYS[2]
 local existed = redis.call('EXISTS', record)
 if existed == 0 and ARGV[2] ~= '1' then return 0 end
 local created, ends
-local head = redis.pcall('GETRANGE', record, 0, 55)
+local head = redis.pcall('GETRANGE', record, '0', '55')
 if type(head) == 'table' then
   -- The form before.
   created, ends = redis.pcall('HGET', record, 'c'), redis.pcall('HGET', record, 'a')

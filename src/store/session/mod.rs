@@ -32,6 +32,8 @@ mod create;
 mod end;
 mod ending;
 mod expiry;
+#[cfg(feature = "testing")]
+pub(crate) mod fuzz;
 mod hash_record;
 mod high_water_marks;
 mod id;
