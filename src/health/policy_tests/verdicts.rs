@@ -322,24 +322,3 @@ fn successes_that_are_asked_for_come_in_a_row() {
     watched.fails(REFUSED);
     assert_eq!(needed(&mut watched), 8, "from the beginning");
 }
-
-/// Whoever relapses has to answer several times, and not several times in one moment.
-#[test]
-fn the_answers_that_end_an_outage_of_one_that_relapses_are_spaced() {
-    let mut watched = Watched::connected(1);
-    for _ in 0..3 {
-        watched.goes_down(REFUSED);
-        watched.comes_up();
-    }
-    watched.goes_down(REFUSED);
-    watched.well();
-    let mut confirmations = 0;
-    while watched.policy.state() == State::Disconnected
-        && matches!(watched.policy.next(), Next::Probe(..))
-    {
-        assert_eq!(watched.wait(), 50 * MS);
-        confirmations += 1;
-        watched.well();
-    }
-    assert!(confirmations >= 3, "{confirmations}");
-}
