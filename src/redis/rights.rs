@@ -237,6 +237,7 @@ mod tests {
             ("lockout", Feature::Lockout),
             ("revocation", Feature::Revocation),
             ("session", Feature::Session),
+            ("cache", Feature::Cache),
         ] {
             let mut scripts = 0;
             for file in fs::read_dir(store.join(room)).expect("a room") {
@@ -256,8 +257,8 @@ mod tests {
 
     #[test]
     fn every_right_that_is_needed_can_be_tried() {
-        use Feature::{Lockout, RateLimit, Revocation, Session};
-        for feature in [RateLimit, Lockout, Revocation, Session] {
+        use Feature::{Cache, Lockout, RateLimit, Revocation, Session};
+        for feature in [RateLimit, Lockout, Revocation, Session, Cache] {
             for name in SHARED.iter().chain(needed_by(feature)) {
                 assert!(RIGHTS.iter().any(|right| right.name == *name), "{name}");
             }
