@@ -3,10 +3,12 @@
 --
 -- KEYS[1]  the subject: a hash. `until` and `locks` (milliseconds of Redis's clock; consecutive locks);
 --          `unlocked` when it was last unlocked, `remembered` for how long that is kept;
+--          `cleared` when failed attempts were last settled, by a success or by a lock;
 --          `o<nonce>` an attempt that is open, `f<nonce>` one that failed, each with the time at which it began
 -- ARGV[1]  the change: begin, fail, succeed, cancel (each with ARGV[9] a nonce), lock (ARGV[9] milliseconds),
 --          unlock, read, merge (ARGV[9] for how long it is locked, ARGV[10] consecutive locks, ARGV[11] when
---          that was known: nothing happens if it was unlocked since; then nonce, age, 1 when failed, for each attempt)
+--          that was known: nothing of the lock is taken if it was unlocked since, no attempt if they were settled
+--          since; then nonce, age, 1 when failed, for each attempt)
 -- ARGV[2..8]  threshold, window, lock time, growth, longest lock, how long locks are remembered, attempt timeout
 -- Returns  { 1 when admitted plus 2 when newly locked, time in microseconds, locked for, consecutive locks,
 --          then nonce, age, 1 when failed, for each attempt }
@@ -17,7 +19,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local locked_until, locks, slots, count, failures, newly_locked = 0, 0, {}, 0, 0, 0
-local unlocked, remembered = 0, 0
+local unlocked, remembered, cleared = 0, 0, 0
 local function recount()
   count, failures = 0, 0
   for _, slot in pairs(slots) do
@@ -30,7 +32,12 @@ local function add(nonce, at, failed)
   if known then known.failed = known.failed or failed else slots[nonce] = { at = at, failed = failed } end
 end
 local function forget_failed()
-  for nonce, slot in pairs(slots) do if slot.failed then slots[nonce] = nil end end
+  for nonce, slot in pairs(slots) do
+    if slot.failed then
+      slots[nonce] = nil
+      cleared = now
+    end
+  end
 end
 local function advance()
   for nonce, slot in pairs(slots) do
@@ -65,6 +72,7 @@ for i = 1, #held, 2 do
   elseif field == 'locks' then locks = value
   elseif field == 'unlocked' then unlocked = value
   elseif field == 'remembered' then remembered = value
+  elseif field == 'cleared' then cleared = value
   elseif kind == 'o' or kind == 'f' then add(nonce, value, kind == 'f') end
 end
 
@@ -84,11 +92,16 @@ elseif op == 'lock' then locked_until, newly_locked = math.max(locked_until, now
 elseif op == 'unlock' then
   -- For as long as anybody may still know of a lock.
   remembered = math.max(remembered, locked_until, now + longest)
-  unlocked, locked_until, locks, slots = now, 0, 0, {}
-elseif op == 'merge' and unlocked < ARGV[11] + 0 then
-  if ARGV[9] + 0 > 0 then locked_until = math.max(locked_until, now + ARGV[9]) end
-  locks = math.max(locks, ARGV[10] + 0)
-  for i = 12, #ARGV, 3 do add(ARGV[i], now - ARGV[i + 1], ARGV[i + 2] == '1') end
+  unlocked, cleared, locked_until, locks, slots = now, now, 0, 0, {}
+elseif op == 'merge' then
+  local as_of = ARGV[11] + 0
+  if unlocked < as_of then
+    if ARGV[9] + 0 > 0 then locked_until = math.max(locked_until, now + ARGV[9]) end
+    locks = math.max(locks, ARGV[10] + 0)
+  end
+  if cleared < as_of then
+    for i = 12, #ARGV, 3 do add(ARGV[i], now - ARGV[i + 1], ARGV[i + 2] == '1') end
+  end
 end
 advance()
 
@@ -105,6 +118,12 @@ if remembered > now then
   expires_at = math.max(expires_at, remembered)
   local when, till = string.format('%.0f', unlocked), string.format('%.0f', remembered)
   for _, field in ipairs({ 'unlocked', when, 'remembered', till }) do fields[#fields + 1] = field end
+end
+-- For as long as anybody may still know of an attempt that was settled.
+if cleared + window > now then
+  expires_at = math.max(expires_at, cleared + window)
+  fields[#fields + 1] = 'cleared'
+  fields[#fields + 1] = string.format('%.0f', cleared)
 end
 for nonce, slot in pairs(slots) do
   expires_at = math.max(expires_at, slot.at + window)

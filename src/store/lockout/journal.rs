@@ -35,6 +35,7 @@ fn read_one(name: &str, record: &JournalRecord, now: u64) -> Option<(String, Sta
         locked_until: now.saturating_add(left),
         consecutive_locks: consecutive_locks.parse().ok()?,
         unlocked_at: 0,
+        cleared_at: 0,
     };
     Some((subject.to_owned(), state))
 }

@@ -31,6 +31,9 @@ pub(super) struct State {
     pub(super) consecutive_locks: u32,
     /// When it was last unlocked; 0 for never. What was known before that is not raised again.
     pub(super) unlocked_at: u64,
+    /// When failed attempts were last settled, by a success or by a lock; 0 for never. Those that
+    /// were known before that do not count again.
+    pub(super) cleared_at: u64,
 }
 
 /// What one change asks for.
@@ -84,19 +87,29 @@ impl State {
             }
             Change::Fail(nonce) => self.add(Slot { nonce, at: now, failed: true }),
             Change::Succeed(nonce) => {
-                self.slots.retain(|slot| !slot.failed && slot.nonce != nonce);
+                self.settle_failed(now);
+                self.slots.retain(|slot| slot.nonce != nonce);
             }
             Change::Cancel(nonce) => self.slots.retain(|slot| slot.nonce != nonce),
             Change::Lock(time) => {
                 self.locked_until = self.locked_until.max(now.saturating_add(time));
                 newly_locked = true;
             }
-            Change::Unlock => *self = Self { unlocked_at: now, ..Self::default() },
+            Change::Unlock => {
+                *self = Self { unlocked_at: now, cleared_at: now, ..Self::default() };
+            }
             Change::Read => {}
             Change::Merge(other) => self.merge(other),
-            // In the same millisecond, too: what Redis has is not lowered by it.
-            Change::Recall(_, as_of) if self.unlocked_at >= as_of => {}
-            Change::Recall(other, _) => self.merge(other),
+            Change::Recall(mut other, as_of) => {
+                // In the same millisecond, too: what Redis has is not lowered by it.
+                if self.unlocked_at >= as_of {
+                    (other.locked_until, other.consecutive_locks) = (0, 0);
+                }
+                if self.cleared_at >= as_of {
+                    other.slots.clear();
+                }
+                self.merge(other);
+            }
         }
         newly_locked |= self.advance(policy, now);
         self.outcome(policy, now, admitted, newly_locked)
@@ -119,13 +132,21 @@ impl State {
         if failed < policy.threshold as usize {
             return false;
         }
-        self.slots.retain(|slot| !slot.failed);
+        self.settle_failed(now);
         let newly_locked = self.locked_until <= now;
         if newly_locked {
             self.locked_until = now.saturating_add(policy.lock_time(self.consecutive_locks));
             self.consecutive_locks = self.consecutive_locks.saturating_add(1);
         }
         newly_locked
+    }
+
+    fn settle_failed(&mut self, now: u64) {
+        let before = self.slots.len();
+        self.slots.retain(|slot| !slot.failed);
+        if self.slots.len() < before {
+            self.cleared_at = now;
+        }
     }
 
     fn merge(&mut self, other: Self) {

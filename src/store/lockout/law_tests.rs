@@ -146,6 +146,30 @@ fn what_was_forgotten_is_raised_again_unless_it_was_unlocked_since() {
     assert!(forgotten.apply(&policy, T0 + 4, recall(T0 + 3)).locked, "it was locked again");
 }
 
+#[test]
+fn failures_count_again_unless_they_were_settled_since() {
+    let policy = policy();
+    let mut failed = State::default();
+    guess(&mut failed, &policy, T0, 1);
+    let recall = |as_of| Change::Recall(failed.clone(), as_of);
+    let mut forgotten = State::default();
+    assert_eq!(forgotten.apply(&policy, T0 + 1, recall(T0)).left, 4);
+    assert_eq!(forgotten.apply(&policy, T0 + 1, recall(T0)).left, 4, "once");
+    assert_eq!(forgotten.apply(&policy, T0 + 2, Change::Succeed(2)).left, 5);
+    assert_eq!(forgotten.apply(&policy, T0 + 3, recall(T0 + 1)).left, 5, "a success came since");
+    assert_eq!(forgotten.apply(&policy, T0 + 3, recall(T0 + 2)).left, 5, "or at that moment");
+    assert_eq!(forgotten.apply(&policy, T0 + 3, recall(T0 + 3)).left, 4, "it failed again");
+
+    // A lock settles those that led to it.
+    let policy = policy.with_lock_time(Duration::from_secs(1));
+    let mut locked = failed.clone();
+    for n in 2..=5 {
+        guess(&mut locked, &policy, T0 + 1, n);
+    }
+    let after = locked.apply(&policy, T0 + MINUTE, Change::Recall(failed, T0));
+    assert_eq!((after.locked, after.left), (false, 5));
+}
+
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     Begin(u64),

@@ -195,13 +195,19 @@ impl LocalStates {
         outcome
     }
 
-    /// What Redis is to be told of this subject before it is asked: what it missed; and a lock, of
-    /// which it may have dropped what it knew to make room.
+    /// What Redis is to be told of this subject before it is asked: what it missed; and a lock or
+    /// failed attempts, of which it may have dropped what it knew to make room.
     pub(super) fn due_of(&self, subject: &str) -> Option<Known> {
         let now = self.now();
         let due = |entry: &Entry| {
-            let known = entry.local.lock();
-            (known.pending || known.state.locked_until > now).then(|| known.known())
+            let local = entry.local.lock();
+            let mut known = local.known();
+            if !local.pending {
+                // Another instance may have taken back one that is under way.
+                known.state.slots.retain(|slot| slot.failed);
+            }
+            let counts = known.state.locked_until > now || !known.state.slots.is_empty();
+            (local.pending || counts).then_some(known)
         };
         self.table.with(self.id(subject), due).flatten()
     }

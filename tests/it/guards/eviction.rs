@@ -147,3 +147,41 @@ async fn a_server_that_may_evict_is_told_of_once() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(told(), 2, "{:?}", logs.lines());
 }
+
+/// Four wrong ones, then the counter is dropped: the one guess that is left is the last.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_seen_failures_gives_no_fresh_guesses_when_redis_has_dropped_them() {
+    let server = RedisServer::start().await;
+    let a = Guard::at(&server.url()).ready().await;
+    let b = Guard::at(&server.url()).ready().await;
+    for _ in 0..4 {
+        wrong(&a.lockout).await;
+        let counter = key(&server, "evenkeel:lockout:login:*").await;
+        server.cli(&["DEL", &counter]).await.unwrap();
+    }
+    assert!(wrong(&a.lockout).await.value.is_locked());
+    assert!(b.told_by_redis(&alice()).await.is_locked());
+}
+
+/// What is known of failures is not raised over a success, or a lock, of another instance.
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_that_were_settled_do_not_count_again_whoever_has_seen_them() {
+    let server = RedisServer::start().await;
+    let a = Guard::at(&server.url()).ready().await;
+    let b = Guard::at(&server.url()).ready().await;
+    for _ in 0..4 {
+        wrong(&a.lockout).await;
+    }
+    let attempt = begin(&b.lockout, &alice()).await.unwrap();
+    b.lockout.succeed(attempt).await.unwrap();
+    for guard in [&a, &b] {
+        assert_eq!(guard.told_by_redis(&alice()).await.attempts_left(), 5);
+    }
+    for left in (1..5).rev() {
+        assert_eq!(wrong(&a.lockout).await.value.attempts_left(), left);
+    }
+    assert!(wrong(&b.lockout).await.value.is_locked());
+    // Those five are the lock. They count no more when it has been lifted.
+    b.lockout.unlock(&alice()).await.unwrap();
+    assert_eq!(a.told_by_redis(&alice()).await.attempts_left(), 5);
+}
