@@ -3,7 +3,7 @@
 --
 -- KEYS[1]  the subject: a hash. `until` and `locks` (milliseconds of Redis's clock; consecutive locks);
 --          `unlocked` when it was last unlocked, `remembered` for how long that is kept;
---          `cleared` when failed attempts were last settled, by a success or by a lock;
+--          `cleared` when failed attempts were last settled: by a success, a lock or an unlock;
 --          `o<nonce>` an attempt that is open, `f<nonce>` one that failed, each with the time at which it began
 -- ARGV[1]  the change: begin, fail, succeed, cancel (each with ARGV[9] a nonce), lock (ARGV[9] milliseconds),
 --          unlock, read, merge (ARGV[9] for how long it is locked, ARGV[10] consecutive locks, ARGV[11] when

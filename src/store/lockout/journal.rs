@@ -31,11 +31,9 @@ fn read_one(name: &str, record: &JournalRecord, now: u64) -> Option<(String, Sta
     let left = until.duration_since(SystemTime::now()).ok().filter(|left| !left.is_zero())?;
     let left = super::policy::millis(left);
     let state = State {
-        slots: Vec::new(),
         locked_until: now.saturating_add(left),
         consecutive_locks: consecutive_locks.parse().ok()?,
-        unlocked_at: 0,
-        cleared_at: 0,
+        ..State::default()
     };
     Some((subject.to_owned(), state))
 }

@@ -31,8 +31,8 @@ pub(super) struct State {
     pub(super) consecutive_locks: u32,
     /// When it was last unlocked; 0 for never. What was known before that is not raised again.
     pub(super) unlocked_at: u64,
-    /// When failed attempts were last settled, by a success or by a lock; 0 for never. Those that
-    /// were known before that do not count again.
+    /// When failed attempts were last settled: by a success, a lock or an unlock; 0 for never.
+    /// Those that were known before that do not count again.
     pub(super) cleared_at: u64,
 }
 

@@ -201,13 +201,17 @@ impl LocalStates {
         let now = self.now();
         let due = |entry: &Entry| {
             let local = entry.local.lock();
-            let mut known = local.known();
-            if !local.pending {
-                // Another instance may have taken back one that is under way.
-                known.state.slots.retain(|slot| slot.failed);
+            if local.pending {
+                return Some(local.known());
             }
-            let counts = known.state.locked_until > now || !known.state.slots.is_empty();
-            (local.pending || counts).then_some(known)
+            let (locked_until, slots) = (local.state.locked_until, &local.state.slots);
+            if locked_until <= now && !slots.iter().any(|slot| slot.failed) {
+                return None;
+            }
+            let mut known = local.known();
+            // Another instance may have taken back one that is under way.
+            known.state.slots.retain(|slot| slot.failed);
+            Some(known)
         };
         self.table.with(self.id(subject), due).flatten()
     }

@@ -94,8 +94,7 @@ impl Remote {
             slots: slots.collect(),
             locked_until: if locked { now.saturating_add(*locked_for) } else { 0 },
             consecutive_locks,
-            unlocked_at: 0,
-            cleared_at: 0,
+            ..State::default()
         };
         let outcome = state.outcome(&self.policy, now, code & 1 == 1, code & 2 == 2);
         Some(Answer { outcome, state, as_of: *as_of })

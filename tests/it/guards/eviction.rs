@@ -47,8 +47,7 @@ pub(crate) async fn key(server: &RedisServer, pattern: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_that_was_dropped_is_in_redis_again() {
     let server = RedisServer::start().await;
-    let a = Guard::at(&server.url()).ready().await;
-    let b = Guard::at(&server.url()).ready().await;
+    let [a, b] = Guard::pair_at(&server.url()).await;
     for _ in 0..5 {
         wrong(&a.lockout).await;
     }
@@ -66,8 +65,7 @@ async fn a_lock_that_was_dropped_is_in_redis_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_has_seen_a_lock_gives_no_fresh_guess_when_redis_has_dropped_it() {
     let server = RedisServer::start().await;
-    let a = Guard::at(&server.url()).ready().await;
-    let b = Guard::at(&server.url()).ready().await;
+    let [a, b] = Guard::pair_at(&server.url()).await;
     for _ in 0..5 {
         wrong(&a.lockout).await;
     }
@@ -85,8 +83,7 @@ async fn whoever_has_seen_a_lock_gives_no_fresh_guess_when_redis_has_dropped_it(
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unlock_stays_one_whoever_has_seen_the_lock() {
     let server = RedisServer::start().await;
-    let a = Guard::at(&server.url()).ready().await;
-    let b = Guard::at(&server.url()).ready().await;
+    let [a, b] = Guard::pair_at(&server.url()).await;
     for _ in 0..5 {
         wrong(&a.lockout).await;
     }
@@ -152,8 +149,7 @@ async fn a_server_that_may_evict_is_told_of_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_has_seen_failures_gives_no_fresh_guesses_when_redis_has_dropped_them() {
     let server = RedisServer::start().await;
-    let a = Guard::at(&server.url()).ready().await;
-    let b = Guard::at(&server.url()).ready().await;
+    let [a, b] = Guard::pair_at(&server.url()).await;
     for _ in 0..4 {
         wrong(&a.lockout).await;
         let counter = key(&server, "evenkeel:lockout:login:*").await;
@@ -167,8 +163,7 @@ async fn whoever_has_seen_failures_gives_no_fresh_guesses_when_redis_has_dropped
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_that_were_settled_do_not_count_again_whoever_has_seen_them() {
     let server = RedisServer::start().await;
-    let a = Guard::at(&server.url()).ready().await;
-    let b = Guard::at(&server.url()).ready().await;
+    let [a, b] = Guard::pair_at(&server.url()).await;
     for _ in 0..4 {
         wrong(&a.lockout).await;
     }

@@ -39,6 +39,11 @@ impl Guard {
         Self { redis, lockout, metrics }
     }
 
+    /// Two instances at one server.
+    pub(crate) async fn pair_at(url: &str) -> [Self; 2] {
+        [Self::at(url).ready().await, Self::at(url).ready().await]
+    }
+
     pub(crate) async fn ready(self) -> Self {
         available(&self.redis).await;
         self

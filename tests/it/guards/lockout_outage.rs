@@ -19,8 +19,7 @@ use super::{
 async fn three_wrong_ones_healthy_and_two_in_the_outage_lock_and_the_other_instance_refuses_after_it()
  {
     let server = RedisServer::builder().persistent(true).start().await;
-    let a = Guard::at(&server.url()).ready().await;
-    let b = Guard::at(&server.url()).ready().await;
+    let [a, b] = Guard::pair_at(&server.url()).await;
     for _ in 0..3 {
         wrong(&a.lockout).await;
     }
@@ -49,8 +48,7 @@ async fn three_wrong_ones_healthy_and_two_in_the_outage_lock_and_the_other_insta
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_comes_back_empty_and_learns_what_memory_knew() {
     let server = RedisServer::start().await;
-    let a = Guard::at(&server.url()).ready().await;
-    let b = Guard::at(&server.url()).ready().await;
+    let [a, b] = Guard::pair_at(&server.url()).await;
     for _ in 0..3 {
         wrong(&a.lockout).await;
     }
