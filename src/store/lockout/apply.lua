@@ -6,12 +6,15 @@
 --          `cleared` when failed attempts were last settled: by a success, a lock or an unlock;
 --          `o<nonce>` an attempt that is open, `f<nonce>` one that failed, each with the time at which it began
 -- ARGV[1]  the change: begin, fail, succeed, cancel (each with ARGV[9] a nonce), lock (ARGV[9] milliseconds),
---          unlock, read, merge (ARGV[9] for how long it is locked, ARGV[10] consecutive locks, ARGV[11] when
---          that was known: nothing of the lock is taken if it was unlocked since, no attempt if they were settled
---          since; then nonce, age, 1 when failed, for each attempt)
+--          unlock, read
 -- ARGV[2..8]  threshold, window, lock time, growth, longest lock, how long locks are remembered, attempt timeout
+-- ARGV[10..]  optional, what is known besides and comes before the change: for how long it is locked, consecutive
+--          locks, when that was known (nothing of the lock is taken if it was unlocked since, no attempt if they
+--          were settled since); then nonce, age, 1 when failed, for each attempt
 -- Returns  { 1 when admitted plus 2 when newly locked, time in microseconds, locked for, consecutive locks,
 --          then nonce, age, 1 when failed, for each attempt }
+local TRIP = 1000
+
 local key, op = KEYS[1], ARGV[1]
 local threshold, window, lock, growth = ARGV[2] + 0, ARGV[3] + 0, ARGV[4] + 0, ARGV[5] + 0
 local longest, memory, attempt_timeout = ARGV[6] + 0, ARGV[7] + 0, ARGV[8] + 0
@@ -27,9 +30,12 @@ local function recount()
     if slot.failed then failures = failures + 1 end
   end
 end
+-- Whether that was news.
 local function add(nonce, at, failed)
   local known = slots[nonce]
-  if known then known.failed = known.failed or failed else slots[nonce] = { at = at, failed = failed } end
+  if known and (known.failed or not failed) then return false end
+  slots[nonce] = { at = known and known.at or at, failed = failed }
+  return true
 end
 local function forget_failed()
   for nonce, slot in pairs(slots) do
@@ -77,6 +83,21 @@ for i = 1, #held, 2 do
 end
 
 advance()
+local learnt = false
+if #ARGV > 9 then
+  local locked_for, consecutive, as_of = ARGV[10] + 0, ARGV[11] + 0, ARGV[12] + 0
+  if unlocked < as_of then
+    -- The same lock, told back, seems to end later by the time of a trip: asking would keep it from ending.
+    if locked_for > 0 and now + locked_for > locked_until + TRIP then
+      locked_until, learnt = now + locked_for, true
+    end
+    if consecutive > locks then locks, learnt = consecutive, true end
+  end
+  if cleared < as_of then
+    for i = 13, #ARGV, 3 do learnt = add(ARGV[i], now - ARGV[i + 1], ARGV[i + 2] == '1') or learnt end
+  end
+  advance()
+end
 local admitted = 0
 if op == 'begin' then
   if locked_until <= now and count < threshold then
@@ -93,15 +114,6 @@ elseif op == 'unlock' then
   -- For as long as anybody may still know of a lock.
   remembered = math.max(remembered, locked_until, now + longest)
   unlocked, cleared, locked_until, locks, slots = now, now, 0, 0, {}
-elseif op == 'merge' then
-  local as_of = ARGV[11] + 0
-  if unlocked < as_of then
-    if ARGV[9] + 0 > 0 then locked_until = math.max(locked_until, now + ARGV[9]) end
-    locks = math.max(locks, ARGV[10] + 0)
-  end
-  if cleared < as_of then
-    for i = 12, #ARGV, 3 do add(ARGV[i], now - ARGV[i + 1], ARGV[i + 2] == '1') end
-  end
 end
 advance()
 
@@ -133,8 +145,9 @@ for nonce, slot in pairs(slots) do
   answer[#answer + 1] = now - slot.at
   answer[#answer + 1] = slot.failed and 1 or 0
 end
--- A read or a refusal changes nothing, unless time alone has locked the subject (an attempt timed out).
-if newly_locked == 2 or admitted == 1 or (op ~= 'read' and op ~= 'begin') then
+-- A read or a refusal changes nothing, unless it told what was not known, or time alone has locked the subject
+-- (an attempt timed out).
+if newly_locked == 2 or admitted == 1 or learnt or (op ~= 'read' and op ~= 'begin') then
   redis.call('DEL', key)
   if #fields > 0 then
     redis.call('HSET', key, unpack(fields))

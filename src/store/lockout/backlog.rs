@@ -2,9 +2,9 @@
 //! never lowered.
 
 use super::{
-    law::Change,
-    memory::{Known, LocalStates},
-    redis::Remote,
+    law::{Change, Outcome},
+    memory::LocalStates,
+    redis::{Known, Remote},
 };
 use crate::{
     Error,
@@ -17,6 +17,21 @@ use crate::{
 pub(super) struct LockoutBacklog {
     pub(super) local: LocalStates,
     pub(super) remote: Remote,
+}
+
+impl LockoutBacklog {
+    /// Tells Redis what is known of a subject, applies a change there, and takes over the answer.
+    pub(super) async fn ask(
+        &self,
+        connection: &mut Connection,
+        subject: &str,
+        known: Option<&Known>,
+        change: Change,
+    ) -> Result<Outcome, Error> {
+        let now = self.local.now();
+        let answer = self.remote.apply(connection, subject, known, change, now).await?;
+        Ok(self.local.adopt(subject, known, answer))
+    }
 }
 
 impl Backlog for LockoutBacklog {
@@ -46,13 +61,7 @@ impl Backlog for LockoutBacklog {
         connection: &mut Connection,
         (subject, known): (String, Known),
     ) -> Result<Pushed, Error> {
-        let Known { state, as_of } = known;
-        let change = match as_of {
-            Some(as_of) => Change::Recall(state.clone(), as_of),
-            None => Change::Merge(state.clone()),
-        };
-        let answer = self.remote.apply(connection, &subject, &change, self.local.now()).await?;
-        self.local.confirm(&subject, &state, answer);
+        self.ask(connection, &subject, Some(&known), Change::Read).await?;
         Ok(Pushed::APPLIED)
     }
 }

@@ -1,5 +1,5 @@
 //! The law of lockout: a pure function of what is known of one subject. `apply.lua` is the same law
-//! inside Redis, held to this one by a differential test.
+//! inside Redis, held to this one by a differential test, and knows besides what was lost there.
 //!
 //! An attempt takes a slot *before* the password is verified, and there are as many slots as the
 //! threshold says. So however many guesses come at once, no more of them are verified; the others
@@ -29,15 +29,10 @@ pub(super) struct State {
     pub(super) locked_until: u64,
     /// Locks in a row.
     pub(super) consecutive_locks: u32,
-    /// When it was last unlocked; 0 for never. What was known before that is not raised again.
-    pub(super) unlocked_at: u64,
-    /// When failed attempts were last settled: by a success, a lock or an unlock; 0 for never.
-    /// Those that were known before that do not count again.
-    pub(super) cleared_at: u64,
 }
 
 /// What one change asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     /// An attempt begins, unless it is refused.
     Begin(u64),
@@ -52,10 +47,6 @@ pub(super) enum Change {
     /// Lifts the lock, and forgets all.
     Unlock,
     Read,
-    /// What Redis or memory knows besides: raises, never lowers.
-    Merge(State),
-    /// What was known then, for whoever has forgotten it: the same, unless it was unlocked since.
-    Recall(State, u64),
 }
 
 /// The result of a change; times in milliseconds.
@@ -87,29 +78,15 @@ impl State {
             }
             Change::Fail(nonce) => self.add(Slot { nonce, at: now, failed: true }),
             Change::Succeed(nonce) => {
-                self.settle_failed(now);
-                self.slots.retain(|slot| slot.nonce != nonce);
+                self.slots.retain(|slot| !slot.failed && slot.nonce != nonce);
             }
             Change::Cancel(nonce) => self.slots.retain(|slot| slot.nonce != nonce),
             Change::Lock(time) => {
                 self.locked_until = self.locked_until.max(now.saturating_add(time));
                 newly_locked = true;
             }
-            Change::Unlock => {
-                *self = Self { unlocked_at: now, cleared_at: now, ..Self::default() };
-            }
+            Change::Unlock => *self = Self::default(),
             Change::Read => {}
-            Change::Merge(other) => self.merge(other),
-            Change::Recall(mut other, as_of) => {
-                // In the same millisecond, too: what Redis has is not lowered by it.
-                if self.unlocked_at >= as_of {
-                    (other.locked_until, other.consecutive_locks) = (0, 0);
-                }
-                if self.cleared_at >= as_of {
-                    other.slots.clear();
-                }
-                self.merge(other);
-            }
         }
         newly_locked |= self.advance(policy, now);
         self.outcome(policy, now, admitted, newly_locked)
@@ -132,7 +109,7 @@ impl State {
         if failed < policy.threshold as usize {
             return false;
         }
-        self.settle_failed(now);
+        self.slots.retain(|slot| !slot.failed);
         let newly_locked = self.locked_until <= now;
         if newly_locked {
             self.locked_until = now.saturating_add(policy.lock_time(self.consecutive_locks));
@@ -141,18 +118,14 @@ impl State {
         newly_locked
     }
 
-    fn settle_failed(&mut self, now: u64) {
-        let before = self.slots.len();
-        self.slots.retain(|slot| !slot.failed);
-        if self.slots.len() < before {
-            self.cleared_at = now;
-        }
-    }
-
-    fn merge(&mut self, other: Self) {
+    /// Takes in what Redis or a journal knows besides: raises, never lowers.
+    pub(super) fn merge(&mut self, policy: &LockoutPolicy, now: u64, other: &Self) -> Outcome {
+        let mut newly_locked = self.advance(policy, now);
         self.locked_until = self.locked_until.max(other.locked_until);
         self.consecutive_locks = self.consecutive_locks.max(other.consecutive_locks);
-        other.slots.into_iter().for_each(|slot| self.add(slot));
+        other.slots.iter().for_each(|slot| self.add(*slot));
+        newly_locked |= self.advance(policy, now);
+        self.outcome(policy, now, false, newly_locked)
     }
 
     fn add(&mut self, slot: Slot) {

@@ -132,44 +132,6 @@ fn a_state_matters_until_its_locks_and_failures_are_forgotten() {
     assert_eq!(by_hand.expires_at(&policy), T0 + MINUTE, "nothing grows with it");
 }
 
-#[test]
-fn what_was_forgotten_is_raised_again_unless_it_was_unlocked_since() {
-    let policy = policy();
-    let mut locked = State::default();
-    five(&mut locked, &policy, T0);
-    let recall = |as_of| Change::Recall(locked.clone(), as_of);
-    let mut forgotten = State::default();
-    assert!(forgotten.apply(&policy, T0 + 1, recall(T0)).locked);
-    assert!(!forgotten.apply(&policy, T0 + 2, Change::Unlock).locked);
-    assert!(!forgotten.apply(&policy, T0 + 3, recall(T0)).locked, "it was unlocked since");
-    assert!(!forgotten.apply(&policy, T0 + 3, recall(T0 + 2)).locked, "or at that moment");
-    assert!(forgotten.apply(&policy, T0 + 4, recall(T0 + 3)).locked, "it was locked again");
-}
-
-#[test]
-fn failures_count_again_unless_they_were_settled_since() {
-    let policy = policy();
-    let mut failed = State::default();
-    guess(&mut failed, &policy, T0, 1);
-    let recall = |as_of| Change::Recall(failed.clone(), as_of);
-    let mut forgotten = State::default();
-    assert_eq!(forgotten.apply(&policy, T0 + 1, recall(T0)).left, 4);
-    assert_eq!(forgotten.apply(&policy, T0 + 1, recall(T0)).left, 4, "once");
-    assert_eq!(forgotten.apply(&policy, T0 + 2, Change::Succeed(2)).left, 5);
-    assert_eq!(forgotten.apply(&policy, T0 + 3, recall(T0 + 1)).left, 5, "a success came since");
-    assert_eq!(forgotten.apply(&policy, T0 + 3, recall(T0 + 2)).left, 5, "or at that moment");
-    assert_eq!(forgotten.apply(&policy, T0 + 3, recall(T0 + 3)).left, 4, "it failed again");
-
-    // A lock settles those that led to it.
-    let policy = policy.with_lock_time(Duration::from_secs(1));
-    let mut locked = failed.clone();
-    for n in 2..=5 {
-        guess(&mut locked, &policy, T0 + 1, n);
-    }
-    let after = locked.apply(&policy, T0 + MINUTE, Change::Recall(failed, T0));
-    assert_eq!((after.locked, after.left), (false, 5));
-}
-
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     Begin(u64),
@@ -202,19 +164,19 @@ proptest! {
         let (policy, mut state, mut now) = (policy(), State::default(), T0);
         for step in steps {
             let before = state.clone();
-            let change = match step {
-                Step::Wait(time) => { now += time; Change::Read }
-                Step::Begin(nonce) => Change::Begin(nonce),
-                Step::Fail(nonce) => Change::Fail(nonce),
-                Step::Succeed(nonce) => Change::Succeed(nonce),
-                Step::Cancel(nonce) => Change::Cancel(nonce),
-                Step::Merge(slots, lock) => Change::Merge(State {
-                    slots: slots.into_iter().map(|(nonce, age, failed)| Slot { nonce, at: now - age, failed }).collect(),
-                    locked_until: if lock > 0 { now + lock } else { 0 },
-                    ..State::default()
-                }),
+            let mut apply = |now, change| state.apply(&policy, now, change);
+            let outcome = match step {
+                Step::Wait(time) => { now += time; apply(now, Change::Read) }
+                Step::Begin(nonce) => apply(now, Change::Begin(nonce)),
+                Step::Fail(nonce) => apply(now, Change::Fail(nonce)),
+                Step::Succeed(nonce) => apply(now, Change::Succeed(nonce)),
+                Step::Cancel(nonce) => apply(now, Change::Cancel(nonce)),
+                Step::Merge(slots, lock) => {
+                    let slots = slots.into_iter().map(|(nonce, age, failed)| Slot { nonce, at: now - age, failed });
+                    let locked_until = if lock > 0 { now + lock } else { 0 };
+                    state.merge(&policy, now, &State { slots: slots.collect(), locked_until, ..State::default() })
+                }
             };
-            let outcome = state.apply(&policy, now, change.clone());
             if before.locked_until > now {
                 prop_assert!(outcome.locked && !outcome.admitted);
                 prop_assert!(state.locked_until >= before.locked_until);
@@ -248,9 +210,9 @@ proptest! {
         };
         let (ours, theirs) = (state(ours, locks.0), state(theirs, locks.1));
         let mut merged = ours.clone();
-        let outcome = merged.apply(&policy, T0, Change::Merge(theirs.clone()));
+        let outcome = merged.merge(&policy, T0, &theirs);
         let mut again = merged.clone();
-        again.apply(&policy, T0, Change::Merge(theirs.clone()));
+        again.merge(&policy, T0, &theirs);
         prop_assert!(outcome.locked || again == merged);
         prop_assert!(merged.locked_until >= ours.locked_until.max(theirs.locked_until));
         for slot in ours.slots.iter().chain(&theirs.slots) {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{
     law::{Change, Outcome, State},
     policy::LockoutPolicy,
-    redis::Answer,
+    redis::{Answer, Known},
 };
 use crate::memory::{BoundedMap, Decaying, Full, Id, IdHasher};
 
@@ -36,15 +36,13 @@ struct Local {
 
 const NEWER_THAN_REDIS: u64 = u64::MAX;
 
-/// What Redis is to be told of a subject.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Known {
-    pub(super) state: State,
-    /// When Redis knew it, in milliseconds of its clock; `None`: it never did.
-    pub(super) as_of: Option<u64>,
-}
-
 impl Local {
+    /// A change that Redis is to be told.
+    fn change<R>(&mut self, change: impl FnOnce(&mut State) -> R) -> R {
+        (self.pending, self.as_of) = (true, NEWER_THAN_REDIS);
+        change(&mut self.state)
+    }
+
     fn known(&self) -> Known {
         let as_of = Some(self.as_of).filter(|as_of| *as_of != NEWER_THAN_REDIS);
         Known { state: self.state.clone(), as_of: as_of.map(|as_of| as_of / 1_000) }
@@ -121,34 +119,46 @@ impl LocalStates {
     }
 
     /// Applies a change without Redis, which is to be told later.
-    pub(super) fn apply(&self, subject: &str, change: &Change) -> (Outcome, Room) {
+    pub(super) fn apply(&self, subject: &str, change: Change) -> (Outcome, Room) {
         let now = self.now();
-        let apply = |entry: &Entry| {
-            entry.with(&self.policy, |known| {
-                if *change != Change::Read {
-                    (known.pending, known.as_of) = (true, NEWER_THAN_REDIS);
-                }
-                known.state.apply(&self.policy, now, change.clone())
-            })
-        };
-        let in_overflow = |cells: &[Mutex<State>]| {
-            self.cell(cells, subject).lock().apply(&self.policy, now, change.clone())
-        };
-        let leaves_nothing = || State::default().apply(&self.policy, now, change.clone());
+        let apply = |state: &mut State| state.apply(&self.policy, now, change);
         match change {
             // It is where it began, if it did.
             Change::Succeed(_) | Change::Cancel(_) | Change::Unlock | Change::Read => {
-                let kept = self.table.with(self.id(subject), apply);
-                let shared = || self.overflow.get().map(|cells| in_overflow(cells));
-                (kept.or_else(shared).unwrap_or_else(leaves_nothing), Room::Kept)
+                let own = |entry: &Entry| {
+                    entry.with(&self.policy, |known| match change {
+                        Change::Read => apply(&mut known.state),
+                        _ => known.change(apply),
+                    })
+                };
+                let shared = || Some(apply(&mut self.cell(self.overflow.get()?, subject).lock()));
+                let outcome = self.table.with(self.id(subject), own).or_else(shared);
+                (outcome.unwrap_or_else(|| apply(&mut State::default())), Room::Kept)
             }
-            _ => match self.keep(subject, now, apply) {
-                Ok(outcome) => (outcome, Room::Kept),
-                Err(Full) => {
-                    let empty = || (0..OVERFLOW).map(|_| Mutex::default()).collect();
-                    (in_overflow(self.overflow.get_or_init(empty)), self.overflowed(now))
-                }
-            },
+            _ => self.keep_or_share(subject, now, apply),
+        }
+    }
+
+    /// Takes in what a journal says, which Redis is to be told later.
+    pub(super) fn restore(&self, subject: &str, state: &State) {
+        let now = self.now();
+        self.keep_or_share(subject, now, |known| known.merge(&self.policy, now, state));
+    }
+
+    fn keep_or_share(
+        &self,
+        subject: &str,
+        now: u64,
+        change: impl Fn(&mut State) -> Outcome,
+    ) -> (Outcome, Room) {
+        let own = |entry: &Entry| entry.with(&self.policy, |known| known.change(&change));
+        match self.keep(subject, now, own) {
+            Ok(outcome) => (outcome, Room::Kept),
+            Err(Full) => {
+                let empty = || (0..OVERFLOW).map(|_| Mutex::default()).collect();
+                let cells = self.overflow.get_or_init(empty);
+                (change(&mut self.cell(cells, subject).lock()), self.overflowed(now))
+            }
         }
     }
 
@@ -173,14 +183,18 @@ impl LocalStates {
         Room::Shared { is_news: is_due && wins() }
     }
 
-    /// Takes over what Redis says: it is the truth, but for what it has not been told.
-    pub(super) fn adopt(&self, subject: &str, answer: Answer) -> Outcome {
+    /// Takes over what Redis says: it is the truth, but for what it has not been told. With the
+    /// question it was told `told`.
+    pub(super) fn adopt(&self, subject: &str, told: Option<&Known>, answer: Answer) -> Outcome {
         let Answer { outcome, state, as_of } = answer;
         let now = self.now();
         let adopt = |entry: &Entry| {
             entry.with(&self.policy, |known| {
+                if known.pending && told.is_some_and(|told| told.state == known.state) {
+                    (known.pending, known.as_of) = (false, 0);
+                }
                 if known.pending || as_of < known.as_of {
-                    known.state.apply(&self.policy, now, Change::Merge(state.clone()));
+                    known.state.merge(&self.policy, now, &state);
                 } else {
                     (known.state, known.as_of) = (state.clone(), as_of);
                 }
@@ -214,20 +228,6 @@ impl LocalStates {
             Some(known)
         };
         self.table.with(self.id(subject), due).flatten()
-    }
-
-    /// Redis was told this state, and answered that.
-    pub(super) fn confirm(&self, subject: &str, pushed: &State, answer: Answer) {
-        let now = self.now();
-        self.table.with(self.id(subject), |entry| {
-            entry.with(&self.policy, |known| {
-                if known.state == *pushed {
-                    (known.state, known.as_of, known.pending) = (answer.state, answer.as_of, false);
-                } else {
-                    known.state.apply(&self.policy, now, Change::Merge(answer.state));
-                }
-            });
-        });
     }
 
     /// What one part of the table has to tell Redis; `None` after the last part.

@@ -18,6 +18,15 @@ pub(super) struct Remote {
     policy: LockoutPolicy,
 }
 
+/// What Redis is told of a subject before it is asked, because it does not know it or may have lost
+/// it: raises, never lowers, and nothing that was unlocked or settled since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) state: State,
+    /// When Redis knew it, in milliseconds of its clock; `None`: it never did.
+    pub(super) as_of: Option<u64>,
+}
+
 /// What Redis knows of a subject, with times of the clock that was handed in.
 pub(super) struct Answer {
     pub(super) outcome: Outcome,
@@ -32,47 +41,47 @@ impl Remote {
         Self { prefix, apply: Script::new(include_str!("apply.lua")), policy }
     }
 
-    /// Applies a change in one round trip. `now` is this instance's own time.
+    /// Tells Redis what is known and applies a change, in one round trip. `now` is this instance's
+    /// own time.
     pub(super) async fn apply(
         &self,
         connection: &mut Connection,
         subject: &str,
-        change: &Change,
+        known: Option<&Known>,
+        change: Change,
         now: u64,
     ) -> Result<Answer, Error> {
+        let (op, operand) = match change {
+            Change::Begin(nonce) => ("begin", nonce),
+            Change::Fail(nonce) => ("fail", nonce),
+            Change::Succeed(nonce) => ("succeed", nonce),
+            Change::Cancel(nonce) => ("cancel", nonce),
+            Change::Lock(time) => ("lock", time),
+            Change::Unlock => ("unlock", 0),
+            Change::Read => ("read", 0),
+        };
         let policy = &self.policy;
         let key = format!("{}:{{{subject}}}", self.prefix);
         let mut call = self
             .apply
             .prepare(&[key])
-            .arg(name(change))
+            .arg(op)
             .arg(policy.threshold)
             .arg(policy.window)
             .arg(policy.lock)
             .arg(policy.growth)
             .arg(policy.longest)
             .arg(policy.memory_of_locks)
-            .arg(policy.attempt_timeout);
-        call = match change {
-            Change::Begin(nonce)
-            | Change::Fail(nonce)
-            | Change::Succeed(nonce)
-            | Change::Cancel(nonce) => call.arg(*nonce),
-            Change::Lock(time) => call.arg(*time),
-            Change::Unlock | Change::Read => call,
-            Change::Merge(state) | Change::Recall(state, _) => {
-                let locked_for = state.locked_until.saturating_sub(now);
-                let as_of = match change {
-                    Change::Recall(_, as_of) => *as_of,
-                    _ => NEWEST,
-                };
-                let merge = call.arg(locked_for).arg(state.consecutive_locks).arg(as_of);
-                state.slots.iter().fold(merge, |merge, slot| {
-                    let age = now.saturating_sub(slot.at);
-                    merge.arg(slot.nonce).arg(age).arg(u8::from(slot.failed))
-                })
+            .arg(policy.attempt_timeout)
+            .arg(operand);
+        if let Some(Known { state, as_of }) = known {
+            let locked_for = state.locked_until.saturating_sub(now);
+            call = call.arg(locked_for).arg(state.consecutive_locks).arg(as_of.unwrap_or(NEWEST));
+            for slot in &state.slots {
+                let age = now.saturating_sub(slot.at);
+                call = call.arg(slot.nonce).arg(age).arg(u8::from(slot.failed));
             }
-        };
+        }
         let answer: Vec<u64> = call.run(connection).await?;
         self.read(&answer, now).ok_or_else(|| {
             Error::new(ErrorKind::Command, "the answer of the lockout's script cannot be read")
@@ -94,22 +103,8 @@ impl Remote {
             slots: slots.collect(),
             locked_until: if locked { now.saturating_add(*locked_for) } else { 0 },
             consecutive_locks,
-            ..State::default()
         };
         let outcome = state.outcome(&self.policy, now, code & 1 == 1, code & 2 == 2);
         Some(Answer { outcome, state, as_of: *as_of })
-    }
-}
-
-const fn name(change: &Change) -> &'static str {
-    match change {
-        Change::Begin(_) => "begin",
-        Change::Fail(_) => "fail",
-        Change::Succeed(_) => "succeed",
-        Change::Cancel(_) => "cancel",
-        Change::Lock(_) => "lock",
-        Change::Unlock => "unlock",
-        Change::Read => "read",
-        Change::Merge(_) | Change::Recall(..) => "merge",
     }
 }

@@ -24,7 +24,7 @@ use crate::{
         finish::finish,
         journal::DynJournal,
         rate::Subject,
-        replay::{Backlog, Replay},
+        replay::Replay,
         switch::{Needs, Switch},
     },
     telemetry::Feature,
@@ -76,7 +76,7 @@ impl Lockout {
         }
         let local = LocalStates::new(policy, capacity);
         for (subject, state) in journal::read(&name, saved, local.now()) {
-            local.apply(&subject, &Change::Merge(state));
+            local.restore(&subject, &state);
         }
         let remote = Remote::new(redis.namespace(), &name, policy);
         let backlog = Arc::new(LockoutBacklog { local, remote });
@@ -227,12 +227,12 @@ impl Lockout {
 
     async fn apply(&self, subject: String, change: Change) -> Result<Served<Outcome>, Error> {
         let inner = Arc::clone(&self.inner);
-        finish(&self.inner.redis, async move { inner.apply(&subject, &change).await }).await
+        finish(&self.inner.redis, async move { inner.apply(&subject, change).await }).await
     }
 }
 
 impl Inner {
-    async fn apply(&self, subject: &str, change: &Change) -> Result<Served<Outcome>, Error> {
+    async fn apply(&self, subject: &str, change: Change) -> Result<Served<Outcome>, Error> {
         let ask = self.apply_in_redis(subject, change);
         let outcome = self.switch.try_ask(ask, || self.apply_local(subject, change)).await;
         let outcome = outcome.inspect_err(|_| {
@@ -249,24 +249,20 @@ impl Inner {
                 saved?;
             }
         }
-        if *change == Change::Unlock {
+        if change == Change::Unlock {
             self.save(subject, SystemTime::UNIX_EPOCH, 0).await?;
         }
         Ok(outcome)
     }
 
-    async fn apply_in_redis(&self, subject: &str, change: &Change) -> Result<Outcome, Error> {
-        let LockoutBacklog { local, remote } = &*self.backlog;
-        let mut connection = self.redis.connection();
+    async fn apply_in_redis(&self, subject: &str, change: Change) -> Result<Outcome, Error> {
         // What Redis missed (a timeout, say) or may have dropped comes first.
-        if let Some(known) = local.due_of(subject) {
-            self.backlog.push(&mut connection, (subject.to_owned(), known)).await?;
-        }
-        let answer = remote.apply(&mut connection, subject, change, local.now()).await?;
-        Ok(local.adopt(subject, answer))
+        let known = self.backlog.local.due_of(subject);
+        let mut connection = self.redis.connection();
+        self.backlog.ask(&mut connection, subject, known.as_ref(), change).await
     }
 
-    fn apply_local(&self, subject: &str, change: &Change) -> Outcome {
+    fn apply_local(&self, subject: &str, change: Change) -> Outcome {
         let (outcome, room) = self.backlog.local.apply(subject, change);
         if let Room::Shared { is_news } = room {
             self.metrics.overflowed.add(1);
@@ -277,7 +273,7 @@ impl Inner {
                 );
             }
         }
-        if *change != Change::Read {
+        if change != Change::Read {
             self.replay.arm();
         }
         outcome

@@ -7,7 +7,7 @@ use evenkeel::store::revocation::{RevocationStatus, Token};
 use super::{
     Instance, PATIENCE, in_an_hour,
     lockout::{Guard, alice, begin, wrong},
-    support::{LogCapture, RedisServer, eventually},
+    support::{Fault, FaultProxy, LogCapture, RedisServer, eventually},
 };
 
 /// From now on the server has room for two more megabytes.
@@ -179,4 +179,26 @@ async fn failures_that_were_settled_do_not_count_again_whoever_has_seen_them() {
     // Those five are the lock. They count no more when it has been lifted.
     b.lockout.unlock(&alice()).await.unwrap();
     assert_eq!(a.told_by_redis(&alice()).await.attempts_left(), 5);
+}
+
+/// What an instance tells Redis again takes a trip to get there, now a short one, now a long one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_ends_when_it_was_to_end_however_often_it_is_asked_for() {
+    let server = RedisServer::start().await;
+    let proxy = FaultProxy::in_front_of(&server).await;
+    let a = Guard::at(&proxy.url()).ready().await;
+    for _ in 0..5 {
+        wrong(&a.lockout).await;
+    }
+    let lock = key(&server, "evenkeel:lockout:login:*").await;
+    let end = async || server.query::<u64>(&["HGET", &lock, "until"]).await.unwrap();
+    let was = end().await;
+    for _ in 0..20 {
+        for delay in [Fault::Pass, Fault::DelayBoth(Duration::from_millis(30))] {
+            proxy.set(delay).await;
+            assert!(a.told_by_redis(&alice()).await.is_locked());
+            assert!(begin(&a.lockout, &alice()).await.unwrap_err().is_locked());
+        }
+    }
+    assert_eq!(end().await, was);
 }
