@@ -63,7 +63,7 @@ impl LoginGuard {
             Some(address) => Some(self.begin(&self.addresses, address).await?),
             None => None,
         };
-        let attempt = match self.begin(&self.users, &Subject::secret(user)).await {
+        let attempt = match self.begin(&self.users, &Subject::login_name(user)).await {
             Ok(attempt) => attempt,
             Err(refused) => {
                 self.release(from).await?;
@@ -178,6 +178,16 @@ mod tests {
         }
         assert_eq!(status("new", &guesser, RIGHT).await, 423);
         assert_eq!(status("alice", &other, RIGHT).await, 200);
+    }
+
+    #[tokio::test]
+    async fn another_spelling_of_a_name_is_no_fresh_guess() {
+        let (guard, _) = guard().await;
+        for name in ["alice", "Alice", " alice", "ALICE\u{a0}", "\u{ff41}lice"] {
+            assert_eq!(status(&guard, name, WRONG).await, 401);
+        }
+        assert_eq!(status(&guard, "aLiCe", RIGHT).await, 423);
+        assert_eq!(status(&guard, "bob", RIGHT).await, 200);
     }
 
     #[tokio::test]

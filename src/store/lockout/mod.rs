@@ -10,7 +10,7 @@
 //! let policy = LockoutPolicy::new(5, Duration::from_secs(15 * 60))?;
 //! let lockout = Lockout::new(&redis, "login", policy)?;
 //!
-//! match lockout.attempt(&Subject::secret(user)).await?.value {
+//! match lockout.attempt(&Subject::login_name(user)).await?.value {
 //!     LoginVerdict::Refused(status) => println!("423, again in {:?}", status.retry_after()),
 //!     LoginVerdict::Admitted(attempt) if is_right(password) => {
 //!         lockout.succeed(attempt).await?;

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use icu_normalizer::ComposingNormalizerBorrowed;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use sha2::{Digest, Sha256};
 
@@ -60,6 +61,32 @@ impl Subject {
     /// A credential, or anything else that must not stand in Redis as it is.
     pub fn secret(secret: impl AsRef<[u8]>) -> Self {
         Self::EMPTY.and_secret(secret)
+    }
+
+    /// The name of an account as a person types it, kept from Redis as a secret is (people type
+    /// passwords into that field): white space around it, letter case and the Unicode form make no
+    /// difference, so that `Alice`, `alice ` and `ＡＬＩＣＥ` are counted together. NFKC ([UAX #15]),
+    /// and case as in [RFC 8265 §3.3], with ß as ss.
+    ///
+    /// Where the accounts are looked up by a looser comparison still (one that ignores accents,
+    /// say), count by what was found: the account's own id, and by the name when there is none.
+    ///
+    /// ```
+    /// use evenkeel::store::rate::Subject;
+    ///
+    /// assert_eq!(Subject::login_name("Stra\u{df}e "), Subject::login_name("STRASSE"));
+    /// assert_ne!(Subject::login_name("alice"), Subject::login_name("alicia"));
+    /// ```
+    ///
+    /// [UAX #15]: https://www.unicode.org/reports/tr15/
+    /// [RFC 8265 §3.3]: https://www.rfc-editor.org/rfc/rfc8265#section-3.3
+    pub fn login_name(name: &str) -> Self {
+        let nfkc = ComposingNormalizerBorrowed::new_nfkc();
+        let plain = nfkc.normalize(name);
+        // Up, then down: by either alone a final sigma would not be a sigma.
+        let upper = plain.trim().chars().flat_map(char::to_uppercase);
+        let folded: String = upper.flat_map(char::to_lowercase).collect();
+        Self::secret(nfkc.normalize(&folded).as_bytes())
     }
 
     /// A client's address: IPv4 whole (also when written as IPv4-mapped IPv6), IPv6 by its first
@@ -250,10 +277,29 @@ impl fmt::Debug for Subject {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::HashMap;
+    use std::collections::{HashMap, HashSet};
 
     fn address(text: &str) -> Subject {
         Subject::address(text.parse().expect("an address"), 64)
+    }
+
+    #[test]
+    fn one_account_has_one_login_name_however_it_is_typed() {
+        let same = [
+            ["alice", " Alice\t"],
+            ["alice", "\u{ff21}\u{ff2c}\u{ff29}\u{ff23}\u{ff25}\u{a0}"],
+            ["jos\u{e9}", "JOSE\u{301}"],
+            ["\u{3bf}\u{3b4}\u{3c2}", "\u{39f}\u{394}\u{3a3}"],
+            ["stra\u{df}e", "STRASSE"],
+            ["\u{fb01}n", "FIN"],
+        ];
+        for [one, other] in same {
+            assert_eq!(Subject::login_name(one), Subject::login_name(other), "{one} {other}");
+        }
+        let different = ["", "alice", "al ice", "alic\u{e9}", "alice2", "\0alice"];
+        let names: HashSet<_> = different.map(Subject::login_name).into();
+        assert_eq!(names.len(), different.len());
+        assert!(!format!("{:?}", Subject::login_name("alice")).contains("alice"));
     }
 
     #[test]
@@ -325,6 +371,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn letter_case_and_space_make_no_second_login_name(name in "\\PC{0,12}") {
+            let once = Subject::login_name(&name);
+            prop_assert_eq!(&once, &Subject::login_name(&format!(" {name}\n")));
+            prop_assert_eq!(&once, &Subject::login_name(&name.to_uppercase()));
+        }
+
         #[test]
         fn forms_are_unique(lists in proptest::collection::vec(proptest::collection::vec(prop_oneof![
             "[a-c,%~:./h0-9]{0,4}".prop_map(|text| Kind::Text(text.into_bytes())),
