@@ -125,7 +125,7 @@ instruments! {
         "cache_loads", &["cache", "outcome"], "{load}", "Values that a cache asked its loader for"
     );
     CACHE_INVALIDATIONS = counter(
-        "cache_invalidations", &["cache"], "{invalidation}",
+        "cache_invalidations", &["cache", "outcome"], "{invalidation}",
         "Keys deleted, and tags, prefixes and caches cleared"
     );
     CACHE_ENTRIES = gauge("cache_entries", &["cache"], "Entries that a cache has in memory");

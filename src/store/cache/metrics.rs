@@ -3,6 +3,7 @@
 use super::answer::{Cached, Tier};
 use crate::{
     health::Usage,
+    store::Propagation,
     telemetry::{Counter, Metrics, names},
 };
 
@@ -11,7 +12,7 @@ pub(super) struct CacheMetrics {
     stale: [Counter; 3],
     misses: Counter,
     pub(super) sets: Counter,
-    pub(super) deletes: Counter,
+    invalidations: [Counter; 2],
     pub(super) errors: Counter,
     pub(super) loads: Counter,
     pub(super) failed_loads: Counter,
@@ -69,12 +70,15 @@ impl CacheMetrics {
         let loads = |outcome| {
             metrics.counter(names::CACHE_LOADS, &[("cache", cache), ("outcome", outcome)])
         };
+        let invalidations = |outcome| {
+            metrics.counter(names::CACHE_INVALIDATIONS, &[("cache", cache), ("outcome", outcome)])
+        };
         Self {
             hits: [Tier::Memory, Tier::Redis].map(|tier| asked("hit", tier)),
             stale: [Tier::Memory, Tier::Redis, Tier::Loader].map(|tier| asked("stale", tier)),
             misses: asked("miss", Tier::Loader),
             sets: Counter::default(),
-            deletes: metrics.counter(names::CACHE_INVALIDATIONS, &[("cache", cache)]),
+            invalidations: ["propagated", "pending"].map(invalidations),
             errors: Counter::default(),
             loads: loads("loaded"),
             failed_loads: loads("failed"),
@@ -91,6 +95,10 @@ impl CacheMetrics {
         counter.add(1);
     }
 
+    pub(super) fn invalidated(&self, propagation: Propagation) {
+        self.invalidations[usize::from(!propagation.is_propagated())].add(1);
+    }
+
     pub(super) fn missed(&self) {
         self.misses.add(1);
     }
@@ -102,7 +110,7 @@ impl CacheMetrics {
             misses: self.misses.value(),
             stale: sum(&self.stale),
             sets: self.sets.value(),
-            deletes: self.deletes.value(),
+            deletes: sum(&self.invalidations),
             errors: self.errors.value() + self.failed_loads.value(),
             entries: 0,
             bytes: 0,

@@ -51,10 +51,11 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     pub async fn delete(&self, key: impl AsRef<str>) -> Propagation {
         let shared = &*self.inner.shared;
         let key: Arc<str> = key.as_ref().into();
-        shared.metrics.deletes.add(1);
         let mut connection = shared.redis.connection();
         let told = shared.remote().delete(&mut connection, &key);
-        self.change(&key, || shared.memory.invalidate(&key), told).await
+        let propagation = self.change(&key, || shared.memory.invalidate(&key), told).await;
+        shared.metrics.invalidated(propagation);
+        propagation
     }
 
     /// The value is no longer fresh: it is loaded again when it is asked for, and may be served as
@@ -108,11 +109,11 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
 
     async fn invalidate(&self, scope: Scope) -> Propagation {
         let Inner { shared, replay, .. } = &*self.inner;
-        shared.metrics.deletes.add(1);
         let (scope, moment) = shared.backlog.note_scope(scope);
         let guard = replay.guard();
         let mut connection = shared.redis.connection();
-        match shared.switch.redis(shared.remote().raise(&mut connection, &scope)).await {
+        let raised = shared.switch.redis(shared.remote().raise(&mut connection, &scope)).await;
+        let propagation = match raised {
             Ok(generation) => {
                 shared.generations().told(&scope, moment, generation);
                 shared.backlog.settle(&Dirty::Scope(scope), moment);
@@ -123,7 +124,9 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
                 shared.switch.log(&error);
                 Propagation::Pending
             }
-        }
+        };
+        shared.metrics.invalidated(propagation);
+        propagation
     }
 
     /// Changes the key here, and in Redis now or when it is back.
@@ -168,6 +171,7 @@ impl<V: Clone + Send + Sync + 'static> Drop for EndOnDrop<'_, V> {
         let Inner { shared, replay, .. } = &*self.cache.inner;
         shared.backlog.note_key(self.key);
         shared.memory.invalidate(self.key);
+        shared.metrics.invalidated(Propagation::Pending);
         replay.arm();
     }
 }

@@ -127,6 +127,8 @@ async fn more_changes_than_are_remembered_are_one_invalidation_of_all() {
         database.write(&key, 2);
         let _ = a.items.delete(&key).await;
     }
+    let counted = |outcome| metric(&a.metrics, &["cache_invalidations_total", outcome]);
+    assert_eq!(counted("pending"), KEYS);
     let pushed_before = server.commands_processed("evalsha").await;
     proxy.set(Fault::Pass).await;
     assert!(a.redis.monitor().wait_available(PATIENCE).await);
@@ -137,4 +139,6 @@ async fn more_changes_than_are_remembered_are_one_invalidation_of_all() {
         let heard = eventually(PATIENCE, || async { b.reads(&database, &key).await.0 == Some(2) });
         assert!(heard.await, "{key}");
     }
+    assert!(a.items.delete("1").await.is_propagated());
+    assert_eq!((counted("pending"), counted("propagated")), (KEYS, 1));
 }
