@@ -177,6 +177,28 @@ async fn a_flood_of_strangers_pushes_nobody_out_and_locks_no_newcomer_out() {
     assert_eq!(told, 1);
 }
 
+/// What is shared is nobody's alone: told to Redis, it would lock out everywhere who shares it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_newcomers_share_when_the_table_is_full_stays_here() {
+    let server = RedisServer::start().await;
+    let proxy = FaultProxy::in_front_of(&server).await;
+    proxy.set(Fault::Refuse).await;
+    let guard = Guard::at(&proxy.url());
+    let builder = Lockout::builder(&guard.redis, "small", policy()).with_capacity(50);
+    let lockout = builder.build().unwrap();
+    for n in 0..200 {
+        lockout.count(&Subject::secret(format!("stranger {n}"))).await.unwrap();
+    }
+    let newcomer = Subject::secret("newcomer");
+    lockout.lock(&newcomer, WINDOW).await.unwrap();
+    assert!(lockout.status(&newcomer).await.unwrap().is_locked());
+    proxy.set(Fault::Pass).await;
+    available(&guard.redis).await;
+    let told = || async { lockout.status(&newcomer).await.unwrap() };
+    assert!(eventually(PATIENCE, || async { told().await.source == Source::Redis }).await);
+    assert!(!told().await.is_locked());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_is_not_ours_is_replaced() {
     let server = RedisServer::start().await;
