@@ -18,6 +18,25 @@ pub(super) struct CacheMetrics {
     pub(super) failed_loads: Counter,
 }
 
+/// A deletion, or an invalidation, that is under way.
+pub(super) struct Invalidation<'a> {
+    counters: &'a [Counter; 2],
+    propagation: Propagation,
+}
+
+impl Invalidation<'_> {
+    pub(super) fn ended(mut self, propagation: Propagation) -> Propagation {
+        self.propagation = propagation;
+        propagation
+    }
+}
+
+impl Drop for Invalidation<'_> {
+    fn drop(&mut self) {
+        self.counters[usize::from(!self.propagation.is_propagated())].add(1);
+    }
+}
+
 /// What a cache has done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -95,8 +114,9 @@ impl CacheMetrics {
         counter.add(1);
     }
 
-    pub(super) fn invalidated(&self, propagation: Propagation) {
-        self.invalidations[usize::from(!propagation.is_propagated())].add(1);
+    /// Counts one when it is dropped, also in the middle.
+    pub(super) fn invalidation(&self) -> Invalidation<'_> {
+        Invalidation { counters: &self.invalidations, propagation: Propagation::Pending }
     }
 
     pub(super) fn missed(&self) {

@@ -51,11 +51,10 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     pub async fn delete(&self, key: impl AsRef<str>) -> Propagation {
         let shared = &*self.inner.shared;
         let key: Arc<str> = key.as_ref().into();
+        let counted = shared.metrics.invalidation();
         let mut connection = shared.redis.connection();
         let told = shared.remote().delete(&mut connection, &key);
-        let propagation = self.change(&key, || shared.memory.invalidate(&key), told).await;
-        shared.metrics.invalidated(propagation);
-        propagation
+        counted.ended(self.change(&key, || shared.memory.invalidate(&key), told).await)
     }
 
     /// The value is no longer fresh: it is loaded again when it is asked for, and may be served as
@@ -109,24 +108,22 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
 
     async fn invalidate(&self, scope: Scope) -> Propagation {
         let Inner { shared, replay, .. } = &*self.inner;
+        let counted = shared.metrics.invalidation();
         let (scope, moment) = shared.backlog.note_scope(scope);
         let guard = replay.guard();
         let mut connection = shared.redis.connection();
-        let raised = shared.switch.redis(shared.remote().raise(&mut connection, &scope)).await;
-        let propagation = match raised {
+        match shared.switch.redis(shared.remote().raise(&mut connection, &scope)).await {
             Ok(generation) => {
                 shared.generations().told(&scope, moment, generation);
                 shared.backlog.settle(&Dirty::Scope(scope), moment);
                 guard.settled();
-                Propagation::Propagated
+                counted.ended(Propagation::Propagated)
             }
             Err(error) => {
                 shared.switch.log(&error);
-                Propagation::Pending
+                counted.ended(Propagation::Pending)
             }
-        };
-        shared.metrics.invalidated(propagation);
-        propagation
+        }
     }
 
     /// Changes the key here, and in Redis now or when it is back.
@@ -171,7 +168,6 @@ impl<V: Clone + Send + Sync + 'static> Drop for EndOnDrop<'_, V> {
         let Inner { shared, replay, .. } = &*self.cache.inner;
         shared.backlog.note_key(self.key);
         shared.memory.invalidate(self.key);
-        shared.metrics.invalidated(Propagation::Pending);
         replay.arm();
     }
 }

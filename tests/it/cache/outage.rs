@@ -141,4 +141,9 @@ async fn more_changes_than_are_remembered_are_one_invalidation_of_all() {
     }
     assert!(a.items.delete("1").await.is_propagated());
     assert_eq!((counted("pending"), counted("propagated")), (KEYS, 1));
+    // One whose caller goes away counts, too.
+    proxy.set(Fault::BlackHole).await;
+    let given_up = tokio::time::timeout(Duration::from_millis(5), a.items.delete("1")).await;
+    assert!(given_up.is_err());
+    assert_eq!((counted("pending"), counted("propagated")), (KEYS + 1, 1));
 }
