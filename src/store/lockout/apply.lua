@@ -1,19 +1,25 @@
--- The law of lockout inside Redis: applies one change to one subject and returns the state. Same law as
--- law.rs; a differential test holds the two together.
+-- The law of lockout inside Redis: applies one change to one subject and returns the state. Same
+-- law as law.rs; a differential test holds the two together.
 --
--- KEYS[1]  the subject: a hash. `until` and `locks` (milliseconds of Redis's clock; consecutive locks);
---          `unlocked` when it was last unlocked, `remembered` for how long that is kept;
+-- KEYS[1]  the subject: a hash. `until` and `locks` (milliseconds of Redis's clock; consecutive
+--          locks); `unlocked` when it was last unlocked, `remembered` for how long that is kept;
 --          `cleared` when failed attempts were last settled: by a success, a lock or an unlock;
---          `o<nonce>` an attempt that is open, `f<nonce>` one that failed, each with the time at which it began
--- ARGV[1]  the change: begin, fail, succeed, cancel (each with ARGV[9] a nonce), lock (ARGV[9] milliseconds),
---          unlock, read
--- ARGV[2..8]  threshold, window, lock time, growth, longest lock, how long locks are remembered, attempt timeout
--- ARGV[10..]  optional, what is known besides and comes before the change: for how long it is locked, consecutive
---          locks, when that was known (nothing of the lock is taken if it was unlocked since, no attempt if they
---          were settled since); then nonce, age, 1 when failed, for each attempt
--- Returns  { 1 when admitted plus 2 when newly locked, time in microseconds, locked for, consecutive locks,
---          then nonce, age, 1 when failed, for each attempt }
-local TRIP = 1000
+--          `o<nonce>` an attempt that is open, `f<nonce>` one that failed, each with the time at
+--          which it began
+-- ARGV[1]  the change: begin, fail, succeed, cancel (each with ARGV[9] a nonce), lock (ARGV[9]
+--          milliseconds), unlock, read
+-- ARGV[2..8]  threshold, window, lock time, growth, longest lock, how long locks are remembered,
+--          attempt timeout
+-- ARGV[10..]  optional, what an instance knows, taken in before the change: for how long it is
+--          locked, consecutive locks, when that was known (nothing of the lock is taken if it was
+--          unlocked since, no attempt if they were settled since); then nonce, age, 1 when failed,
+--          for each attempt
+-- Returns  { 1 when admitted plus 2 when newly locked, time in microseconds, locked for,
+--          consecutive locks, then nonce, age, 1 when failed, for each attempt }
+
+-- Ends of a lock that are nearer than this, in milliseconds, are the same end: told back, it comes
+-- later by what a trip took, so that a lock which is asked for would never end.
+local SAME_END = 1000
 
 local key, op = KEYS[1], ARGV[1]
 local threshold, window, lock, growth = ARGV[2] + 0, ARGV[3] + 0, ARGV[4] + 0, ARGV[5] + 0
@@ -87,8 +93,7 @@ local learnt = false
 if #ARGV > 9 then
   local locked_for, consecutive, as_of = ARGV[10] + 0, ARGV[11] + 0, ARGV[12] + 0
   if unlocked < as_of then
-    -- The same lock, told back, seems to end later by the time of a trip: asking would keep it from ending.
-    if locked_for > 0 and now + locked_for > locked_until + TRIP then
+    if locked_for > 0 and now + locked_for > locked_until + SAME_END then
       locked_until, learnt = now + locked_for, true
     end
     if consecutive > locks then locks, learnt = consecutive, true end
@@ -145,8 +150,8 @@ for nonce, slot in pairs(slots) do
   answer[#answer + 1] = now - slot.at
   answer[#answer + 1] = slot.failed and 1 or 0
 end
--- A read or a refusal changes nothing, unless it told what was not known, or time alone has locked the subject
--- (an attempt timed out).
+-- A read or a refusal changes nothing, unless it told what was not known, or time alone has locked
+-- the subject (an attempt timed out).
 if newly_locked == 2 or admitted == 1 or learnt or (op ~= 'read' and op ~= 'begin') then
   redis.call('DEL', key)
   if #fields > 0 then

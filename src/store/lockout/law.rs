@@ -1,5 +1,6 @@
 //! The law of lockout: a pure function of what is known of one subject. `apply.lua` is the same law
-//! inside Redis, held to this one by a differential test, and knows besides what was lost there.
+//! inside Redis, held to this one by a differential test. The script also raises again what Redis
+//! has lost and an instance still knows.
 //!
 //! An attempt takes a slot *before* the password is verified, and there are as many slots as the
 //! threshold says. So however many guesses come at once, no more of them are verified; the others

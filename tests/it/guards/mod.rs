@@ -8,6 +8,7 @@ mod lockout;
 mod lockout_abandoned;
 mod lockout_contract;
 mod lockout_outage;
+mod lockout_script;
 mod revocation;
 mod revocation_follow;
 mod revocation_input;
