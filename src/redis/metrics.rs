@@ -45,6 +45,8 @@ pub(super) struct CommandMetrics {
     durations: Box<[OnceLock<Histogram>]>,
     pub(super) connected: Counter,
     pub(super) not_connected: Counter,
+    /// Not connected, because the server does not accept us: waiting does not mend that.
+    pub(super) not_accepted: Counter,
     hits: AtomicU64,
     misses: AtomicU64,
     sets: AtomicU64,
@@ -65,6 +67,7 @@ impl CommandMetrics {
             durations: (0..Command::COUNT * OUTCOMES).map(|_| OnceLock::new()).collect(),
             connected: attempts("success"),
             not_connected: attempts("failed"),
+            not_accepted: attempts("credentials"),
             hits: 0.into(),
             misses: 0.into(),
             sets: 0.into(),

@@ -25,7 +25,7 @@ use super::{
     source::Source,
     write_probe::WriteProbe,
 };
-use crate::health::{Details, Fault, Probe, ProbeAnswer, ProbeOptions, Via, Writes};
+use crate::health::{Details, Fault, FaultClass, Probe, ProbeAnswer, ProbeOptions, Via, Writes};
 
 /// Connections that were made just now.
 struct Opened {
@@ -207,10 +207,13 @@ impl RedisProbe {
                 self.handshakes.succeeded();
             }
             Err(error) => {
-                self.metrics.not_connected.add(1);
                 // Not the error itself: a server that does not know HELLO repeats its arguments,
                 // the password among them.
                 let fault = classify::of_connecting(error);
+                match fault.class() {
+                    FaultClass::Credentials => self.metrics.not_accepted.add(1),
+                    _ => self.metrics.not_connected.add(1),
+                }
                 self.handshakes.failed(error);
                 tracing::debug!(url = self.url, %fault, "no connection to Redis");
             }

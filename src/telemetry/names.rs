@@ -12,6 +12,8 @@ pub(crate) struct Instrument {
     pub(crate) help: &'static str,
     /// In the words of UCUM: what is in braces is a remark.
     pub(crate) unit: &'static str,
+    /// It only ever grows: a rate over it means something.
+    pub(crate) monotonic: bool,
     /// The names of the labels, in the order in which values are given.
     pub(crate) labels: &'static [&'static str],
     /// Label values that are listed with zero as soon as the instrument is used at all.
@@ -37,7 +39,20 @@ const fn gauge(
     labels: &'static [&'static str],
     help: &'static str,
 ) -> Instrument {
-    Instrument { name, help, unit: "", labels, zeros: &[], bounds: NO_BOUNDS }
+    Instrument { name, help, unit: "", monotonic: false, labels, zeros: &[], bounds: NO_BOUNDS }
+}
+
+/// Seconds that add up; read at the moment of collection, as a gauge is.
+const fn seconds(name: &'static str, help: &'static str) -> Instrument {
+    Instrument {
+        name,
+        help,
+        unit: "s",
+        monotonic: true,
+        labels: &[],
+        zeros: &[],
+        bounds: NO_BOUNDS,
+    }
 }
 
 const fn counter(
@@ -46,7 +61,7 @@ const fn counter(
     unit: &'static str,
     help: &'static str,
 ) -> Instrument {
-    Instrument { name, help, unit, labels, zeros: &[], bounds: NO_BOUNDS }
+    Instrument { name, help, unit, monotonic: true, labels, zeros: &[], bounds: NO_BOUNDS }
 }
 
 const fn histogram(
@@ -55,7 +70,7 @@ const fn histogram(
     bounds: Bounds,
     help: &'static str,
 ) -> Instrument {
-    Instrument { name, help, unit: "s", labels, zeros: &[], bounds }
+    Instrument { name, help, unit: "s", monotonic: false, labels, zeros: &[], bounds }
 }
 
 impl Instrument {
@@ -85,6 +100,11 @@ instruments! {
     HEALTH_CHECK = counter("redis_health_check", &["status"], "{probe}", "Probes of Redis")
         .listing(&[&["success"], &["failed"], &["timeout"]]);
     UNAVAILABLE = counter("redis_unavailable", &[], "{outage}", "Outages begun");
+    DEGRADED = seconds("redis_degraded", "Time spent in outages, a running one included");
+    OUTAGE_START = gauge(
+        "redis_outage_start_timestamp_seconds", &[],
+        "When the running outage began, in Unix time; 0 while there is none"
+    );
     OUTAGE_DURATION = histogram(
         "redis_outage_duration", &[], OF_AN_OUTAGE,
         "From the loss of Redis until it was available again"
@@ -97,7 +117,7 @@ instruments! {
     // What went through it, and what did without it.
     CONNECTION_ATTEMPTS = counter(
         "redis_connection_attempts", &["status"], "{attempt}", "Attempts to open a connection"
-    ).listing(&[&["success"], &["failed"]]);
+    ).listing(&[&["success"], &["failed"], &["credentials"]]);
     COMMAND_DURATION = histogram(
         "redis_command_duration", &["command", "outcome"], OF_A_COMMAND,
         "From the call of a command until its answer"

@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
-use opentelemetry::{InstrumentationScope, KeyValue, global, metrics::Meter};
+use opentelemetry::{
+    InstrumentationScope, KeyValue, global,
+    metrics::{AsyncInstrument, Meter},
+};
 
 use super::{
     counter::Counter, export::Export, family::Family, gauge::Gauge, histogram::Histogram,
@@ -64,19 +67,23 @@ impl Export for Instruments {
     fn add_gauges(&self, family: &Arc<Family<Gauge>>) {
         let what = family.instrument;
         let family: Weak<Family<Gauge>> = Arc::downgrade(family);
-        self.0
-            .f64_observable_gauge(what.name)
-            .with_description(what.help)
-            .with_unit(what.unit)
-            .with_callback(move |observer| {
-                let Some(family) = family.upgrade() else { return };
-                for (values, gauge) in family.all() {
-                    if let Some(value) = gauge.value() {
-                        observer.observe(value, &attributes(what, &values));
-                    }
+        let observe = move |observer: &dyn AsyncInstrument<f64>| {
+            let Some(family) = family.upgrade() else { return };
+            for (values, gauge) in family.all() {
+                if let Some(value) = gauge.value() {
+                    observer.observe(value, &attributes(what, &values));
                 }
-            })
-            .build();
+            }
+        };
+        if what.monotonic {
+            let counter = self.0.f64_observable_counter(what.name);
+            let counter = counter.with_description(what.help).with_unit(what.unit);
+            counter.with_callback(observe).build();
+        } else {
+            let gauge = self.0.f64_observable_gauge(what.name);
+            let gauge = gauge.with_description(what.help).with_unit(what.unit);
+            gauge.with_callback(observe).build();
+        }
     }
 
     fn histogram(&self, what: &'static Instrument, values: &[&str]) -> Histogram {

@@ -64,7 +64,8 @@ impl Metrics {
         family.series(&values(instrument, labels), |_| Counter::default())
     }
 
-    /// Reads `read` when somebody collects; from when it returns `None`, the series is gone.
+    /// Reads `read` when somebody collects; from when it returns `None`, the series is gone. Of a
+    /// monotonic instrument, `read` must never return less than before.
     pub(crate) fn gauge(
         &self,
         instrument: &'static Instrument,

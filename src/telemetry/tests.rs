@@ -97,17 +97,18 @@ impl Exposition {
 }
 
 fn is_histogram(what: &Instrument) -> bool {
-    what.unit == "s"
+    what.bounds.iter().any(|bound| *bound > 0.0)
 }
 
 fn is_gauge(what: &Instrument) -> bool {
-    what.unit.is_empty()
+    !what.monotonic && !is_histogram(what)
 }
 
 fn name_in_prometheus(what: &Instrument) -> String {
     match what {
         what if is_histogram(what) => format!("{}_seconds", what.name),
         what if is_gauge(what) => what.name.to_owned(),
+        what if what.unit == "s" => format!("{}_seconds_total", what.name),
         what => format!("{}_total", what.name),
     }
 }
@@ -119,6 +120,8 @@ fn use_everything(metrics: &Metrics) {
             let _ = metrics.histogram(what, &labels);
         } else if is_gauge(what) {
             metrics.gauge(what, &labels, || Some(1.0));
+        } else if what.unit == "s" {
+            metrics.gauge(what, &labels, || Some(0.0));
         } else {
             let _ = metrics.counter(what, &labels);
         }
@@ -171,6 +174,8 @@ fn the_names_are_those_of_the_contract() {
         "redis_capability",
         "redis_health_check_total",
         "redis_unavailable_total",
+        "redis_degraded_seconds_total",
+        "redis_outage_start_timestamp_seconds",
         "redis_fallback_hits_total",
         "redis_connection_attempts_total",
         "redis_may_evict",
@@ -192,7 +197,7 @@ fn the_names_are_those_of_the_contract() {
     ] {
         assert!(in_prometheus.iter().any(|known| known == name), "{name}");
     }
-    assert_eq!(in_prometheus.len(), 24);
+    assert_eq!(in_prometheus.len(), 26);
 }
 
 #[test]

@@ -127,3 +127,47 @@ async fn clients_are_told_to_come_back_when_the_next_attempt_is_due() {
     let (min, max) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
     assert!(*max - *min > spread / 2, "not all at once: {min:?} to {max:?}");
 }
+
+#[cfg(feature = "prometheus")]
+#[tokio::test(start_paused = true)]
+async fn an_outage_under_way_shows_in_the_seconds_and_in_its_beginning() {
+    const DEGRADED: &str = "redis_degraded_seconds_total";
+    const START: &str = "redis_outage_start_timestamp_seconds";
+    let fake = Fake::new(Behaviour::Well);
+    let metrics = Metrics::prometheus("shop", "one");
+    let monitor = HealthMonitor::start(fake.clone(), &config(), &metrics).unwrap();
+    let value = |name: &str| -> f64 {
+        let text = metrics.render();
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| {
+            panic!("no {name} in\n{text}");
+        });
+        line.rsplit_once(' ').unwrap().1.parse().unwrap()
+    };
+    assert!(monitor.wait_available(SECOND).await);
+    assert_eq!((value(DEGRADED), value(START)), (0.0, 0.0));
+    assert!(metrics.render().contains("# TYPE redis_degraded_seconds_total counter"));
+
+    fake.set(Behaviour::Refuses);
+    let unix = || std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    let before = unix();
+    meets(&monitor, REFUSED);
+    reaches(&monitor, State::Disconnected).await;
+    let began = value(START);
+    assert!(before <= began + 1.0 && began <= unix(), "{before} {began}");
+    let mut last = value(DEGRADED);
+    for _ in 0..5 {
+        tokio::time::sleep(10 * SECOND).await;
+        let now = value(DEGRADED);
+        assert!((now - last - 10.0).abs() < 0.01, "{last} {now}");
+        assert_eq!(value(START).to_bits(), began.to_bits(), "one outage has one beginning");
+        last = now;
+    }
+
+    fake.set(Behaviour::Well);
+    assert!(monitor.wait_available(60 * SECOND).await);
+    let after = value(DEGRADED);
+    assert!(last <= after, "{last} {after}");
+    assert_eq!(value(START), 0.0);
+    tokio::time::sleep(60 * SECOND).await;
+    assert_eq!(value(DEGRADED).to_bits(), after.to_bits(), "peace adds nothing");
+}

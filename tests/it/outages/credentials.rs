@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use evenkeel::{
     health::{Backoff, State},
-    redis::{RedisConfig, RedisUrl},
+    redis::{Redis, RedisConfig, RedisUrl},
+    telemetry::Metrics,
 };
 
 use super::{
     Course, LONG, SLACK, Traffic, World,
-    support::{FaultProxy, RedisServer, eventually},
+    support::{Fault, FaultProxy, RedisServer, eventually},
     world::Operator,
 };
 
@@ -64,6 +65,27 @@ async fn wrong_password_and_then_corrected() {
     refused_as(&world, "credentials: WRONGPASS").await;
     world.server.cli(&["CONFIG", "SET", "requirepass", "hunter2"]).await.unwrap();
     accepted(&world).await;
+}
+
+/// Waiting does not mend a wrong password, so an alert has to tell it from a server that is away.
+#[tokio::test]
+async fn attempts_that_are_not_accepted_are_counted_apart() {
+    let server = RedisServer::builder().password("open-sesame").start().await;
+    let proxy = FaultProxy::in_front_of(&server).await;
+    let metrics = Metrics::prometheus("outages", "test");
+    let url = format!("redis://:hunter2@{}", proxy.addr()).parse().unwrap();
+    let redis = Redis::new(soon(RedisConfig::new(url).with_metrics(metrics.clone()))).unwrap();
+    let attempts = |status: &str| {
+        let status = format!("status=\"{status}\"");
+        crate::guards::metric(&metrics, &["redis_connection_attempts_total", &status])
+    };
+    assert!(eventually(LONG, || async { attempts("credentials") > 0 }).await);
+    assert_eq!(attempts("success"), 0);
+    // Away altogether, that is no matter of credentials.
+    let failed = attempts("failed");
+    proxy.set(Fault::Refuse).await;
+    assert!(eventually(LONG, || async { attempts("failed") > failed }).await);
+    drop(redis);
 }
 
 #[tokio::test]
