@@ -14,6 +14,7 @@ fn root() -> PathBuf {
 fn documents() -> Vec<PathBuf> {
     let in_root = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"].map(|name| root().join(name));
     let guides = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let guides = guides.filter(|path| path.is_file());
     in_root.into_iter().chain(guides).collect()
 }
 
