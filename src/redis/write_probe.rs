@@ -34,7 +34,7 @@ const SCRIPT: &str = "redis.call('TIME') return redis.call('SET', KEYS[1], ARGV[
 
 /// The connection in use.
 #[derive(Clone)]
-struct Held {
+struct ProbeConn {
     conn: Conn,
     /// The heartbeat that it found was compared with the last one written.
     compared: bool,
@@ -48,7 +48,7 @@ pub(super) struct WriteProbe {
     heartbeats: Arc<Heartbeats>,
     rights: Arc<Rights>,
     next: AtomicU64,
-    held: Mutex<Option<Held>>,
+    in_use: Mutex<Option<ProbeConn>>,
 }
 
 impl WriteProbe {
@@ -60,7 +60,7 @@ impl WriteProbe {
             heartbeats: Arc::default(),
             rights: Arc::default(),
             next: 1.into(),
-            held: Mutex::default(),
+            in_use: Mutex::default(),
         }
     }
 
@@ -78,7 +78,7 @@ impl WriteProbe {
 
     /// Drops the connection, which is of no more use.
     pub(super) fn close(&self) {
-        self.held.lock().take();
+        self.in_use.lock().take();
     }
 
     /// Tries a write. A connection that was lost since the last one, or is silent, says nothing
@@ -90,11 +90,11 @@ impl WriteProbe {
         // The probe that this belongs to is cut off at its deadline: a silence is to be reported
         // before.
         let end = Instant::now() + options.deadline.mul_f64(0.8);
-        let held = self.held.lock().clone();
-        if let Some(held) = held {
+        let in_use = self.in_use.lock().clone();
+        if let Some(in_use) = in_use {
             let time_for_another =
                 end.saturating_duration_since(Instant::now()) > options.late_after * 2;
-            match self.write(held, options, end).await {
+            match self.write(in_use, options, end).await {
                 // It may be this connection that is dead, as others are.
                 Some(Writes::Gone(Fault::WRITES_HANG)) if time_for_another => {}
                 Some(writes) => return writes,
@@ -103,20 +103,25 @@ impl WriteProbe {
         }
         match timeout(options.deadline / 2, hedged(|| self.source.connect())).await {
             Ok(Ok(conn)) => {
-                let held = Held { conn, compared: false };
-                *self.held.lock() = Some(held.clone());
-                self.write(held, options, end).await.unwrap_or(Writes::Unknown)
+                let fresh = ProbeConn { conn, compared: false };
+                *self.in_use.lock() = Some(fresh.clone());
+                self.write(fresh, options, end).await.unwrap_or(Writes::Unknown)
             }
             Ok(Err(_)) | Err(_) => Writes::Unknown,
         }
     }
 
     /// `None`: the connection was lost.
-    async fn write(&self, mut held: Held, options: ProbeOptions, end: Instant) -> Option<Writes> {
+    async fn write(
+        &self,
+        mut probe: ProbeConn,
+        options: ProbeOptions,
+        end: Instant,
+    ) -> Option<Writes> {
         let heartbeat = self.next.fetch_add(1, Ordering::Relaxed);
         let request = self.get_and_set(heartbeat);
-        let conn = held.conn.clone();
-        let sending = held.conn.send(Request::Pipeline(&request, 0, 2));
+        let conn = probe.conn.clone();
+        let sending = probe.conn.send(Request::Pipeline(&request, 0, 2));
         let end = end.min(Instant::now() + options.late_after);
         let answers = match timeout_at(end, sending).await {
             Ok(Ok(Reply::Many(answers))) => answers,
@@ -130,10 +135,10 @@ impl WriteProbe {
             }
         };
         let [found, answer] = answers.as_slice() else { return None };
-        if !held.compared && !matches!(found, Value::ServerError(_)) {
+        if !probe.compared && !matches!(found, Value::ServerError(_)) {
             self.heartbeats.compare(u64::from_redis_value_ref(found).ok());
-            held.compared = true;
-            *self.held.lock() = Some(held);
+            probe.compared = true;
+            *self.in_use.lock() = Some(probe);
         }
         let Value::ServerError(error) = answer else {
             self.heartbeats.confirm(heartbeat);

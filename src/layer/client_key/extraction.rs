@@ -20,16 +20,16 @@ pub(in crate::layer) struct Extraction {
     pub(in crate::layer) missing_key: MissingKey,
     pub(in crate::layer) missing_address: MissingAddress,
     pub(in crate::layer) exempt: Option<Arc<ExemptFn>>,
-    told: Arc<Told>,
+    warnings: Arc<Warnings>,
 }
 
-/// What the log has told.
+/// Which warnings were logged: each once.
 #[derive(Default)]
-struct Told {
+struct Warnings {
     /// Whether the server tells addresses: it was looked at.
     is_wiring_checked: AtomicBool,
-    of_an_address: AtomicBool,
-    of_a_key: AtomicBool,
+    missing_address: AtomicBool,
+    missing_key: AtomicBool,
 }
 
 /// Whom a request is counted for.
@@ -48,7 +48,7 @@ impl Default for Extraction {
             missing_key: MissingKey::default(),
             missing_address: MissingAddress::default(),
             exempt: None,
-            told: Arc::default(),
+            warnings: Arc::default(),
         }
     }
 }
@@ -59,7 +59,7 @@ impl Extraction {
         if self.exempt.as_ref().is_some_and(|exempt| exempt(head)) {
             return Extracted::Uncounted;
         }
-        if !self.told.is_wiring_checked.load(Ordering::Relaxed) {
+        if !self.warnings.is_wiring_checked.load(Ordering::Relaxed) {
             self.check_wiring(head);
         }
         match self.key.find(head) {
@@ -72,9 +72,9 @@ impl Extraction {
     /// At the first request, whether or not that one needs an address: the next may.
     #[cold]
     fn check_wiring(&self, head: &RequestHead<'_>) {
-        self.told.is_wiring_checked.store(true, Ordering::Relaxed);
+        self.warnings.is_wiring_checked.store(true, Ordering::Relaxed);
         if self.key.lacks_address(head.extensions) {
-            self.tell_of_the_address();
+            self.warn_missing_address();
         }
     }
 
@@ -84,7 +84,7 @@ impl Extraction {
             MissingKey::Allow => Extracted::Uncounted,
             MissingKey::Refuse => Extracted::Keyless(Refusal::no_key()),
             MissingKey::Shared => {
-                if !self.told.of_a_key.swap(true, Ordering::Relaxed) {
+                if !self.warnings.missing_key.swap(true, Ordering::Relaxed) {
                     let key = &self.key;
                     tracing::warn!(?key, "a request without a key: all of them share one limit");
                 }
@@ -95,7 +95,7 @@ impl Extraction {
 
     #[cold]
     fn without_address(&self) -> Extracted {
-        self.tell_of_the_address();
+        self.warn_missing_address();
         match self.missing_address {
             MissingAddress::Allow => Extracted::Uncounted,
             MissingAddress::Refuse => Extracted::Keyless(Refusal::no_peer_address()),
@@ -103,8 +103,8 @@ impl Extraction {
         }
     }
 
-    fn tell_of_the_address(&self) {
-        if self.told.of_an_address.swap(true, Ordering::Relaxed) {
+    fn warn_missing_address(&self) {
+        if self.warnings.missing_address.swap(true, Ordering::Relaxed) {
             return;
         }
         let then = match self.missing_address {

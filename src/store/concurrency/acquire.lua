@@ -1,6 +1,7 @@
 -- One more in flight?
 --
--- KEYS[1]  the leases of a subject: a sorted set of holders, each with the time (milliseconds) at which its lease ends
+-- KEYS[1]  the leases of a subject: a sorted set of holders, each with the time (milliseconds) at
+--          which its lease ends
 -- ARGV[1]  the holder
 -- ARGV[2]  the most that there may be
 -- ARGV[3]  how long a lease lasts, in milliseconds
@@ -14,7 +15,8 @@ if kind ~= 'zset' and kind ~= 'none' then
     redis.call('DEL', KEYS[1])
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
--- What ends impossibly late was written before the clock stepped back: its holder renews it, if it lives.
+-- What ends impossibly late was written before the clock stepped back: its holder renews it, if it
+-- lives.
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '(' .. (now + lease), '+inf')
 local held = redis.call('ZCARD', KEYS[1])
 if held >= tonumber(ARGV[2]) then

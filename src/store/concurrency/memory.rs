@@ -10,14 +10,14 @@ use tokio::time::Instant;
 pub(super) type Holder = u64;
 
 /// What is known of a request in flight.
-struct Held {
+struct InFlight {
     /// When Redis is to hear of it again.
     due: Instant,
     /// Redis was told of it after it was admitted.
     told: bool,
 }
 
-type Subjects = HashMap<Arc<str>, HashMap<Holder, Held>>;
+type Subjects = HashMap<Arc<str>, HashMap<Holder, InFlight>>;
 
 /// For each subject who is in flight.
 #[derive(Default)]
@@ -31,8 +31,8 @@ impl Table {
 
     /// Counts one more, whom Redis has admitted.
     pub(super) fn add(&self, subject: &Arc<str>, holder: Holder, due: Instant) {
-        let held = Held { due, told: true };
-        self.0.lock().entry(Arc::clone(subject)).or_default().insert(holder, held);
+        let request = InFlight { due, told: true };
+        self.0.lock().entry(Arc::clone(subject)).or_default().insert(holder, request);
     }
 
     /// Counts one more unless there are `share` already. Says how many there are then.
@@ -52,17 +52,17 @@ impl Table {
         if count >= share {
             return Err(count);
         }
-        let held = Held { due, told: false };
-        table.entry(Arc::clone(subject)).or_default().insert(holder, held);
+        let request = InFlight { due, told: false };
+        table.entry(Arc::clone(subject)).or_default().insert(holder, request);
         Ok(count + 1)
     }
 
     /// Counts one less, if it was counted. Was Redis told of it?
     pub(super) fn remove(&self, subject: &str, holder: Holder) -> bool {
         let mut table = self.0.lock();
-        let Some(held) = table.get_mut(subject) else { return false };
-        let told = held.remove(&holder).is_some_and(|held| held.told);
-        if held.is_empty() {
+        let Some(requests) = table.get_mut(subject) else { return false };
+        let told = requests.remove(&holder).is_some_and(|request| request.told);
+        if requests.is_empty() {
             table.remove(subject);
         }
         told
@@ -71,16 +71,16 @@ impl Table {
     /// Redis is to hear of everybody.
     pub(super) fn mark_due(&self, now: Instant) {
         let mut table = self.0.lock();
-        table.values_mut().flat_map(HashMap::values_mut).for_each(|held| held.due = now);
+        table.values_mut().flat_map(HashMap::values_mut).for_each(|request| request.due = now);
     }
 
     /// Of whom Redis is to hear by `now`. They are taken as told: the caller tells them.
     pub(super) fn due(&self, now: Instant) -> Vec<(Arc<str>, Vec<Holder>)> {
         let mut table = self.0.lock();
-        let due = table.iter_mut().map(|(subject, held)| {
-            let due = held.iter_mut().filter(|(_, held)| held.due <= now);
-            let holders = due.map(|(holder, held)| {
-                held.told = true;
+        let due = table.iter_mut().map(|(subject, requests)| {
+            let due = requests.iter_mut().filter(|(_, request)| request.due <= now);
+            let holders = due.map(|(holder, request)| {
+                request.told = true;
                 *holder
             });
             (Arc::clone(subject), holders.collect::<Vec<_>>())
@@ -91,11 +91,11 @@ impl Table {
     /// Redis has heard of these.
     pub(super) fn renewed(&self, subject: &str, holders: &[Holder], due: Instant) {
         let mut table = self.0.lock();
-        let Some(held) = table.get_mut(subject) else { return };
+        let Some(requests) = table.get_mut(subject) else { return };
         for holder in holders {
             // Not inserted: it may have ended meanwhile.
-            if let Some(held) = held.get_mut(holder) {
-                held.due = due;
+            if let Some(request) = requests.get_mut(holder) {
+                request.due = due;
             }
         }
     }
@@ -110,8 +110,8 @@ impl Table {
     }
 }
 
-fn count(held: &HashMap<Holder, Held>) -> u32 {
-    u32::try_from(held.len()).unwrap_or(u32::MAX)
+fn count(requests: &HashMap<Holder, InFlight>) -> u32 {
+    u32::try_from(requests.len()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

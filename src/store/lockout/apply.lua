@@ -99,7 +99,9 @@ if #ARGV > 9 then
     if consecutive > locks then locks, learnt = consecutive, true end
   end
   if cleared < as_of then
-    for i = 13, #ARGV, 3 do learnt = add(ARGV[i], now - ARGV[i + 1], ARGV[i + 2] == '1') or learnt end
+    for i = 13, #ARGV, 3 do
+      learnt = add(ARGV[i], now - ARGV[i + 1], ARGV[i + 2] == '1') or learnt
+    end
   end
   advance()
 end
@@ -134,7 +136,9 @@ end
 if remembered > now then
   expires_at = math.max(expires_at, remembered)
   local when, till = string.format('%.0f', unlocked), string.format('%.0f', remembered)
-  for _, field in ipairs({ 'unlocked', when, 'remembered', till }) do fields[#fields + 1] = field end
+  for _, field in ipairs({ 'unlocked', when, 'remembered', till }) do
+    fields[#fields + 1] = field
+  end
 end
 -- For as long as anybody may still know of an attempt that was settled.
 if cleared + window > now then

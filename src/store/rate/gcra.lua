@@ -1,21 +1,25 @@
 -- The law of the rate limit inside Redis: GCRA over one or several windows, all or nothing.
--- Same law as law.rs (decide) and debt.rs (take_up_to, give_back); a differential test holds them together.
+-- Same law as law.rs (decide) and debt.rs (take_up_to, give_back); a differential test holds them
+-- together.
 --
--- KEYS[1]  the subject. Holds when nothing is owed any more, in Redis's own microseconds, for each window:
---          one window as a decimal number (Redis keeps it as an integer), several as 8 bytes each.
+-- KEYS[1]  the subject. Holds when nothing is owed any more, in Redis's own microseconds, for each
+--          window: one window as a decimal number (Redis keeps it as an integer), several as 8
+--          bytes each.
 -- ARGV[1]  cost in cells; 0 asks only; below 0 gives that many back
 -- ARGV[2]  cost > 0: 1 takes as many as fit up to the cost (a lease), 0 all or nothing
 --          cost < 0: how long ago the cells were taken, in microseconds
 -- ARGV[3], ARGV[4], ...  for each window its emission interval and its tolerance, in microseconds
--- Returns  { cells taken, or -1 when refused; for each window what is owed afterwards, in microseconds }
+-- Returns  { cells taken, or -1 when refused; for each window what is owed afterwards, in
+--          microseconds }
 --
--- Microseconds since 1970 are below 2^53 until 2255, so doubles hold them exactly. `+ 0` reads a number from
--- a string, and `x - x % 1` rounds down, both without a call. One window, the common case, has its own
--- lines without tables: a tenth faster in all.
+-- Microseconds since 1970 are below 2^53 until 2255, so doubles hold them exactly. `+ 0` reads a
+-- number from a string, and `x - x % 1` rounds down, both without a call. One window, the common
+-- case, has its own lines without tables: a tenth faster in all.
 local key, cost, how = KEYS[1], ARGV[1] + 0, ARGV[2] + 0
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
--- Not `call`: a value of another type is not ours; it reads as nothing and is overwritten by the next SET.
+-- Not `call`: a value of another type is not ours; it reads as nothing and is overwritten by the
+-- next SET.
 local stored = redis.pcall('GET', key)
 
 -- One window.

@@ -29,11 +29,11 @@ pub(super) struct Leases {
     backends: Arc<Backends>,
     /// Cells in one trip.
     cells: NonZeroU32,
-    table: BoundedMap<Held>,
+    table: BoundedMap<Entry>,
     hasher: IdHasher,
 }
 
-struct Held {
+struct Entry {
     /// Forgotten from then on, unless it is used.
     until: AtomicU64,
     slot: Arc<LeaseSlot>,
@@ -54,7 +54,7 @@ struct State {
     left: u32,
 }
 
-impl Decaying for Held {
+impl Decaying for Entry {
     fn expires_at(&self) -> u64 {
         self.until.load(Ordering::Relaxed)
     }
@@ -74,7 +74,7 @@ impl Leases {
     #[inline]
     pub(super) fn spend(&self, bucket: Bucket<'_>, now: u64, cost: u32) -> Option<Decision> {
         let windows = bucket.policy.whole();
-        let spend = |held: &Held| held.slot.state.lock().lease.spend(windows, now, cost);
+        let spend = |entry: &Entry| entry.slot.state.lock().lease.spend(windows, now, cost);
         self.table.with(self.id(bucket), spend).flatten()
     }
 
@@ -108,13 +108,13 @@ impl Leases {
     fn slot(&self, bucket: Bucket<'_>) -> Option<Arc<LeaseSlot>> {
         let now = self.backends.now();
         let until = now + 2 * HELD.as_micros() as u64;
-        let look = |held: &Held| {
-            held.until.store(until, Ordering::Relaxed);
-            Arc::clone(&held.slot)
+        let look = |entry: &Entry| {
+            entry.until.store(until, Ordering::Relaxed);
+            Arc::clone(&entry.slot)
         };
         let make = || {
             let slot = Arc::new(LeaseSlot::new(bucket));
-            Held { until: until.into(), slot }
+            Entry { until: until.into(), slot }
         };
         let kept: Result<_, Full> =
             self.table.get_or_insert(self.id(bucket), now, make, look, |_| true);
@@ -151,11 +151,11 @@ impl Leases {
     /// The leases in one part of the table that have been held for long enough, emptied.
     fn take_unspent(&self, part: usize, now: u64) -> Option<Vec<(Arc<LeaseSlot>, u32, u64)>> {
         self.table.visit(part, |all| {
-            let unspent = all.filter_map(|held| {
+            let unspent = all.filter_map(|entry| {
                 let held_for = HELD.as_micros() as u64;
-                let windows = held.slot.policy.whole();
-                let (cells, age) = held.slot.state.lock().lease.give_up(windows, now, held_for)?;
-                Some((Arc::clone(&held.slot), cells, age))
+                let windows = entry.slot.policy.whole();
+                let (cells, age) = entry.slot.state.lock().lease.give_up(windows, now, held_for)?;
+                Some((Arc::clone(&entry.slot), cells, age))
             });
             unspent.collect()
         })

@@ -1,7 +1,7 @@
 -- Takes revocations in. What stands there is raised, never lowered: the same again changes nothing.
 --
--- KEYS[1]  the table: a hash from digest to "<until>:<cut-off>" (seconds; milliseconds, 0 for a token id);
---          `*` is its head (see open.lua), `#` numbers the entries of the log
+-- KEYS[1]  the table: a hash from digest to "<until>:<cut-off>" (seconds; milliseconds, 0 for a
+--          token id); `*` is its head (see open.lua), `#` numbers the entries of the log
 -- KEYS[2]  the log of changes: a stream; `n` is the number, `e` the digest followed by the value
 -- ARGV[1]  how many entries of the log to keep;  ARGV[2]  the cut-off of everybody, or 0
 -- ARGV[3], ARGV[4], ARGV[5], ...  for each revocation its digest, its expiry, its cut-off

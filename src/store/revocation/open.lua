@@ -1,7 +1,7 @@
 -- Begins the table of revocations, or says which one stands.
 --
--- KEYS[1]  the table: a hash. Field `*` is its head: a random id that stands for this table, and the cut-off of
---          everybody in milliseconds; the other fields are revocations (see add.lua)
+-- KEYS[1]  the table: a hash. Field `*` is its head: a random id that stands for this table, and
+--          the cut-off of everybody in milliseconds; the other fields are revocations (see add.lua)
 -- ARGV[1]  the id of a new table;  ARGV[2]  the id that is to be replaced by it, or empty
 -- Returns  the head
 local head = redis.pcall('HGET', KEYS[1], '*')

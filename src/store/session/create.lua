@@ -11,6 +11,7 @@ if ARGV[2] ~= '1' then
 end
 local lives = math.min(idle, ends - now)
 if lives < 1 then return now end
-value = string.sub(value, 1, 24) .. struct.pack('>I8I8I8I8', created, now, idle, ends) .. string.sub(value, 57)
+local times = struct.pack('>I8I8I8I8', created, now, idle, ends)
+value = string.sub(value, 1, 24) .. times .. string.sub(value, 57)
 if not redis.call('SET', record, value, 'PX', string.format('%.0f', lives), 'NX') then return 0 end
 return now

@@ -2,7 +2,9 @@
 local record = KEYS[1]
 local value = redis.call('GET', record)
 if not value then return false end
-if string.sub(value, 1, 3) ~= 'eks' or #value < 60 then return redis.error_reply('ERR not a session') end
+if string.sub(value, 1, 3) ~= 'eks' or #value < 60 then
+  return redis.error_reply('ERR not a session')
+end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local idle, ends = struct.unpack('>I8I8', value, 41)

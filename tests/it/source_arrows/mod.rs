@@ -38,7 +38,7 @@ const KNOWS_THE_CLIENT: &str = "redis";
 
 /// The longest file that is seen whole, in lines of code.
 const CODE_LINES: usize = 250;
-/// The widest comment.
+/// The widest comment, and the widest line of a script.
 const COLUMNS: usize = 100;
 
 fn src() -> PathBuf {
@@ -150,4 +150,24 @@ fn comments_are_read_without_scrolling() {
         wide.extend(lines.map(|line| format!("{}:{line}", file.path.display())));
     }
     assert!(wide.is_empty(), "{wide:#?}");
+}
+
+#[test]
+fn scripts_are_read_without_scrolling() {
+    let mut folders = vec![src()];
+    let (mut scripts, mut wide) = (0, Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|name| name == "lua") {
+                scripts += 1;
+                let source = fs::read_to_string(&path).unwrap();
+                let lines = source.lines().zip(1..).filter(|(line, _)| line.len() > COLUMNS);
+                wide.extend(lines.map(|(_, at)| format!("{}:{at}", path.display())));
+            }
+        }
+    }
+    assert!(scripts > 0 && wide.is_empty(), "{wide:#?}");
 }
