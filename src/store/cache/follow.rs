@@ -105,13 +105,13 @@ async fn read_generations<V: Clone + Send + Sync + 'static>(
     }
     let (remote, generations) = (shared.remote(), shared.generations());
     let connection = &mut shared.redis.connection();
-    match remote.latest(connection).await? {
-        Some(latest) if latest == generations.begin().remote => {}
-        Some(_) => {
-            for (scope, generation) in remote.generations(connection).await? {
-                generations.learn(scope, generation);
-            }
-        }
+    let known = match remote.latest(connection).await? {
+        Some(latest) if latest == generations.begin().remote => Some(Vec::new()),
+        Some(_) => remote.generations(connection).await?,
+        None => None,
+    };
+    match known {
+        Some(known) => known.into_iter().for_each(|(scope, at)| generations.learn(scope, at)),
         // Nothing there says what was invalidated: nothing there counts.
         None => {
             let (scope, moment) = generations.raise(Scope::All);

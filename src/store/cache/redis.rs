@@ -207,18 +207,29 @@ impl Remote {
     pub(super) async fn latest(&self, connection: &mut Connection) -> Result<Option<u64>, Error> {
         let mut latest = cmd("HGET");
         latest.arg(&self.generations).arg("");
-        connection.query(&latest).await
+        readable(connection.query(&latest).await).map(Option::flatten)
     }
 
-    /// The generations of all scopes.
+    /// The generations of all scopes; `None` if what stands there cannot be read.
     pub(super) async fn generations(
         &self,
         connection: &mut Connection,
-    ) -> Result<Vec<(Scope, u64)>, Error> {
+    ) -> Result<Option<Vec<(Scope, u64)>>, Error> {
         let mut all = cmd("HGETALL");
         all.arg(&self.generations);
-        let all: HashMap<String, u64> = connection.query(&all).await?;
-        Ok(all.iter().filter_map(|(scope, at)| Some((Scope::parse(scope)?, *at))).collect())
+        let all: Option<HashMap<String, u64>> = readable(connection.query(&all).await)?;
+        let scopes = |all: HashMap<String, u64>| {
+            all.iter().filter_map(|(scope, at)| Some((Scope::parse(scope)?, *at))).collect()
+        };
+        Ok(all.map(scopes))
+    }
+}
+
+/// `None`: what stands there is not ours.
+fn readable<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
+    match answer {
+        Err(error) if error.kind() == ErrorKind::Command => Ok(None),
+        answer => answer.map(Some),
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
     Instance,
     support::{Fault, FaultProxy, RedisServer},
 };
+use crate::guards::eviction::{limit, push_out};
 
 const KEYS: usize = 4;
 const RUN: Duration = Duration::from_secs(12);
@@ -142,6 +143,13 @@ impl World {
     }
 }
 
+/// The server drops keys until the generations are among them.
+async fn make_room(server: &RedisServer) {
+    limit(server, "allkeys-random").await;
+    push_out(server, "evenkeel:cache:items:generations").await;
+    server.cli(&["CONFIG", "SET", "maxmemory", "0"]).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_older_is_read_than_the_bounds_allow() {
     let server = RedisServer::start().await;
@@ -165,12 +173,13 @@ async fn nothing_older_is_read_than_the_bounds_allow() {
     let mut random = StdRng::seed_from_u64(4711);
     while Instant::now() < until {
         let proxy = &proxies[random.random_range(0..proxies.len())];
-        match random.random_range(0..6) {
+        match random.random_range(0..7) {
             0 => proxy.set(Fault::Refuse).await,
             1 => proxy.set(Fault::BlackHole).await,
             2 => proxy.set(Fault::HoldUsersOf("SUBSCRIBE".into())).await,
             3 => server.restart_empty().await,
             4 => server.flushall().await,
+            5 => make_room(&server).await,
             _ => proxy.set(Fault::CutToClient).await,
         }
         sleep(Duration::from_millis(random.random_range(200..1_200))).await;

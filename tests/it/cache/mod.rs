@@ -2,6 +2,8 @@
 //! can be slow, wrong or held.
 
 mod batch;
+mod cluster;
+mod eviction;
 mod gateway;
 mod history;
 mod input;
