@@ -22,8 +22,8 @@ if last and now <= tonumber(last) then
   now = tonumber(last) + 1
 end
 local scope = ARGV[1]
--- One for the whole cache stands for all: where there are too many, and where Redis has dropped what
--- says which there were (a newcomer would take what they ended for valid).
+-- One for the whole cache stands for all: where there are too many, and where Redis has dropped
+-- what says which there were (a newcomer would take what they ended for valid).
 if scope == '*' or not last or redis.call('HLEN', KEYS[1]) > tonumber(ARGV[2]) then
   scope = '*'
   redis.call('DEL', KEYS[1])
