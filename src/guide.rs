@@ -1,7 +1,7 @@
 //! The guides, which are also the folder `docs` of the repository.
 //!
 //! [`settings`], [`health`], [`layers`], [`rate_limit`], [`sessions`], [`guards`], [`cache`],
-//! [`migrating`], [`glossary`], [`benchmarks`].
+//! [`capacity_and_jobs`], [`migrating`], [`glossary`], [`benchmarks`].
 
 macro_rules! guides {
     ($($name:ident $file:literal)*) => {
@@ -25,6 +25,7 @@ macro_rules! guides {
 guides! {
     benchmarks "benchmarks.md"
     cache "cache.md"
+    capacity_and_jobs "capacity-and-jobs.md"
     glossary "glossary.md"
     guards "guards.md"
     health "health.md"

@@ -50,6 +50,7 @@ axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).a
 //! | [`Cache`] | goes on from memory, then loads, one load at a time; nothing old comes back |
 //! | [`RevocationLayer`] | refuses what is known to be revoked; its policy decides the rest |
 //! | [`Lockout`] | counts on from what this instance saw; merges upwards afterwards |
+//! | [`Jobs`] | skips what needs Redis; goes on by itself, with one runner among instances |
 //! | [`HealthRouter`] | answers from memory; ready while every critical check is up |
 //! | [`Redis`] | refuses commands in under a microsecond; a subscription marks the gap |
 //!
@@ -86,6 +87,7 @@ axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).a
 [`ConcurrencyLimitLayer`]: layer::ConcurrencyLimitLayer
 [`RevocationLayer`]: layer::RevocationLayer
 [`Lockout`]: store::lockout::Lockout
+[`Jobs`]: jobs::Jobs
 [`Redis`]: redis::Redis"
 )]
 #![cfg_attr(
@@ -95,6 +97,7 @@ axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).a
 [`ConcurrencyLimitLayer`]: #features
 [`RevocationLayer`]: #features
 [`Lockout`]: #features
+[`Jobs`]: #features
 [`Redis`]: #features"
 )]
 #![cfg_attr(feature = "cache", doc = "[`Cache`]: store::cache::Cache")]
@@ -116,6 +119,8 @@ pub mod grpc_health;
 pub mod guide;
 pub mod health;
 pub mod health_router;
+#[cfg(feature = "redis")]
+pub mod jobs;
 pub mod layer;
 #[cfg(feature = "redis")]
 mod memory;

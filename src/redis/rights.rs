@@ -101,6 +101,7 @@ const fn needed_by(feature: Feature) -> &'static [&'static str] {
         Feature::Cache => &[
             "GETRANGE", "HGET", "HGETALL", "HLEN", "HSET", "MGET", "PUBLISH", "SETRANGE", "STRLEN",
         ],
+        Feature::Jobs => &["HMGET", "HSET", "PEXPIRE", "PTTL", "TYPE"],
         Feature::Presence | Feature::PubSub | Feature::Counter => &[],
     }
 }
@@ -236,6 +237,7 @@ mod tests {
         ("store/revocation", Feature::Revocation),
         ("store/session", Feature::Session),
         ("store/cache", Feature::Cache),
+        ("jobs", Feature::Jobs),
     ];
 
     #[test]

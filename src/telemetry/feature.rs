@@ -15,6 +15,8 @@ pub(crate) enum Feature {
     Presence,
     PubSub,
     Counter,
+    /// Has no answers to count: it needs rights.
+    Jobs,
 }
 
 impl Feature {
@@ -29,6 +31,7 @@ impl Feature {
             Self::Presence => "presence",
             Self::PubSub => "pubsub",
             Self::Counter => "counter",
+            Self::Jobs => "jobs",
         }
     }
 

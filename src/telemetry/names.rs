@@ -150,6 +150,13 @@ instruments! {
     );
     CACHE_ENTRIES = gauge("cache_entries", &["cache"], "Entries that a cache has in memory");
     CACHE_BYTES = gauge("cache_bytes", &["cache"], "Bytes that those are reckoned with");
+    JOB_RUNS = counter(
+        "job_runs", &["job", "outcome"], "{run}", "Runs of a job, and ticks that were skipped"
+    );
+    JOB_LAST_SUCCESS = gauge(
+        "job_last_success_timestamp_seconds", &["job"],
+        "When a run of the job last succeeded on this instance, in seconds since 1970; 0 for never"
+    );
     LOCKOUT_EVENTS = counter(
         "lockout_events", &["event"], "{event}", "Failed attempts, locks and unlocks"
     );

@@ -15,6 +15,7 @@ mod example;
 mod grpc_health;
 mod guards;
 mod health_router;
+mod jobs;
 mod kit;
 mod layers;
 mod outages;

@@ -20,17 +20,65 @@ use modules::Crate;
 /// In which rooms what may not be named. A room is a folder or a file of `src/`, or one with its
 /// folder.
 const FORBIDDEN: &[(&str, &[&str])] = &[
-    ("health", &["crate::redis", "crate::store", "crate::layer", "crate::memory", "http", "tower"]),
-    ("redis", &["crate::store", "crate::layer", "crate::memory", "crate::respond", "tower"]),
-    ("memory", &["crate::redis", "crate::store", "crate::layer", "crate::health", "tower"]),
-    ("store", &["crate::layer", "crate::respond", "crate::health_router", "http", "tower"]),
+    (
+        "health",
+        &[
+            "crate::redis",
+            "crate::store",
+            "crate::jobs",
+            "crate::layer",
+            "crate::memory",
+            "http",
+            "tower",
+        ],
+    ),
+    (
+        "redis",
+        &[
+            "crate::jobs",
+            "crate::store",
+            "crate::layer",
+            "crate::memory",
+            "crate::respond",
+            "tower",
+        ],
+    ),
+    (
+        "memory",
+        &["crate::jobs", "crate::redis", "crate::store", "crate::layer", "crate::health", "tower"],
+    ),
+    (
+        "store",
+        &["crate::jobs", "crate::layer", "crate::respond", "crate::health_router", "http", "tower"],
+    ),
+    (
+        "jobs",
+        &[
+            "crate::layer",
+            "crate::memory",
+            "crate::respond",
+            "crate::health_router",
+            "http",
+            "tower",
+        ],
+    ),
     (
         "layer",
-        &["deadpool_redis", "redis::aio", "redis::client", "redis::Connection", "redis::Script"],
+        &[
+            "crate::jobs",
+            "deadpool_redis",
+            "redis::aio",
+            "redis::client",
+            "redis::Connection",
+            "redis::Script",
+        ],
     ),
-    ("respond", &["crate::layer", "crate::store", "crate::redis"]),
-    ("health_router", &["crate::layer", "crate::store", "crate::redis"]),
-    ("telemetry", &["crate::redis", "crate::store", "crate::layer", "crate::health"]),
+    ("respond", &["crate::jobs", "crate::layer", "crate::store", "crate::redis"]),
+    ("health_router", &["crate::jobs", "crate::layer", "crate::store", "crate::redis"]),
+    (
+        "telemetry",
+        &["crate::jobs", "crate::redis", "crate::store", "crate::layer", "crate::health"],
+    ),
 ];
 
 /// The room that knows the client.

@@ -1,0 +1,54 @@
+//! How a job reaches Redis: one lost connection does not cost it a tick.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::redis::{Ask, RemoteLease, Told};
+use crate::{
+    Error,
+    health::{HealthMonitor, State},
+};
+
+/// Times that Redis is asked for one tick.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(10);
+/// How long it is waited for Redis between two tries.
+const WAIT: Duration = Duration::from_millis(100);
+/// How long a suspicion takes to be settled, at most.
+const SETTLING: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    Serves,
+    Away,
+}
+
+/// Is Redis there? Where that is being verified, the verdict is waited for.
+pub(super) async fn reach(monitor: &HealthMonitor) -> Reach {
+    let is_there = monitor.is_available()
+        || (monitor.state() == State::Suspect && monitor.wait_available(SETTLING).await);
+    if !is_there {
+        monitor.request_probe();
+    }
+    if is_there { Reach::Serves } else { Reach::Away }
+}
+
+/// Asks Redis for a tick. The answer to one try may have been lost: with the same `attempt` the
+/// next one gets it again.
+pub(super) async fn ask(
+    remote: &RemoteLease,
+    monitor: &HealthMonitor,
+    what: Ask,
+    attempt: u64,
+) -> Result<Told, Error> {
+    let mut tries = 1;
+    loop {
+        match remote.ask(what, attempt).await {
+            Err(error) if error.is_unavailable() && tries < TRIES => tries += 1,
+            answer => return answer,
+        }
+        sleep(PAUSE).await;
+        monitor.wait_available(WAIT).await;
+    }
+}
