@@ -7,6 +7,7 @@ use axum::{
 };
 use evenkeel::{
     health_router::HealthRouter,
+    jobs::Jobs,
     layer::{
         RequestHead, SessionLayer,
         client_key::{ClientKey, TrustedProxies},
@@ -21,7 +22,7 @@ use crate::{
     database::Database,
     errors,
     items::{self, Items},
-    limited,
+    jobs, limited,
     login_guard::{ClientAddress, LoginGuard},
     pages, redis_routes, sessions,
     tokens::{self, TokenKeys},
@@ -42,6 +43,7 @@ pub(crate) struct App {
     pub(crate) token_keys: TokenKeys,
     pub(crate) login_guard: LoginGuard,
     pub(crate) items: Items,
+    pub(crate) jobs: Jobs,
     /// `None`: `METRICS=off`.
     pub(crate) metrics: Option<Metrics>,
 }
@@ -56,6 +58,7 @@ impl App {
             .merge(self.sessions_by_address())
             .merge(tokens::routes(self))
             .merge(items::routes(self.items.clone()))
+            .merge(jobs::routes(self.jobs.clone()))
             .merge(self.health())
             .fallback(errors::no_such_route)
             .layer(self.sessions.clone())

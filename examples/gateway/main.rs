@@ -15,6 +15,7 @@ mod greeting;
 mod guards_table;
 mod items;
 mod items_table;
+mod jobs;
 mod limited;
 mod login_guard;
 mod pages;
@@ -24,7 +25,7 @@ mod settings;
 mod shutdown;
 mod tokens;
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use evenkeel::{
     layer::SessionLayer,
@@ -40,6 +41,8 @@ use crate::{
 
 /// The exit status for settings that cannot be used.
 const BAD_SETTINGS: u8 = 2;
+/// How long a run of a job may go on after SIGTERM.
+const JOBS_GRACE: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -76,6 +79,7 @@ async fn serve(
         metrics,
         insecure_cookies,
         session_keys,
+        job_interval,
         ..
     } = settings;
     let redis = Redis::new(redis)?;
@@ -92,6 +96,7 @@ async fn serve(
     let revocations = Revocations::builder(&redis).with_journal(database.clone()).build().await?;
     let login_guard = LoginGuard::new(&redis, &database).await?;
     let items = Items::open(&redis, &database).await?;
+    let jobs = jobs::start(&redis, &database, job_interval)?;
     let token_keys = TokenKeys::derived_from(session_keys.as_deref());
     let app = App {
         redis,
@@ -103,6 +108,7 @@ async fn serve(
         token_keys,
         login_guard,
         items,
+        jobs,
         metrics,
     };
 
@@ -115,6 +121,8 @@ async fn serve(
     let service = app.router().into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(shutdown::asked_for()).await?;
     verdict.abort();
+    // Before Redis: leases are given back through it.
+    app.jobs.shutdown(JOBS_GRACE).await;
     app.redis.monitor().shutdown().await;
     println!("stopped");
     Ok(())

@@ -1,6 +1,6 @@
 //! Settings from the environment. Those of Redis are the library's: `REDIS_URL` and the like.
 
-use std::{io::IsTerminal, net::SocketAddr, path::PathBuf};
+use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, time::Duration};
 
 use evenkeel::{
     Error, layer::client_key::TrustedProxies, redis::RedisConfig, store::rate::Quota,
@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) insecure_cookies: bool,
     /// `SESSION_KEYS`, as they stand there; tokens are signed with keys that are derived from them.
     pub(crate) session_keys: Option<String>,
+    /// `JOB_INTERVAL`
+    pub(crate) job_interval: Duration,
     /// `METRICS`; the handle of Redis has them, too.
     pub(crate) metrics: Option<Metrics>,
     pub(crate) redis: RedisConfig,
@@ -55,6 +57,12 @@ impl Settings {
                 "networks and addresses separated by commas, as 10.0.0.0/8,192.0.2.7",
             )?
             .unwrap_or_default(),
+            job_interval: var_with(
+                "JOB_INTERVAL",
+                "a time from 10ms to 366days, as 30s",
+                job_interval,
+            )?
+            .unwrap_or(Duration::from_secs(30)),
             session_keys: var("SESSION_KEYS", "text")?,
             metrics,
             redis,
@@ -91,4 +99,10 @@ fn insecure(text: &str) -> Option<bool> {
         "secure" => Some(false),
         _ => None,
     }
+}
+
+/// What a job can have for its period.
+fn job_interval(text: &str) -> Option<Duration> {
+    let range = Duration::from_millis(10)..=Duration::from_secs(366 * 24 * 3600);
+    humantime::parse_duration(text.trim()).ok().filter(|interval| range.contains(interval))
 }

@@ -1,6 +1,7 @@
 //! Jobs with a real Redis, the wire in front of it, and several instances.
 
 mod faults;
+mod gateway;
 mod holder;
 mod late_writes;
 mod runners;

@@ -27,6 +27,8 @@ async fn every_setting() {
         ("LISTEN_ADDR", "localhost", "127.0.0.1:3000"),
         ("METRICS", "perhaps", "on or off"),
         ("DATABASE_PATH", "/no/such/folder/db", "SQLite"),
+        ("JOB_INTERVAL", "soon", "30s"),
+        ("JOB_INTERVAL", "0s", "10ms"),
     ] {
         let output = gateway::run(&[(name, value)]).await;
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
