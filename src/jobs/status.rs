@@ -24,6 +24,7 @@ use super::outcome::{Outcome, SkipReason};
 #[non_exhaustive]
 pub struct JobStatus {
     /// The name that the job was given.
+    #[serde(serialize_with = "text")]
     pub name: Arc<str>,
     /// The period; serialized in seconds.
     #[serde(serialize_with = "seconds")]
@@ -70,6 +71,11 @@ pub struct LastSkip {
     pub at: SystemTime,
     /// Why.
     pub reason: SkipReason,
+}
+
+/// Serde knows `Arc` only with a feature of its own.
+fn text<S: Serializer>(text: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(text)
 }
 
 fn moment<S: Serializer>(at: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
