@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use evenkeel::{
     health::State,
+    jobs::{Jobs, Lease, Outcome},
     layer::SessionLayer,
     redis::{RedisConfig, RedisUrl},
     store::{
@@ -149,12 +150,22 @@ async fn the_documented_rules_are_enough() {
     let revocations = Revocations::builder(&world.redis).build();
     let limiter = RateLimiter::new(&world.redis);
     let _sessions = SessionLayer::new(&world.redis, SessionKeys::random());
+    let jobs = Jobs::new(&world.redis);
+    // Long enough for the lease to be renewed.
+    let job = jobs.every("job", Duration::from_secs(2), |_| async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        Ok::<(), String>(())
+    });
+    job.with_single_runner(Lease::of(Duration::from_millis(600))).start().unwrap();
     world.becomes("available", |monitor| monitor.is_available()).await;
     assert!(eventually(LONG, || async { revocations.is_in_step() }).await);
     assert!(lockout.attempt(&Subject::secret("alice")).await.is_ok());
     let policy = Quota::per_minute(9).into();
     let verdict = limiter.decide(&policy, &Subject::text("a"), 1).await;
     assert!(verdict.allowed() && !verdict.is_degraded());
+    let ran = || async { jobs.status()[0].last.is_some_and(|last| last.outcome == Outcome::Ran) };
+    assert!(eventually(LONG, ran).await, "{:?}", jobs.status());
+    jobs.shutdown(LONG).await;
     // Some probes of writes.
     tokio::time::sleep(Duration::from_millis(4_500)).await;
     assert_eq!(world.history(), [(State::Connected, true)]);
