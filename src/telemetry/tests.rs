@@ -190,6 +190,8 @@ fn the_names_are_those_of_the_contract() {
         "cache_invalidations_total",
         "cache_entries",
         "cache_bytes",
+        "job_runs_total",
+        "job_last_success_timestamp_seconds",
         "lockout_events_total",
         "revocation_checks_total",
         "pubsub_messages_total",
@@ -197,7 +199,7 @@ fn the_names_are_those_of_the_contract() {
     ] {
         assert!(in_prometheus.iter().any(|known| known == name), "{name}");
     }
-    assert_eq!(in_prometheus.len(), 26);
+    assert_eq!(in_prometheus.len(), 28);
 }
 
 #[test]
