@@ -6,6 +6,7 @@ use super::{
     expiry::{millis, wall},
     id::SessionName,
     law::LossWindow,
+    standing::Standing,
     store::Inner,
     tombstones::Tombstone,
 };
@@ -118,7 +119,10 @@ impl Inner {
         let was_there = self.records.delete(connection, name, stands, is_data_lost, None).await?;
         let mut ended = self.memory.ended();
         if was_there {
-            ended.insert_pushed(name, claim);
+            ended.insert_pushed(name, claim, Standing::Established);
+        } else if is_data_lost {
+            // Its tombstone is the only trace of it, and may be lost, too.
+            ended.insert_pushed(name, claim, Standing::Provisional);
         }
         ended.claims.settle(name, claim);
         Ok(was_there)

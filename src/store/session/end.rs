@@ -132,7 +132,7 @@ impl Inner {
             Ok(was_there) => {
                 unless_pushed.settled();
                 if was_there {
-                    self.memory.ended().insert_pushed(name, tombstone);
+                    self.memory.ended().insert_pushed(name, tombstone, Standing::Established);
                 }
                 let outcome = if was_there { Outcome::Ok } else { Outcome::Absent };
                 self.metrics.count(Delete, outcome);

@@ -89,9 +89,14 @@ impl Ended {
     }
 
     /// It was ended, and Redis knows.
-    pub(super) fn insert_pushed(&mut self, name: SessionName, tombstone: Tombstone) {
-        self.sessions.insert(name, tombstone);
-        self.sessions.mark_pushed(name, tombstone.at);
+    pub(super) fn insert_pushed(
+        &mut self,
+        name: SessionName,
+        tombstone: Tombstone,
+        standing: Standing,
+    ) {
+        self.insert(name, tombstone, standing);
+        self.mark_pushed(name, tombstone.at);
     }
 }
 

@@ -47,6 +47,32 @@ async fn redis_empty_snapshot_holders_go_on_logged_out_ones_stay_out_id_only_one
     assert!(holder.get(&b, "/peek").await.sets_nothing(), "all is as it was");
 }
 
+/// The one who logs out shows the id alone, so that nothing vouches for the session, and Redis comes
+/// back without it: only a tombstone tells it from an id that was made up.
+#[tokio::test]
+async fn logged_out_by_the_id_alone_and_lost_twice() {
+    let server = RedisServer::start().await;
+    let (a, b) = two(&server).await;
+    let client = Client::logged_in(&a, "alice").await;
+    server.kill();
+    a.knows_the_outage().await;
+    b.knows_the_outage().await;
+    let id_only = client.clone().without(SD);
+    assert_eq!(id_only.status(&a, "/logout").await, StatusCode::NO_CONTENT);
+    for _ in 0..2 {
+        server.restart_empty().await;
+        a.recovers().await;
+        b.recovers().await;
+        for on in [&b, &a] {
+            assert_eq!(client.status(on, "/me").await, StatusCode::UNAUTHORIZED);
+        }
+        server.kill();
+        a.knows_the_outage().await;
+        b.knows_the_outage().await;
+    }
+    assert_eq!(client.status(&a, "/me").await, StatusCode::UNAUTHORIZED);
+}
+
 #[tokio::test]
 async fn redis_emptied_under_live_connections() {
     let server = RedisServer::start().await;
