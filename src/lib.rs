@@ -139,6 +139,8 @@ mod support;
 pub mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[cfg(feature = "redis")]
+mod units;
 
 pub use error::{Error, ErrorKind};
 pub use served::{Served, Source};

@@ -6,7 +6,7 @@ use evenkeel::{
     Error, ErrorKind,
     store::{Journal, JournalRecord},
 };
-use tokio_rusqlite::rusqlite::{self, params};
+use tokio_rusqlite::rusqlite::{self, Connection, params};
 
 use super::database::Database;
 
@@ -19,8 +19,7 @@ impl Journal for Database {
     async fn save(&self, record: JournalRecord) -> Result<(), Error> {
         let until = seconds(record.until);
         let saved = self.call(move |connection| {
-            let now = seconds(SystemTime::now());
-            connection.execute("DELETE FROM guards WHERE until < ?1", [now])?;
+            prune(connection)?;
             connection.execute(
                 "INSERT OR REPLACE INTO guards (feature, key, value, until) \
                  VALUES (?1, ?2, ?3, ?4)",
@@ -49,6 +48,12 @@ impl Journal for Database {
         });
         loaded.await.map_err(unusable)
     }
+}
+
+/// Deletes what has expired.
+pub(crate) fn prune(connection: &Connection) -> Result<(), rusqlite::Error> {
+    let now = seconds(SystemTime::now());
+    connection.execute("DELETE FROM guards WHERE until < ?1", [now]).map(drop)
 }
 
 fn seconds(at: SystemTime) -> u32 {

@@ -3,7 +3,7 @@
 use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, time::Duration};
 
 use evenkeel::{
-    Error, layer::client_key::TrustedProxies, redis::RedisConfig, store::rate::Quota,
+    Error, jobs::Jobs, layer::client_key::TrustedProxies, redis::RedisConfig, store::rate::Quota,
     telemetry::Metrics,
 };
 use tracing_subscriber::EnvFilter;
@@ -103,6 +103,5 @@ fn insecure(text: &str) -> Option<bool> {
 
 /// What a job can have for its period.
 fn job_interval(text: &str) -> Option<Duration> {
-    let range = Duration::from_millis(10)..=Duration::from_secs(366 * 24 * 3600);
-    humantime::parse_duration(text.trim()).ok().filter(|interval| range.contains(interval))
+    humantime::parse_duration(text.trim()).ok().filter(|it| Jobs::PERIODS.contains(it))
 }

@@ -14,7 +14,9 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use super::{keeper::Held, lease::Fence, metrics::Record, outcome::Outcome, run::Run, stop::Stop};
+use super::{
+    keeper::LeaseGuard, lease::Fence, metrics::Record, outcome::Outcome, run::Run, stop::Stop,
+};
 
 /// How long an aborted run is waited for at a shutdown.
 const ABORT: Duration = Duration::from_millis(250);
@@ -29,7 +31,7 @@ pub(super) struct Active {
     /// It was given up, and recorded as such.
     is_given_up: bool,
     aborted: watch::Sender<bool>,
-    pub(super) held: Option<Held>,
+    pub(super) held: Option<LeaseGuard>,
 }
 
 /// What happens to a run.
@@ -49,7 +51,7 @@ impl Active {
         job: &Job,
         name: &Arc<str>,
         fence: Fence,
-        held: Option<Held>,
+        held: Option<LeaseGuard>,
         stop: Stop,
         timeout: Duration,
     ) -> Self {

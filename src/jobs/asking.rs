@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::redis::{Ask, RemoteLease, Told};
+use super::redis::{Ask, Decision, RemoteLease};
 use crate::{
     Error,
     health::{HealthMonitor, State},
@@ -18,20 +18,14 @@ const WAIT: Duration = Duration::from_millis(100);
 /// How long a suspicion takes to be settled, at most.
 const SETTLING: Duration = Duration::from_secs(1);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
-    Serves,
-    Away,
-}
-
 /// Is Redis there? Where that is being verified, the verdict is waited for.
-pub(super) async fn reach(monitor: &HealthMonitor) -> Reach {
+pub(super) async fn is_reached(monitor: &HealthMonitor) -> bool {
     let is_there = monitor.is_available()
         || (monitor.state() == State::Suspect && monitor.wait_available(SETTLING).await);
     if !is_there {
         monitor.request_probe();
     }
-    if is_there { Reach::Serves } else { Reach::Away }
+    is_there
 }
 
 /// Asks Redis for a tick. The answer to one try may have been lost: with the same `attempt` the
@@ -41,7 +35,7 @@ pub(super) async fn ask(
     monitor: &HealthMonitor,
     what: Ask,
     attempt: u64,
-) -> Result<Told, Error> {
+) -> Result<Decision, Error> {
     let mut tries = 1;
     loop {
         match remote.ask(what, attempt).await {

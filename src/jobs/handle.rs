@@ -3,6 +3,7 @@
 use std::{
     fmt::{self, Display},
     future::Future,
+    ops::RangeInclusive,
     sync::Arc,
     time::Duration,
 };
@@ -10,7 +11,7 @@ use std::{
 use futures_util::FutureExt;
 
 use super::{
-    active::Job, builder::JobBuilder, outcome::Outcome, registry::Registry, run::Run,
+    active::Job, builder::JobBuilder, outcome::Outcome, registry::Registry, run::Run, settings,
     status::JobStatus,
 };
 use crate::{Error, ErrorKind, redis::Redis};
@@ -27,6 +28,9 @@ pub struct Jobs {
 }
 
 impl Jobs {
+    /// The periods that a job can have: 10 ms to 366 days.
+    pub const PERIODS: RangeInclusive<Duration> = settings::PERIODS;
+
     /// No jobs yet. Each job has a name of its own among those of one handle; two processes with a
     /// job of the same name and [single runner](JobBuilder::with_single_runner) share that job.
     pub fn new(redis: &Redis) -> Self {

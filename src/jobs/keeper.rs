@@ -16,13 +16,13 @@ use super::{
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// A lease that is held for one run, and is renewed until this is dropped.
-pub(super) struct Held {
+pub(super) struct LeaseGuard {
     pub(super) fence: Fence,
     pub(super) holding: Arc<Holding>,
     keeper: AbortHandle,
 }
 
-impl Held {
+impl LeaseGuard {
     /// Taken by a command that was sent at `sent`. Inside a tokio runtime.
     pub(super) fn new(remote: &Arc<RemoteLease>, fence: Fence, sent: Instant) -> Self {
         let holding = Arc::new(Holding::new(remote.lease(), sent));
@@ -37,7 +37,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for LeaseGuard {
     fn drop(&mut self) {
         self.keeper.abort();
     }

@@ -59,6 +59,7 @@ mod active;
 mod asking;
 mod builder;
 mod handle;
+mod items;
 mod keeper;
 mod law;
 mod lease;
@@ -73,7 +74,6 @@ mod runner;
 mod settings;
 mod status;
 mod stop;
-mod tally;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -81,8 +81,8 @@ mod why;
 
 pub use builder::JobBuilder;
 pub use handle::Jobs;
+pub use items::ItemCounts;
 pub use lease::{Fence, Lease, Lost};
 pub use outcome::{Outcome, SkipReason};
 pub use run::{Cancelled, Run};
 pub use status::{JobStatus, LastRun, LastSkip};
-pub use tally::Tally;

@@ -12,6 +12,7 @@ use crate::{
     Error,
     redis::{Need, Redis, Script},
     telemetry::Feature,
+    units::{micros, ttl_millis},
 };
 
 /// Asks for the lease of one job.
@@ -47,7 +48,7 @@ pub(super) enum Ask {
 
 /// What Redis says about a tick.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Decision {
     /// The run's token, if it is this instance's.
     pub(super) taken: Option<Fence>,
     /// Ticks before this one that no instance took.
@@ -93,7 +94,7 @@ impl RemoteLease {
     }
 
     /// Asks for a tick. The same `attempt` asks for the same one again.
-    pub(super) async fn ask(&self, ask: Ask, attempt: u64) -> Result<Told, Error> {
+    pub(super) async fn ask(&self, ask: Ask, attempt: u64) -> Result<Decision, Error> {
         let (what, since) = match ask {
             Ask::Tick => ("tick", Duration::ZERO),
             Ask::Look => ("look", Duration::ZERO),
@@ -101,7 +102,7 @@ impl RemoteLease {
             Ask::Recovered(since) => ("recovered", since),
         };
         let call = self.take.prepare(&self.keys).arg(&self.owner);
-        let call = call.arg(millis(self.lease.length())).arg(micros(self.period));
+        let call = call.arg(ttl_millis(self.lease.length())).arg(micros(self.period));
         let call = call.arg(self.seen.load(Ordering::Relaxed)).arg(format!("{attempt:016x}"));
         let call = call.arg(what).arg(micros(since));
         let sent = Instant::now();
@@ -109,7 +110,7 @@ impl RemoteLease {
             call.run(&mut self.redis.connection()).await?;
         let (taken, fence, missed, tick, wait, mine, replaced) = answer;
         self.seen.fetch_max(fence, Ordering::Relaxed);
-        Ok(Told {
+        Ok(Decision {
             taken: (taken == 1).then_some(Fence(fence)),
             missed,
             tick,
@@ -124,7 +125,7 @@ impl RemoteLease {
     /// `false`: it is another's, or nobody's.
     pub(super) async fn renew(&self, fence: Fence) -> Result<bool, Error> {
         let call = self.renew.prepare(&[&self.lease_key]).arg(self.holder(fence));
-        call.arg(millis(self.lease.length())).run(&mut self.redis.connection()).await
+        call.arg(ttl_millis(self.lease.length())).run(&mut self.redis.connection()).await
     }
 
     /// Gives it back. What Redis does not hear ends by itself.
@@ -136,12 +137,4 @@ impl RemoteLease {
     fn holder(&self, fence: Fence) -> String {
         format!("{}:{fence}", self.owner)
     }
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1)
-}
-
-fn micros(span: Duration) -> u64 {
-    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }

@@ -5,9 +5,9 @@ use std::{fmt, fmt::Display, future::Future, sync::Arc};
 use tokio::sync::watch;
 
 use super::{
+    items::{ItemCounts, Poisoned, one},
     lease::{Fence, Holding, Lost},
     stop::Stop,
-    tally::{Poisoned, Tally, one},
 };
 
 /// One run of a job: its token, whether it is still the job's only run, and when it is to end.
@@ -126,14 +126,14 @@ impl Run {
     /// assert_eq!((tally.done, tally.failed), (2, 1));
     /// # }
     /// ```
-    pub async fn each<I, F, Fut, E>(&self, items: I, mut work: F) -> Tally
+    pub async fn each<I, F, Fut, E>(&self, items: I, mut work: F) -> ItemCounts
     where
         I: IntoIterator,
         F: FnMut(I::Item) -> Fut,
         Fut: Future<Output = Result<(), E>>,
         E: Display,
     {
-        let (mut tally, mut first) = (Tally::default(), None);
+        let (mut tally, mut first) = (ItemCounts::default(), None);
         for item in items {
             if self.is_cancelled().is_some() {
                 tally.interrupted = true;

@@ -12,14 +12,14 @@ use tokio::{
 
 use super::{
     active::{Active, End, Event, Job},
-    asking::{Reach, ask, reach},
-    keeper::Held,
+    asking::{ask, is_reached},
+    keeper::LeaseGuard,
     lease::Fence,
     metrics::Record,
     missed::{Made, Skipped},
     outage::Outages,
     outcome::{Outcome, SkipReason},
-    redis::{RemoteLease, Told},
+    redis::{Decision, RemoteLease},
     registry::Registry,
     settings::Settings,
     status::JobState,
@@ -27,7 +27,7 @@ use super::{
     timer::Timer,
     why::Why,
 };
-use crate::{health::Status, redis::Redis};
+use crate::{health::Status, redis::Redis, units};
 
 /// Between two questions for the run of a recovery.
 const RETRY: Duration = Duration::from_millis(500);
@@ -176,7 +176,7 @@ impl Runner {
 
     /// Begins a run, if this instance may.
     async fn attempt(&mut self, why: Why) {
-        if self.settings.needs_redis && reach(self.redis.monitor()).await == Reach::Away {
+        if self.settings.needs_redis && !is_reached(self.redis.monitor()).await {
             return self.skip_away(why, None);
         }
         let Some(remote) = self.remote.clone() else { return self.begin_everywhere(why) };
@@ -186,7 +186,7 @@ impl Runner {
         }
         let what = why.asks(self.settings.catch_up, Instant::now());
         match ask(&remote, self.redis.monitor(), what, self.attempt).await {
-            Ok(told) => self.told(&remote, why, &told),
+            Ok(told) => self.decided_by_redis(&remote, why, &told),
             Err(error) => self.skip_away(why, Some(&error.to_string())),
         }
     }
@@ -196,45 +196,44 @@ impl Runner {
             let away = std::mem::take(&mut self.skipped).away;
             self.catching_up = away.min(why.catch_up(self.settings.catch_up).into()) as u32;
         }
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let now = u64::try_from(now.as_micros()).unwrap_or_default();
+        let now = units::micros(units::since_1970(SystemTime::now()));
         self.last_fence = (self.last_fence + 1).max(now);
         self.begin(Fence(self.last_fence), None);
     }
 
     /// Redis has decided.
-    fn told(&mut self, remote: &Arc<RemoteLease>, why: Why, told: &Told) {
+    fn decided_by_redis(&mut self, remote: &Arc<RemoteLease>, why: Why, decision: &Decision) {
         self.is_answered = true;
         self.outages.answered(Instant::now());
         // By this run, or by another instance's.
         if matches!(why, Why::Recovered(_)) {
             self.recovered = None;
         }
-        self.record.replaced(told.replaced);
-        self.timer.anchor(told.next);
-        self.state.set_holder(told.is_last_taker);
-        let is_decided = self.decided == Some(told.tick);
-        let Some(fence) = told.taken else {
+        self.record.replaced(decision.replaced);
+        self.timer.anchor(decision.next);
+        self.state.set_holder(decision.is_last_taker);
+        let is_decided = self.decided == Some(decision.tick);
+        let Some(fence) = decision.taken else {
             // By Redis' clock it is too early for the next tick: it will be asked for in its time.
             if why == Why::Tick && !is_decided {
-                self.decided = Some(told.tick);
+                self.decided = Some(decision.tick);
                 self.skipped = Skipped::default();
                 self.record.skip(SkipReason::NotMine, None);
             }
             return;
         };
-        self.decided = Some(told.tick);
+        self.decided = Some(decision.tick);
         if why != Why::Again {
             let skipped = std::mem::take(&mut self.skipped);
             let Made { up, uncounted } =
-                skipped.settle(told.missed, why.catch_up(self.settings.catch_up));
+                skipped.settle(decision.missed, why.catch_up(self.settings.catch_up));
             self.catching_up = up;
             self.record.skip_missed(uncounted);
         }
-        self.begin(fence, Some(Held::new(remote, fence, told.sent)));
+        self.begin(fence, Some(LeaseGuard::new(remote, fence, decision.sent)));
     }
 
-    fn begin(&mut self, fence: Fence, held: Option<Held>) {
+    fn begin(&mut self, fence: Fence, held: Option<LeaseGuard>) {
         self.recovered = None;
         self.state.set_running(true);
         let (stop, timeout) = (self.stop.clone(), self.settings.timeout());

@@ -1,13 +1,13 @@
 //! What a job was told, and what of it makes sense.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use super::{law::MOST_JITTER, lease::Lease};
 use crate::Error;
 
 const LONGEST_NAME: usize = 64;
-const SHORTEST_PERIOD: Duration = Duration::from_millis(10);
-const LONGEST_PERIOD: Duration = Duration::from_secs(366 * 24 * 3_600);
+pub(super) const PERIODS: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_secs(366 * 24 * 3_600);
 /// A job without a time-out of its own has its period, and this at least.
 const LEAST_TIMEOUT: Duration = Duration::from_secs(60);
 /// More runs in a row than anybody means.
@@ -54,7 +54,7 @@ impl Settings {
         let is_ok = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         let wrong = if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(is_ok) {
             "its name is 1 to 64 letters, digits, '-' or '_'"
-        } else if !(SHORTEST_PERIOD..=LONGEST_PERIOD).contains(&self.period) {
+        } else if !PERIODS.contains(&self.period) {
             "its period is 10 ms to 366 days"
         } else if !(0.0..=MOST_JITTER).contains(&self.jitter) {
             "its jitter is 0 to 0.5 of the period"

@@ -10,7 +10,10 @@ use rand::RngExt;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::redis::{Redis, Script};
+use crate::{
+    redis::{Redis, Script},
+    units::ttl_millis,
+};
 
 const SCRIPT: &str = include_str!("membership.lua");
 /// Heartbeats that may be missed before a member counts as gone.
@@ -83,7 +86,7 @@ async fn run(redis: Redis, heard: Arc<Heard>) {
     static PROCESS: OnceLock<u64> = OnceLock::new();
     let process = PROCESS.get_or_init(rand::random);
     let (script, period) = (Script::new(SCRIPT), redis.probe_interval());
-    let lasts = u64::try_from((period * MISSED).as_millis()).unwrap_or(u64::MAX).max(1);
+    let lasts = ttl_millis(period * MISSED);
     let heartbeat = script.prepare(&[format!("{}:instances", redis.namespace())]);
     let heartbeat = heartbeat.arg(format!("{}:{process:016x}", redis.instance_id())).arg(lasts);
 

@@ -13,6 +13,7 @@ use crate::{
     health::HealthMonitor,
     redis::Redis,
     telemetry::{Counter, Feature},
+    units::ttl_millis,
 };
 
 /// An error about commands is told in the log once in so long.
@@ -159,7 +160,7 @@ impl Switch {
         if error.is_unavailable() {
             return;
         }
-        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        let now = ttl_millis(self.started.elapsed());
         let last = self.logged.load(Ordering::Relaxed);
         let is_due = last == 0 || now - last.min(now) >= LOG_INTERVAL.as_millis() as u64;
         if is_due

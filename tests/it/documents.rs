@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::source_arrows::files_below;
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -76,23 +78,18 @@ fn the_first_program_is_the_one_that_is_built_outside() {
     assert_eq!(shown, Some(&*program));
 }
 
-/// The names of all functions of the sources and of the tests.
-fn functions(folder: &Path, found: &mut HashSet<String>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            functions(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path).unwrap();
-            let mut is_test = false;
-            for line in text.lines().map(str::trim) {
-                is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
-                let line = line.strip_prefix("async ").unwrap_or(line);
-                if let Some((name, _)) = line.strip_prefix("fn ").and_then(|l| l.split_once('('))
-                    && std::mem::take(&mut is_test)
-                {
-                    found.insert(name.to_owned());
-                }
+/// Adds the names of all tests in a folder and below it.
+fn add_tests(folder: &Path, found: &mut HashSet<String>) {
+    for path in files_below(folder, "rs") {
+        let text = fs::read_to_string(&path).unwrap();
+        let mut is_test = false;
+        for line in text.lines().map(str::trim) {
+            is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+            let line = line.strip_prefix("async ").unwrap_or(line);
+            if let Some((name, _)) = line.strip_prefix("fn ").and_then(|l| l.split_once('('))
+                && std::mem::take(&mut is_test)
+            {
+                found.insert(name.to_owned());
             }
         }
     }
@@ -101,7 +98,7 @@ fn functions(folder: &Path, found: &mut HashSet<String>) {
 #[test]
 fn each_test_that_holds_a_line_of_security_is_there() {
     let mut tests = HashSet::new();
-    ["src", "tests"].iter().for_each(|folder| functions(&root().join(folder), &mut tests));
+    ["src", "tests"].iter().for_each(|folder| add_tests(&root().join(folder), &mut tests));
     let text = fs::read_to_string(root().join("docs/security.md")).unwrap();
     let (mut named, mut unheld) = (0, 0);
     for line in text.lines().filter(|line| line.starts_with('|') && line.contains("can")) {

@@ -15,6 +15,7 @@ use crate::{
         Connection, Script,
         client::{Value, cmd},
     },
+    units::ttl_millis,
 };
 
 /// Tags and prefixes that Redis keeps generations of. Beyond that one stands for the whole cache.
@@ -117,7 +118,7 @@ impl Remote {
         at_most: Duration,
     ) -> Result<Lease, Error> {
         let call = self.scripts.lease.prepare(&self.names(key));
-        let call = call.arg(stamp_of(&seen.0)).arg(&token[..]).arg(millis(at_most));
+        let call = call.arg(stamp_of(&seen.0)).arg(&token[..]).arg(ttl_millis(at_most));
         Ok(match call.run(connection).await? {
             Value::Int(1) => Lease::Granted,
             Value::Int(_) => Lease::Taken,
@@ -137,7 +138,7 @@ impl Remote {
         token: Stamp,
     ) -> Result<bool, Error> {
         let call = self.scripts.store.prepare(&self.names(key));
-        let call = call.arg(stamp_of(&seen.0)).arg(frame.write()).arg(millis(kept_for));
+        let call = call.arg(stamp_of(&seen.0)).arg(frame.write()).arg(ttl_millis(kept_for));
         call.arg(&token[..]).run(connection).await
     }
 
@@ -164,7 +165,8 @@ impl Remote {
     ) -> Result<(), Error> {
         let call = self.scripts.put.prepare(&self.names(key));
         let message = Message::Key(key).to_text(&self.instance);
-        let call = call.arg(frame.write()).arg(millis(kept_for)).arg(&self.channel).arg(message);
+        let call =
+            call.arg(frame.write()).arg(ttl_millis(kept_for)).arg(&self.channel).arg(message);
         call.run(connection).await
     }
 
@@ -235,15 +237,8 @@ fn readable<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
 
 /// What is not a string is not ours: it counts as nothing, and is replaced.
 fn found(answer: Result<Value, Error>) -> Result<Found, Error> {
-    match answer {
-        Ok(Value::BulkString(bytes)) => Ok(Found(bytes)),
-        Ok(_) => Ok(Found::default()),
-        Err(error) if error.kind() == ErrorKind::Command => Ok(Found::default()),
-        Err(error) => Err(error),
+    match readable(answer)? {
+        Some(Value::BulkString(bytes)) => Ok(Found(bytes)),
+        _ => Ok(Found::default()),
     }
-}
-
-/// Redis takes no 0.
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
 }

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -26,7 +26,12 @@ use super::{
     settings::Settings,
     value::CacheValue,
 };
-use crate::{clock::Clock, redis::Redis, store::switch::Switch};
+use crate::{
+    clock::Clock,
+    redis::Redis,
+    store::switch::Switch,
+    units::{micros, wall_millis},
+};
 
 pub(super) struct Shared<V> {
     pub(super) redis: Redis,
@@ -201,7 +206,7 @@ impl<V: Clone + Send + Sync + 'static> Shared<V> {
             kind: if entry.value.is_some() { Kind::Value } else { Kind::Absent },
             stamp: rand::random(),
             generation: begun.remote,
-            fresh_until: wall().saturating_add(left),
+            fresh_until: wall_millis().saturating_add(left),
             stale_for: entry.stale_until.saturating_sub(entry.fresh_until()) / 1_000,
             load_time: u32::try_from(entry.load_time / 1_000).unwrap_or(u32::MAX),
             tags: Arc::clone(&entry.tags),
@@ -237,21 +242,11 @@ fn freshness(fresh_until: u64, now: u64) -> Freshness {
     }
 }
 
-/// Milliseconds since 1970, by this instance's own clock.
-fn wall() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// The moment of the cache's clock (which reads `now`) at which it is `at` on the wall.
 fn local(at: u64, now: u64) -> u64 {
-    let (wall, micros) = (wall(), |millis: u64| millis.saturating_mul(1_000));
+    let (wall, micros) = (wall_millis(), |millis: u64| millis.saturating_mul(1_000));
     match at.checked_sub(wall) {
         Some(ahead) => now.saturating_add(micros(ahead)),
         None => now.saturating_sub(micros(wall - at)),
     }
-}
-
-pub(super) fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

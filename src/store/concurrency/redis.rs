@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::in_flight::InFlight;
 use super::memory::Holder;
-use crate::Error;
 use crate::redis::{Connection, Redis, Script, client::cmd};
 use crate::store::rate::Subject;
+use crate::{Error, units::millis};
 
 /// Holders in one command: none keeps the server for long.
 const AT_ONCE: usize = 500;
@@ -28,7 +28,7 @@ impl RedisLeases {
             prefix: format!("{}:concurrency:{}:{{", redis.namespace(), limit.name()),
             name: format!("{}:{:016x}", redis.instance_id(), rand::random::<u64>()),
             limit: limit.limit().get(),
-            lease: u64::try_from(limit.lease().as_millis()).unwrap_or(u64::MAX),
+            lease: millis(limit.lease()),
             acquire: Script::new(include_str!("acquire.lua")),
             renew: Script::new(include_str!("renew.lua")),
         }

@@ -13,7 +13,10 @@ use super::{
     policy::LockoutPolicy,
     redis::{Answer, Known},
 };
-use crate::memory::{BoundedMap, Decaying, Full, Id, IdHasher};
+use crate::{
+    memory::{BoundedMap, Decaying, Full, Id, IdHasher},
+    units::millis,
+};
 
 /// Times here count from long ago, so that what happened before the start has a time, too.
 const LONG_AGO: u64 = 1 << 42;
@@ -114,7 +117,7 @@ impl LocalStates {
 
     /// Milliseconds.
     pub(super) fn now(&self) -> u64 {
-        let passed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let passed = millis(self.start.elapsed());
         LONG_AGO.saturating_add(passed)
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, units};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Nobody is locked out for longer.
@@ -95,7 +95,7 @@ impl LockoutPolicy {
 }
 
 pub(super) fn millis(duration: Duration) -> u64 {
-    duration.min(CENTURY).as_millis() as u64
+    units::millis(duration.min(CENTURY))
 }
 
 #[cfg(test)]

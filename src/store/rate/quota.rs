@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::window::Window;
+use crate::units::micros;
 
 const SECOND: u64 = 1_000_000;
 /// The longest time that a spent burst may take to come back: ten years. Keeps every instant that
@@ -101,7 +102,7 @@ impl Quota {
     /// When `count` is 0, `period` is under a microsecond or over ten years, or the rate is above
     /// one request per microsecond.
     pub fn new(count: u32, period: Duration) -> Result<Self, QuotaError> {
-        let period = u64::try_from(period.as_micros()).unwrap_or(u64::MAX);
+        let period = micros(period);
         match Self::fault(count, period, count) {
             Some(fault) => Err(QuotaError(fault.into())),
             None => Ok(Self { count, period, burst: count, name: None }),

@@ -1,6 +1,7 @@
 //! Wall-clock times, and a now that never lets a revocation go too early.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use crate::units;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -13,8 +14,7 @@ pub(super) const GRACE: u64 = 120;
 
 /// Milliseconds since 1970; what is earlier counts as 1970.
 pub(super) fn millis(at: SystemTime) -> u64 {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    units::millis(units::since_1970(at))
 }
 
 /// Whole seconds since 1970, rounded up.
@@ -58,13 +58,13 @@ impl Clock {
     /// nothing expire early, and one that was ahead at the start and has been put right does not
     /// either.
     pub(super) fn now(&self) -> u64 {
-        let passed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let passed = units::millis(self.start.elapsed());
         millis(SystemTime::now()).min(self.wall.saturating_add(passed))
     }
 
     /// The later of the two: for cut-offs, that they leave nothing out.
     pub(super) fn latest(&self) -> u64 {
-        let passed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let passed = units::millis(self.start.elapsed());
         millis(SystemTime::now()).max(self.wall.saturating_add(passed))
     }
 

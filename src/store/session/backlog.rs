@@ -3,12 +3,7 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    expiry::{millis, wall},
-    id::SessionName,
-    law::LossWindow,
-    standing::Standing,
-    store::Inner,
-    tombstones::Tombstone,
+    id::SessionName, law::LossWindow, standing::Standing, store::Inner, tombstones::Tombstone,
 };
 use crate::{
     Error,
@@ -16,6 +11,7 @@ use crate::{
     redis::Connection,
     store::replay::{Backlog, Pushed},
     telemetry::Feature,
+    units::{millis, wall_millis},
 };
 
 /// Commands that are under way at once when many sessions are looked at or ended.
@@ -42,7 +38,7 @@ impl Backlog for Inner {
 
     fn mark_lost(&self, continuity: Continuity) {
         self.snapshots.forget_all();
-        let now = wall();
+        let now = wall_millis();
         match continuity {
             Continuity::Kept => {}
             Continuity::KeptUntil(at) => {
@@ -62,14 +58,14 @@ impl Backlog for Inner {
         let (what, table) = match page {
             0 => (Ended::Subject, &mut ended.subjects),
             1 => {
-                let claims = ended.claims.due(wall());
+                let claims = ended.claims.due(wall_millis());
                 return Some(claims.map(|(name, claim)| (Ended::Claim, name, claim)).collect());
             }
             2 => (Ended::Session, &mut ended.sessions),
             3 => (Ended::Session, &mut ended.provisional),
             _ => return None,
         };
-        Some(table.due(wall()).map(|(name, tombstone)| (what, name, tombstone)).collect())
+        Some(table.due(wall_millis()).map(|(name, tombstone)| (what, name, tombstone)).collect())
     }
 
     /// The epochs, before anything may be restored. What keeps Redis from taking them is none of a
@@ -135,7 +131,7 @@ impl Inner {
         name: SessionName,
     ) -> Result<bool, Error> {
         let Some(tombstone) = self.memory.ended().get(name) else { return Ok(false) };
-        let stands = tombstone.until.saturating_sub(wall());
+        let stands = tombstone.until.saturating_sub(wall_millis());
         let was_there = self.records.delete(connection, name, stands, true, None).await?;
         self.memory.ended().mark_pushed(name, tombstone.at);
         Ok(was_there)
@@ -153,7 +149,7 @@ impl Inner {
         tombstone: Tombstone,
         earlier: Option<u64>,
     ) -> Result<usize, Error> {
-        let stands = tombstone.until.saturating_sub(wall()).max(1);
+        let stands = tombstone.until.saturating_sub(wall_millis()).max(1);
         let (at, names) = self.records.revoke(connection, subject, earlier, stands).await?;
         let ended =
             stream::iter(names)

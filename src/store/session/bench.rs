@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use super::{
-    expiry::{Expiry, Times, wall},
+    expiry::{Expiry, Times},
     id::SessionId,
     key_ring::KeyRing,
     keys::SessionKeys,
@@ -11,6 +11,7 @@ use super::{
     seal,
     snapshot::{Declared, Snapshot},
 };
+use crate::units::wall_millis;
 
 const COOKIE: &str = "__Host-sd";
 
@@ -26,13 +27,13 @@ impl SealedSnapshot {
     /// With a value of this size.
     pub fn new(bytes: usize) -> Self {
         let json = format!("{:?}", "x".repeat(bytes));
-        let times = Times::beginning(wall(), Expiry::default());
+        let times = Times::beginning(wall_millis(), Expiry::default());
         let head = Head { version: 1, times, is_restored: false, subject: Some("alice") };
         let field = Field { key: "value", version: 1, json: Some(&json) };
         let record = Record::new(head, std::iter::once(field));
         let keys = SessionKeys::random().ring("bench");
         let declared = Declared::new(vec!["value".to_owned()]);
-        let snapshot = Snapshot::of(SessionId::random(), &record, &declared, 1, wall());
+        let snapshot = Snapshot::of(SessionId::random(), &record, &declared, 1, wall_millis());
         let cookie =
             seal::seal(&keys, COOKIE, Cow::Borrowed(&snapshot), &declared).unwrap_or_default();
         Self { keys, declared, snapshot, cookie }

@@ -1,14 +1,13 @@
 //! Changes of a record in Redis: compare and set, merge, and try again.
 
 use super::{
-    expiry::wall,
     id::SessionName,
     merge::{self, Merged, merge},
     record::{Changes, Record},
     redis::{Created, Records, Replaced},
     snapshot::Snapshot,
 };
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, units::wall_millis};
 
 /// Each time somebody else has written, so of many that write one session at once, one is done with
 /// each round.
@@ -39,7 +38,7 @@ impl Records {
                 return Ok(Some(Changed { record, conflicts }));
             };
             // Between two uses that count, the script needs no clock.
-            let is_use = changes.expiry.is_some() || held.times.wants_touch(wall());
+            let is_use = changes.expiry.is_some() || held.times.wants_touch(wall_millis());
             match self.replace(name, held, record, is_use).await? {
                 Replaced::Stored(record) => return Ok(Some(Changed { record, conflicts })),
                 Replaced::Gone => return Ok(None),

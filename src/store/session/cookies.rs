@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use super::{
-    expiry::wall,
     high_water_marks::KnownCookie,
     id::SessionId,
     seal,
@@ -12,6 +11,7 @@ use super::{
     standing::Standing,
     state::{Origin, SessionState},
 };
+use crate::units::wall_millis;
 
 /// The values of the two cookies, where they are to be set.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Sessions {
         ResponseCookies {
             id: state.outdated.id.then_some(id),
             snapshot: cookie,
-            max_age: times.ends.saturating_sub(wall()),
+            max_age: times.ends.saturating_sub(wall_millis()),
         }
     }
 }

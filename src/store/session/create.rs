@@ -1,7 +1,7 @@
 //! A session that begins: in Redis, or with the client.
 
 use super::{
-    expiry::{Times, wall},
+    expiry::Times,
     id::{IdWithHash, SessionId, SessionName},
     metrics::{Operation::Create, Outcome},
     new_record::NewRecord,
@@ -11,12 +11,12 @@ use super::{
     snapshot::Snapshot,
     state::SessionState,
 };
-use crate::Error;
+use crate::{Error, units::wall_millis};
 
 impl Sessions {
     /// A session that did not exist before.
     pub(super) async fn create(&self, mut state: SessionState) -> Result<SessionState, Error> {
-        let mut times = Times::beginning(wall(), self.rules.expiry);
+        let mut times = Times::beginning(wall_millis(), self.rules.expiry);
         if let Some(expiry) = state.changes.expiry {
             times.set(expiry);
         }

@@ -7,7 +7,6 @@ use futures_util::future::join_all;
 
 use super::{
     ending::Ending,
-    expiry::wall,
     id::{SessionId, SessionName},
     metrics::{Operation::Delete, Outcome},
     seal,
@@ -16,7 +15,7 @@ use super::{
     store::{Inner, SessionStore},
     tombstones::Tombstone,
 };
-use crate::{Error, Served, Source, store::replay::Guard};
+use crate::{Error, Served, Source, store::replay::Guard, units::wall_millis};
 
 /// Sessions that one request may end.
 const MOST_SHOWN: usize = 16;
@@ -29,7 +28,7 @@ impl SessionStore {
     /// It is refused on this instance at once, and in Redis as soon as that is back:
     /// [`Source::Memory`].
     pub async fn revoke(&self, name: SessionName) -> Served<()> {
-        let until = wall().saturating_add(self.inner.memory.longest_lifetime());
+        let until = wall_millis().saturating_add(self.inner.memory.longest_lifetime());
         self.inner.end_session(name, Ending { until, standing: Standing::Established }).await
     }
 
@@ -43,7 +42,7 @@ impl SessionStore {
     pub async fn revoke_all(&self, subject: &str) -> Served<usize> {
         let inner = &*self.inner;
         let subject = SessionName::of(subject.as_bytes());
-        let now = wall();
+        let now = wall_millis();
         let until = now.saturating_add(inner.memory.longest_lifetime());
         let tombstone = Tombstone { at: now, until };
         inner.memory.ended().subjects.insert(subject, tombstone);
@@ -120,7 +119,7 @@ impl Inner {
     /// Ends a session that nobody vouches for. It is noted here only if Redis has it or does not
     /// answer: a stranger can name as many as it likes.
     async fn end_unverified(&self, name: SessionName) -> Result<(), Error> {
-        let (now, stands) = (wall(), self.memory.longest_lifetime());
+        let (now, stands) = (wall_millis(), self.memory.longest_lifetime());
         let tombstone = Tombstone { at: now, until: now.saturating_add(stands) };
         let unless_pushed = self.replay.guard();
         // Dropped before the guard, which arms: what it notes is pushed.

@@ -1,8 +1,10 @@
 //! How long a session lives: unused, and at all.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::units::millis;
 
 /// How long a session lives: `idle` after its last use, and `absolute` after its beginning,
 /// whichever ends first.
@@ -92,15 +94,6 @@ impl Times {
     pub(crate) fn wants_touch(&self, now: u64) -> bool {
         now >= self.touched.saturating_add(self.idle / 5) || now.saturating_add(SKEW) < self.touched
     }
-}
-
-pub(crate) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The wall clock.
-pub(crate) fn wall() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
 }
 
 #[cfg(test)]

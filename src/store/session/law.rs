@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::{
-    expiry::{SKEW, millis},
+    expiry::SKEW,
     record::{Changes, Record},
     snapshot::Snapshot,
 };
+use crate::units::millis;
 
 /// What is to be done about a session that Redis has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,10 +7,10 @@
 
 use parking_lot::Mutex;
 
-use super::expiry::wall;
 use crate::{
     Error,
     redis::{Connection, Redis, Script},
+    units::wall_millis,
 };
 
 /// Epochs that are kept. Redis begins one with each loss, and sessions that are used move on to it.
@@ -40,7 +40,7 @@ impl Lineage {
 
     /// Redis is in this epoch.
     pub(super) fn note(&self, epoch: u64) {
-        note(&mut self.known.lock(), Met { epoch, at: wall() });
+        note(&mut self.known.lock(), Met { epoch, at: wall_millis() });
     }
 
     pub(super) fn contains(&self, epoch: u64) -> bool {

@@ -1,7 +1,6 @@
 //! From what the client shows to a session: ask Redis, decide, act.
 
 use super::{
-    expiry::wall,
     high_water_marks::KnownCookie,
     id::{IdWithHash, SessionId},
     law::{self, Found, Seen},
@@ -15,7 +14,7 @@ use super::{
     standing::Standing,
     state::SessionState,
 };
-use crate::Error;
+use crate::{Error, units::wall_millis};
 
 impl Sessions {
     /// The session of a client that shows this id and this copy.
@@ -76,7 +75,12 @@ impl Sessions {
             return false;
         };
         version == record.version
-            && law::is_recent((verified, epoch), wall(), self.redis.epoch(), self.rules.refresh)
+            && law::is_recent(
+                (verified, epoch),
+                wall_millis(),
+                self.redis.epoch(),
+                self.rules.refresh,
+            )
             && law::found(record, None, seen) == Found::Served
             && hash == self.memory.marks(Standing::of_record(record)).hash(sealed)
     }
@@ -118,7 +122,7 @@ impl Sessions {
             seal == Seal::Current
                 && snapshot.version == record.version
                 && snapshot.changes.is_empty()
-                && law::is_recent(verified, wall(), self.redis.epoch(), self.rules.refresh)
+                && law::is_recent(verified, wall_millis(), self.redis.epoch(), self.rules.refresh)
         });
         let is_outdated = seal != Seal::Foreign && current.is_none();
         let known_cookie =

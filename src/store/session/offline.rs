@@ -1,7 +1,6 @@
 //! Without Redis: a session is loaded from its snapshot, changed in it, or begins with it.
 
 use super::{
-    expiry::wall,
     high_water_marks::Reconciled,
     id::{IdWithHash, SessionId},
     law::{self, Offline},
@@ -17,7 +16,7 @@ use super::{
     standing::Standing,
     state::{Origin, SessionState},
 };
-use crate::Error;
+use crate::{Error, units::wall_millis};
 
 impl Sessions {
     /// Redis cannot be asked (`error` says why): the client's copy has to do.
@@ -33,7 +32,7 @@ impl Sessions {
         }
         let standing = Standing::of_snapshot(&snapshot);
         let cutoff = self.memory.cutoff(standing);
-        match law::offline(&snapshot, wall(), self.rules.max_offline_age, cutoff) {
+        match law::offline(&snapshot, wall_millis(), self.rules.max_offline_age, cutoff) {
             Offline::Honoured => {}
             Offline::Over => return Ok(Loaded::none(Load, Outcome::Absent)),
             Offline::CannotJudge => return Err(error),
@@ -79,7 +78,7 @@ impl Sessions {
         if state.is_changed() {
             return self.apply_offline(state, &snapshot, self.unavailable());
         }
-        let now = wall();
+        let now = wall_millis();
         if snapshot.times.touched < now && snapshot.times.wants_touch(now) {
             snapshot.times.touched = now;
             state.outdated.snapshot = true;
@@ -110,7 +109,7 @@ impl Sessions {
         if let Some(expiry) = changed.changes.expiry {
             changed.times.set(expiry);
         }
-        changed.times.touched = changed.times.touched.max(wall());
+        changed.times.touched = changed.times.touched.max(wall_millis());
         self.metrics.count(Change, Outcome::Stateless);
         state.origin = Origin::Snapshot(Box::new(changed));
         state.offline_changes = Changes::default();

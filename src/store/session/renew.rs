@@ -2,7 +2,7 @@
 
 use super::{
     ending::Ending,
-    expiry::{Times, wall},
+    expiry::Times,
     id::SessionId,
     metrics::{Operation::NewId, Outcome},
     new_record::NewRecord,
@@ -11,7 +11,7 @@ use super::{
     snapshot::Snapshot,
     state::{Renewal, SessionState},
 };
-use crate::Error;
+use crate::{Error, units::wall_millis};
 
 impl Sessions {
     pub(super) async fn renew(
@@ -34,7 +34,7 @@ impl Sessions {
         let (mut times, verified) = match is_older {
             true => (old_times, state.verified),
             false => {
-                let times = Times::beginning(wall(), self.rules.expiry);
+                let times = Times::beginning(wall_millis(), self.rules.expiry);
                 (times, times.created)
             }
         };

@@ -1,7 +1,6 @@
 //! What Redis does not have: deleted, or lost?
 
 use super::{
-    expiry::wall,
     high_water_marks::Reconciled,
     id::{IdWithHash, SessionName},
     law::{self, Missing},
@@ -18,7 +17,7 @@ use super::{
     standing::Standing,
     state::{Origin, SessionState},
 };
-use crate::Error;
+use crate::{Error, units::wall_millis};
 
 impl Sessions {
     /// Redis does not have it.
@@ -31,7 +30,7 @@ impl Sessions {
         let Some(snapshot) = snapshot else { return absent() };
         let (epoch, windows) = (self.redis.epoch(), self.memory.loss_windows());
         let cutoff = self.memory.cutoff(Standing::of_snapshot(&snapshot));
-        match law::missing(&snapshot, wall(), epoch, &windows, cutoff) {
+        match law::missing(&snapshot, wall_millis(), epoch, &windows, cutoff) {
             Missing::Refused => absent(),
             Missing::Restored => self.restore(who, &snapshot).await,
             Missing::DependsOnEpoch => match self.redis.keeps_its_data().await {
@@ -49,7 +48,7 @@ impl Sessions {
         snapshot: &Snapshot,
     ) -> Result<Loaded, Error> {
         let refused = || Ok(Loaded::none(Restore, Outcome::Refused));
-        if !law::is_within_age(snapshot, wall(), self.rules.max_offline_age) {
+        if !law::is_within_age(snapshot, wall_millis(), self.rules.max_offline_age) {
             return refused();
         }
         match self.is_of_lineage(snapshot).await {
@@ -136,6 +135,6 @@ impl Sessions {
     pub(super) fn stored(&self, who: IdWithHash, record: Record) -> SessionState {
         self.memory.marks(Standing::of_record(&record)).raise(who.name, record.version);
         self.memory.note_lifetime(record.times.lifetime());
-        SessionState::from_origin(who.id, Origin::Redis(Box::new(record)), wall())
+        SessionState::from_origin(who.id, Origin::Redis(Box::new(record)), wall_millis())
     }
 }

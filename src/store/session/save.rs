@@ -2,7 +2,6 @@
 
 use super::{
     change::Changed,
-    expiry::wall,
     id::{SessionId, SessionName},
     metrics::{
         Operation::{Change, Touch, WriteBack},
@@ -14,7 +13,7 @@ use super::{
     standing::Standing,
     state::{Origin, SessionState},
 };
-use crate::Error;
+use crate::{Error, units::wall_millis};
 
 impl Sessions {
     /// Writes what was changed. The session that comes back has no changes left.
@@ -94,7 +93,7 @@ impl Sessions {
         name: SessionName,
         mut record: Record,
     ) -> SessionState {
-        if record.times.wants_touch(wall()) {
+        if record.times.wants_touch(wall_millis()) {
             match self.records.count_use(name, &mut record).await {
                 Ok(true) => {
                     self.metrics.count(Touch, Outcome::Ok);

@@ -3,11 +3,12 @@
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use super::{
-    expiry::{Expiry, millis},
+    expiry::Expiry,
     seal::LARGEST,
     snapshot::Declared,
     store::{Inner, SessionStore},
 };
+use crate::units::millis;
 
 /// The settings that may differ between two that share a store.
 #[derive(Debug, Clone)]

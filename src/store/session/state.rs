@@ -2,12 +2,13 @@
 
 use super::{
     ending::Ending,
-    expiry::{Expiry, Times, wall},
+    expiry::{Expiry, Times},
     id::SessionId,
     record::{Changes, Field, Json, Record},
     sessions::Rules,
     snapshot::{Known, Snapshot},
 };
+use crate::units::wall_millis;
 
 /// What the session stands on.
 #[derive(Clone, Default)]
@@ -133,7 +134,7 @@ impl SessionState {
 
     /// There is nothing to be written and nothing to be told.
     pub(crate) fn is_idle(&self) -> bool {
-        let wants_touch = || self.times().is_some_and(|times| times.wants_touch(wall()));
+        let wants_touch = || self.times().is_some_and(|times| times.wants_touch(wall_millis()));
         !self.is_new()
             && (self.id.is_none()
                 || !(self.is_changed() || self.outdated != Outdated::default() || wants_touch()))

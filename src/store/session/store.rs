@@ -4,7 +4,6 @@ use std::{fmt, sync::Arc};
 
 use super::{
     ending::Ending,
-    expiry::wall,
     id::SessionName,
     key_ring::KeyRing,
     keys::SessionKeys,
@@ -24,6 +23,7 @@ use crate::{
         switch::{Needs, Switch},
     },
     telemetry::Feature,
+    units::wall_millis,
 };
 
 /// Ended sessions that are remembered here unless set, and newest versions.
@@ -157,7 +157,7 @@ impl Inner {
 
     /// Remembers that a session has ended, before Redis is told.
     pub(super) fn insert_tombstone(&self, name: SessionName, ending: Ending) {
-        let tombstone = Tombstone { at: wall(), until: ending.until };
+        let tombstone = Tombstone { at: wall_millis(), until: ending.until };
         if self.memory.ended().insert(name, tombstone, ending.standing) {
             self.metrics.count(Forget, Outcome::Ok);
             if self.memory.wants_overflow_logged(tombstone.at) {

@@ -202,20 +202,27 @@ fn comments_are_read_without_scrolling() {
 
 #[test]
 fn scripts_are_read_without_scrolling() {
-    let mut folders = vec![src()];
-    let (mut scripts, mut wide) = (0, Vec::new());
+    let (scripts, mut wide) = (files_below(&src(), "lua"), Vec::new());
+    for path in &scripts {
+        let source = fs::read_to_string(path).unwrap();
+        let lines = source.lines().zip(1..).filter(|(line, _)| line.len() > COLUMNS);
+        wide.extend(lines.map(|(_, at)| format!("{}:{at}", path.display())));
+    }
+    assert!(!scripts.is_empty() && wide.is_empty(), "{wide:#?}");
+}
+
+/// The files of this kind in a folder and below it.
+pub(crate) fn files_below(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let (mut folders, mut files) = (vec![folder.to_owned()], Vec::new());
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|name| name == "lua") {
-                scripts += 1;
-                let source = fs::read_to_string(&path).unwrap();
-                let lines = source.lines().zip(1..).filter(|(line, _)| line.len() > COLUMNS);
-                wide.extend(lines.map(|(_, at)| format!("{}:{at}", path.display())));
+            } else if path.extension().is_some_and(|its| its == extension) {
+                files.push(path);
             }
         }
     }
-    assert!(scripts > 0 && wide.is_empty(), "{wide:#?}");
+    files
 }

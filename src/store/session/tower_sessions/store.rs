@@ -18,13 +18,10 @@ use crate::{
     store::{
         replay::Replay,
         session::{
-            ending::Ending,
-            expiry::{Times, wall},
-            record::Changes,
-            sessions::Rules,
-            state::SessionState,
+            ending::Ending, expiry::Times, record::Changes, sessions::Rules, state::SessionState,
         },
     },
+    units::wall_millis,
 };
 
 /// Copies that are kept unless set.
@@ -127,7 +124,7 @@ impl Store for TowerSessionStore {
         let changes = Changes { values: to_values(record)?, expiry: None };
         loop {
             let id = session_id(record.id);
-            let now = wall();
+            let now = wall_millis();
             let times = Times::beginning(now, expiry(now, record));
             self.copies.has_room(id).map_err(backend)?;
             let created = self.copies.sessions.create_with_id(id, times, None, changes.clone());
@@ -157,7 +154,7 @@ impl Store for TowerSessionStore {
         let until = millis(record.expiry_date);
         if until.abs_diff(times.until()) > EXPIRY_SLACK {
             let absolute = until.saturating_sub(times.created);
-            state.changes.expiry = Some((until.saturating_sub(wall()), absolute));
+            state.changes.expiry = Some((until.saturating_sub(wall_millis()), absolute));
         }
         self.copies.save(id, state).await.map_err(backend)?;
         Ok(())

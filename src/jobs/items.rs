@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use = "items that failed are only counted here"]
-pub struct Tally {
+pub struct ItemCounts {
     /// Items that were done.
     pub done: u64,
     /// Items that failed or panicked: set aside.
