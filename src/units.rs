@@ -22,6 +22,7 @@ pub(crate) fn since_1970(at: SystemTime) -> Duration {
 }
 
 /// The wall clock of this instance, in ms since 1970.
+#[cfg(any(feature = "cache", feature = "session"))]
 pub(crate) fn wall_millis() -> u64 {
     millis(since_1970(SystemTime::now()))
 }
