@@ -10,19 +10,17 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{connection::Connection, handle::Redis};
+use super::{
+    connection::Connection,
+    handle::Redis,
+    pauses::{Pauses, spread},
+};
 use crate::{Error, ErrorKind};
 
 /// How long a connection may stay quiet before it has to prove that it is alive.
 pub(super) const KEEPALIVE: Duration = Duration::from_millis(800);
 /// How long the proof may take. Together with the above: silence is noticed within 1.3 s.
 const ANSWER: Duration = Duration::from_millis(500);
-/// The pause after a connection was lost; doubled after each that was lost again soon.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// After a connection that lived for this long the first pause is taken again: a server that does
-/// not want a connection ends it sooner.
-const SETTLED: Duration = Duration::from_millis(250);
 
 /// What is followed, and how. The supervisor calls `connect`, `resync` and then `next` for ever;
 /// after any error `lost`, and begins anew.
@@ -105,9 +103,9 @@ struct Supervisor<'a, F> {
     recoveries: watch::Receiver<u64>,
     /// The last sign of life.
     heard: Instant,
-    /// When the connection in use had caught up.
-    resynced: Option<Instant>,
-    pause: Duration,
+    /// Something was heard on the connection in use since it had caught up.
+    is_of_use: bool,
+    pauses: Pauses,
     /// The log says already that following fails.
     warned: bool,
 }
@@ -119,8 +117,8 @@ impl<'a, F: Follower> Supervisor<'a, F> {
             follower,
             recoveries: redis.inner.recoveries.subscribe(),
             heard: Instant::now(),
-            resynced: None,
-            pause: FIRST_PAUSE,
+            is_of_use: false,
+            pauses: Pauses::new(Instant::now()),
             warned: false,
         }
     }
@@ -132,18 +130,13 @@ impl<'a, F: Follower> Supervisor<'a, F> {
             // An error is impossible: the handle keeps the sender alive.
             let _ = watch.wait_for(|_| monitor.can_read()).await;
             self.recoveries.mark_unchanged();
-            self.resynced = None;
+            self.is_of_use = false;
             let Err(error) = self.listen().await;
-            if self.resynced.is_some_and(|at| at.elapsed() >= SETTLED) {
-                self.pause = FIRST_PAUSE;
-            }
+            let pause = self.pauses.after(Instant::now(), self.is_of_use);
             let is_outage = !monitor.can_read() || !self.commands_work().await;
             self.follower.lost(Loss { is_outage, since: self.heard });
             self.log(&error);
-            // Spread, so that instances that lost their connections together do not return
-            // together.
-            sleep(self.pause.mul_f64(rand::random_range(0.8..1.2))).await;
-            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+            sleep(spread(pause)).await;
         }
     }
 
@@ -152,7 +145,6 @@ impl<'a, F: Follower> Supervisor<'a, F> {
         let mut link = within(self.redis.inner.probe_timeout, connecting).await?;
         self.follower.resync(&mut link).await?;
         self.heard = Instant::now();
-        self.resynced = Some(self.heard);
         self.warned = false;
         let cut_off = cut_off(self.redis);
         loop {
@@ -166,6 +158,7 @@ impl<'a, F: Follower> Supervisor<'a, F> {
                 next = within(cut_off, self.follower.next(&mut link, KEEPALIVE)) => next?,
             }
             self.heard = Instant::now();
+            self.is_of_use = true;
         }
     }
 

@@ -37,6 +37,7 @@ mod listen;
 mod listener;
 mod mailbox;
 mod metrics;
+mod pauses;
 mod pem;
 mod plan;
 mod pool;

@@ -122,7 +122,7 @@ async fn silence_on_the_listening_connection_alone_is_noticed() {
 async fn a_connection_that_is_killed_is_made_again() {
     let world = World::up().await;
     let mut subscription = news(&world.redis).await;
-    for round in 0..8 {
+    for round in 0..20 {
         let began = Instant::now();
         let killed: u64 = world.server.query(&["CLIENT", "KILL", "TYPE", "pubsub"]).await.unwrap();
         assert_eq!(killed, 1);
@@ -131,10 +131,23 @@ async fn a_connection_that_is_killed_is_made_again() {
         assert!(took < Duration::from_millis(200) + SLACK, "round {round}: {took:?}");
         publish(&world.server, "news", "again").await;
         assert_eq!(message(&mut subscription).await.payload, b"again");
-        // One that is killed at once again and again gets longer pauses.
-        tokio::time::sleep(Duration::from_millis(300)).await;
     }
     assert!(world.monitor().is_available());
+}
+
+#[tokio::test]
+async fn a_server_that_ends_each_subscription_is_not_hammered() {
+    let world = World::up().await;
+    let subscription = news(&world.redis).await;
+    let mut operator = world.server.connect().await.unwrap();
+    let (began, mut killed) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(3) {
+        let kill = redis::cmd("CLIENT").arg(&["KILL", "TYPE", "pubsub"]).to_owned();
+        killed += kill.query_async::<u64>(&mut operator).await.unwrap();
+    }
+    // 0.1 + 0.1 + 0.2 + 0.4 + 0.8 + 1.6 s.
+    assert!((2..=6).contains(&killed), "{killed} connections in 3 s");
+    assert!(eventually(LONG, async || subscription.is_connected()).await);
 }
 
 #[tokio::test]
