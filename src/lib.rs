@@ -50,6 +50,7 @@ axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).a
 //! | [`Cache`] | goes on from memory, then loads, one load at a time; nothing old comes back |
 //! | [`RevocationLayer`] | refuses what is known to be revoked; its policy decides the rest |
 //! | [`Lockout`] | counts on from what this instance saw; merges upwards afterwards |
+//! | [`Capacity`] | the database decides, as it always does; nothing is oversold |
 //! | [`Jobs`] | skips what needs Redis; goes on by itself, with one runner among instances |
 //! | [`HealthRouter`] | answers from memory; ready while every critical check is up |
 //! | [`Redis`] | refuses commands in under a microsecond; a subscription marks the gap |
@@ -87,6 +88,7 @@ axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).a
 [`ConcurrencyLimitLayer`]: layer::ConcurrencyLimitLayer
 [`RevocationLayer`]: layer::RevocationLayer
 [`Lockout`]: store::lockout::Lockout
+[`Capacity`]: store::capacity::Capacity
 [`Jobs`]: jobs::Jobs
 [`Redis`]: redis::Redis"
 )]
@@ -97,6 +99,7 @@ axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).a
 [`ConcurrencyLimitLayer`]: #features
 [`RevocationLayer`]: #features
 [`Lockout`]: #features
+[`Capacity`]: #features
 [`Jobs`]: #features
 [`Redis`]: #features"
 )]

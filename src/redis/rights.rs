@@ -102,7 +102,8 @@ const fn needed_by(feature: Feature) -> &'static [&'static str] {
             "GETRANGE", "HGET", "HGETALL", "HLEN", "HSET", "MGET", "PUBLISH", "SETRANGE", "STRLEN",
         ],
         Feature::Jobs => &["HMGET", "HSET", "PEXPIRE", "PTTL", "TYPE"],
-        Feature::Presence | Feature::PubSub | Feature::Counter => &[],
+        Feature::Counter => &["HDEL", "HMGET", "HSET", "PEXPIRE", "PUBLISH"],
+        Feature::Presence | Feature::PubSub => &[],
     }
 }
 
@@ -238,6 +239,7 @@ mod tests {
         ("store/session", Feature::Session),
         ("store/cache", Feature::Cache),
         ("jobs", Feature::Jobs),
+        ("store/capacity", Feature::Counter),
     ];
 
     #[test]

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "cache")]
 pub mod cache;
+pub mod capacity;
 pub mod concurrency;
 mod finish;
 mod journal;

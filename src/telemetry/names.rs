@@ -150,6 +150,10 @@ instruments! {
     );
     CACHE_ENTRIES = gauge("cache_entries", &["cache"], "Entries that a cache has in memory");
     CACHE_BYTES = gauge("cache_bytes", &["cache"], "Bytes that those are reckoned with");
+    CAPACITY_DECISIONS = counter(
+        "capacity_decisions", &["capacity", "decision", "source"], "{decision}",
+        "Reservations and releases that a capacity has decided"
+    );
     JOB_RUNS = counter(
         "job_runs", &["job", "outcome"], "{run}", "Runs of a job, and ticks that were skipped"
     );

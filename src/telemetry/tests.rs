@@ -190,6 +190,7 @@ fn the_names_are_those_of_the_contract() {
         "cache_invalidations_total",
         "cache_entries",
         "cache_bytes",
+        "capacity_decisions_total",
         "job_runs_total",
         "job_last_success_timestamp_seconds",
         "lockout_events_total",
@@ -199,7 +200,7 @@ fn the_names_are_those_of_the_contract() {
     ] {
         assert!(in_prometheus.iter().any(|known| known == name), "{name}");
     }
-    assert_eq!(in_prometheus.len(), 28);
+    assert_eq!(in_prometheus.len(), 29);
 }
 
 #[test]

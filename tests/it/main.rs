@@ -9,6 +9,7 @@
 mod support;
 
 mod cache;
+mod capacity;
 mod concurrency_limit;
 mod documents;
 mod example;
