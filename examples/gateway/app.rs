@@ -24,7 +24,9 @@ use crate::{
     items::{self, Items},
     jobs, limited,
     login_guard::{ClientAddress, LoginGuard},
-    pages, redis_routes, sessions,
+    pages, redis_routes,
+    seats::{self, Seats},
+    sessions,
     tokens::{self, TokenKeys},
 };
 
@@ -43,6 +45,7 @@ pub(crate) struct App {
     pub(crate) token_keys: TokenKeys,
     pub(crate) login_guard: LoginGuard,
     pub(crate) items: Items,
+    pub(crate) seats: Seats,
     pub(crate) jobs: Jobs,
     /// `None`: `METRICS=off`.
     pub(crate) metrics: Option<Metrics>,
@@ -58,6 +61,7 @@ impl App {
             .merge(self.sessions_by_address())
             .merge(tokens::routes(self))
             .merge(items::routes(self.items.clone()))
+            .merge(seats::routes(self.seats.clone()))
             .merge(jobs::routes(self.jobs.clone()))
             .merge(self.health())
             .fallback(errors::no_such_route)

@@ -20,6 +20,8 @@ mod limited;
 mod login_guard;
 mod pages;
 mod redis_routes;
+mod seats;
+mod seats_table;
 mod sessions;
 mod settings;
 mod shutdown;
@@ -35,8 +37,8 @@ use evenkeel::{
 use tokio::net::TcpListener;
 
 use crate::{
-    app::App, database::Database, items::Items, login_guard::LoginGuard, settings::Settings,
-    tokens::TokenKeys,
+    app::App, database::Database, items::Items, login_guard::LoginGuard, seats::Seats,
+    settings::Settings, tokens::TokenKeys,
 };
 
 /// The exit status for settings that cannot be used.
@@ -96,7 +98,8 @@ async fn serve(
     let revocations = Revocations::builder(&redis).with_journal(database.clone()).build().await?;
     let login_guard = LoginGuard::new(&redis, &database).await?;
     let items = Items::open(&redis, &database).await?;
-    let jobs = jobs::start(&redis, &database, job_interval)?;
+    let seats = Seats::open(&redis, &database).await?;
+    let jobs = jobs::start(&redis, &database, &seats, job_interval)?;
     let token_keys = TokenKeys::derived_from(session_keys.as_deref());
     let app = App {
         redis,
@@ -108,6 +111,7 @@ async fn serve(
         token_keys,
         login_guard,
         items,
+        seats,
         jobs,
         metrics,
     };

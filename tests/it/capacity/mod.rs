@@ -2,9 +2,11 @@
 //! slow, wrong or away.
 
 mod gate;
+mod gateway;
 mod input;
 mod outage;
 mod reconciliation;
+mod rush;
 mod sold_out;
 
 use std::{

@@ -191,7 +191,7 @@ async fn one_that_is_cut_off_alone_sells_nothing_twice() {
 }
 
 /// More with `EVENKEEL_TEST_ROUNDS`.
-fn rounds() -> usize {
+pub(super) fn rounds() -> usize {
     let rounds = std::env::var("EVENKEEL_TEST_ROUNDS").ok();
     rounds.and_then(|rounds| rounds.parse().ok()).unwrap_or(3)
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -84,6 +85,16 @@ impl Gateway {
         // Read on, so that the gateway never meets a closed pipe.
         std::thread::spawn(move || lines.for_each(drop));
         Self { process, address }
+    }
+
+    /// SIGSTOP.
+    pub(crate) fn freeze(&self) {
+        kill_process(Pid::from_child(&self.process), Signal::STOP).unwrap();
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&self) {
+        kill_process(Pid::from_child(&self.process), Signal::CONT).unwrap();
     }
 
     pub(crate) async fn send(&self, method: &str, path: &str, headers: &str) -> Answer {
