@@ -129,6 +129,34 @@ async fn what_certainly_failed_is_given_back_and_what_may_have_happened_stays_ta
     assert_eq!(a.reserve("hall", 1).await.unwrap().value, FULL);
 }
 
+/// What the database said before a release is too little after it, whoever writes it to the gate.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_from_before_a_release_does_not_lower_the_gate() {
+    let server = RedisServer::start().await;
+    let a = instance(&server).await;
+    for is_known in [false, true] {
+        let token = a.token("hall", 100).await;
+        if is_known {
+            // Too high, so that the database is asked.
+            let mend = Truth { event: "hall".to_owned(), occupancy: Occupancy::new(HALL, 0) };
+            let mend = futures_util::stream::iter([Ok::<_, io::Error>(mend)]);
+            assert_eq!(a.seats.reconcile(mend).await.mended, 1);
+        } else {
+            server.flushall().await;
+        }
+        let request = RequestId::fresh();
+        let overtaken = a.seats.reserve("hall", 1, &request, async |ask| {
+            let booking = a.database.book(ask).await;
+            a.release("hall", &token).await;
+            booking
+        });
+        assert_eq!(overtaken.await.unwrap().value, FULL);
+        assert_ne!(a.remaining("hall").await, Some(0), "known: {is_known}");
+        let bought = a.token("hall", 100).await;
+        a.release("hall", &bought).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_goes_away_leaves_its_seats_taken() {
     let server = RedisServer::start().await;
