@@ -55,12 +55,11 @@ async fn main() {
 
     let mut rates = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
-        let connection = connection.clone();
+        let (connection, script) = (connection.clone(), Arc::new(client::Script::new(RECIPE)));
         rates[0].push(
             rate(move || {
-                let mut connection = connection.clone();
+                let (mut connection, script) = (connection.clone(), Arc::clone(&script));
                 async move {
-                    let script = client::Script::new(RECIPE);
                     let mut call = script.key("hall");
                     let answer = call.arg(1).invoke_async::<(u8, i64)>(&mut connection).await;
                     assert_eq!(answer.unwrap(), (0, 0));

@@ -102,7 +102,9 @@ const fn needed_by(feature: Feature) -> &'static [&'static str] {
             "GETRANGE", "HGET", "HGETALL", "HLEN", "HSET", "MGET", "PUBLISH", "SETRANGE", "STRLEN",
         ],
         Feature::Jobs => &["HMGET", "HSET", "PEXPIRE", "PTTL", "TYPE"],
-        Feature::Counter => &["HDEL", "HMGET", "HSET", "PEXPIRE", "PUBLISH"],
+        Feature::Counter => &[
+            "HDEL", "HGET", "HMGET", "HSET", "PEXPIRE", "PUBLISH", "TYPE", "ZADD", "ZRANGE", "ZREM",
+        ],
         Feature::Presence | Feature::PubSub => &[],
     }
 }
@@ -240,6 +242,7 @@ mod tests {
         ("store/cache", Feature::Cache),
         ("jobs", Feature::Jobs),
         ("store/capacity", Feature::Counter),
+        ("store/capacity/soft", Feature::Counter),
     ];
 
     #[test]

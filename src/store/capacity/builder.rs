@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     backlog::Touched, follow::follow, gates::Gates, inner::Inner, metrics::CapacityMetrics,
-    shared::Shared, sold_out::SoldOut, store::Capacity,
+    shared::Shared, sold_out::SoldOut, store::Capacity, truth::check_name,
 };
 use crate::{
     Error,
@@ -15,8 +15,6 @@ use crate::{
     },
     telemetry::Feature,
 };
-
-const LONGEST_NAME: usize = 64;
 
 /// Builds a [`Capacity`]; nothing is started before `build`.
 #[derive(Debug, Clone)]
@@ -111,12 +109,7 @@ impl CapacityBuilder {
     /// As [`Capacity::new`].
     pub fn build(self) -> Result<Capacity, Error> {
         let Self { redis, name, .. } = self;
-        let is_ok = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(is_ok) {
-            return Err(Error::config(
-                "the name of a capacity is 1 to 64 letters, digits, '-' or '_'",
-            ));
-        }
+        check_name(&name)?;
         let lifetime = self.lifetime.max(self.timeout.saturating_mul(2));
         let gates = Gates::new(&redis, &name, lifetime);
         let touched = Arc::new(Touched::new(gates, self.max_touched));

@@ -62,7 +62,11 @@ impl Gates {
             since: format!("{prefix}:since"),
             prefix,
             lifetime: ttl_millis(lifetime),
-            take: script!("take.lua"),
+            take: Script::new(concat!(
+                include_str!("refuse.lua"),
+                include_str!("gate.lua"),
+                include_str!("take.lua")
+            )),
             settle: script!("settle.lua"),
             release: script!("release.lua"),
             reconcile: script!("reconcile.lua"),

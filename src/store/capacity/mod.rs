@@ -45,6 +45,9 @@
 //! process that is killed, or that loses Redis between the database's answer and the gate's, leaves
 //! the gate too low at worst.
 //!
+//! [`SoftCapacity`] is the other kind, for limits without a database: while Redis is away it
+//! refuses, or gives out a stated share.
+//!
 //! What no gate knows of, an event that is not on sale say, is an
 //! [error](BookingError::NotDone) of the closure.
 //!
@@ -87,7 +90,10 @@ mod inner;
 mod law;
 mod metrics;
 mod reconcile;
+#[cfg(test)]
+mod script_tests;
 mod shared;
+mod soft;
 mod sold_out;
 mod store;
 mod truth;
@@ -96,6 +102,7 @@ mod verdict;
 
 pub use builder::CapacityBuilder;
 pub use failure::{BookingError, CapacityError};
+pub use soft::{SoftCapacity, SoftCapacityBuilder};
 pub use store::Capacity;
 pub use truth::{Booking, Cancellation, Occupancy, RequestId, SeatRequest, Token, Truth};
 pub use verdict::{CapacityVerdict, Reconciled, ReleaseVerdict};

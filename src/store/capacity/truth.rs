@@ -6,6 +6,8 @@ use crate::{Error, ErrorKind};
 
 /// Longer names of events and requests are refused.
 const LONGEST_NAME: usize = 256;
+/// Longer names of capacities, which label the metrics, are refused.
+const LONGEST_LABEL: usize = 64;
 
 /// How many seats an event has, and how many of them are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -157,6 +159,17 @@ impl RequestId {
 pub(super) fn check(what: &str, name: &str) -> Result<(), Error> {
     if name.is_empty() || name.len() > LONGEST_NAME {
         return Err(Error::new(ErrorKind::Invalid, format!("the {what} has 1 to 256 bytes")));
+    }
+    Ok(())
+}
+
+/// # Errors
+///
+/// [`ErrorKind::Config`] unless the name of a capacity is 1 to 64 letters, digits, `-` or `_`.
+pub(super) fn check_name(name: &str) -> Result<(), Error> {
+    let is_ok = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if name.is_empty() || name.len() > LONGEST_LABEL || !name.bytes().all(is_ok) {
+        return Err(Error::config("the name of a capacity is 1 to 64 letters, digits, '-' or '_'"));
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ mod input;
 mod outage;
 mod reconciliation;
 mod rush;
+mod soft;
 mod sold_out;
 
 use std::{
