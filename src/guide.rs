@@ -1,7 +1,7 @@
 //! The guides, which are also the folder `docs` of the repository.
 //!
 //! [`settings`], [`health`], [`layers`], [`rate_limit`], [`sessions`], [`guards`], [`cache`],
-//! [`capacity_and_jobs`], [`migrating`], [`glossary`], [`benchmarks`].
+//! [`capacity_and_jobs`], [`pubsub_and_presence`], [`migrating`], [`glossary`], [`benchmarks`].
 
 macro_rules! guides {
     ($($name:ident $file:literal)*) => {
@@ -31,6 +31,7 @@ guides! {
     health "health.md"
     layers "layers.md"
     migrating "migrating.md"
+    pubsub_and_presence "pubsub-and-presence.md"
     rate_limit "rate-limit.md"
     sessions "sessions.md"
     settings "settings.md"

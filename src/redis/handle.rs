@@ -32,6 +32,7 @@ use super::{
     rights::Need,
     shared::{Caller, Inner},
     source::Source,
+    topology::Topology,
 };
 use crate::{
     Error, ErrorKind, Served,
@@ -303,13 +304,18 @@ impl Redis {
         self.inner.evictions.losses()
     }
 
-    /// Between probes while all is well.
     /// The health page shows what this cache does. See [`CacheUsage`].
     #[cfg_attr(not(feature = "cache"), allow(dead_code))]
     pub(crate) fn show_usage(&self, usage: CacheUsage) {
         self.inner.command_metrics.add_cache(usage);
     }
 
+    /// Commands of several keys may be for several servers.
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.inner.topology == Topology::Cluster
+    }
+
+    /// Between probes while all is well.
     pub(crate) fn probe_interval(&self) -> Duration {
         self.inner.probe_interval
     }

@@ -1,6 +1,10 @@
 //! What a subscription does with its connection: subscribes, and takes in the messages.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::{Future, pending},
+    sync::Arc,
+    time::Duration,
+};
 
 use deadpool_redis::redis::{
     Msg, Value,
@@ -54,19 +58,78 @@ impl Drop for Listener {
     }
 }
 
+pub(super) fn not_over_a_pool() -> Error {
+    Error::config(
+        "connections of a pool cannot receive messages: \
+         use a handle made by Redis::new or Redis::from_env",
+    )
+}
+
+/// A connection that can listen.
+pub(super) async fn listening_connection(
+    redis: &Redis,
+) -> Result<(PubSubSink, PubSubStream), Error> {
+    let Some(listeners) = &redis.inner.listeners else { return Err(not_over_a_pool()) };
+    match hedged(|| listeners.connect()).await {
+        Ok(connection) => Ok(connection.split()),
+        Err(error) => Err(classify::connecting_error(&error)),
+    }
+}
+
+/// What came first.
+pub(super) enum Next {
+    Message(Msg),
+    /// Nothing came, and the server is there.
+    Answered,
+    Interrupted,
+}
+
+/// Waits for a message; for a sign of life when none comes in `wait`. Before it asks for that it
+/// can be interrupted: an answer that nobody waits for would be taken for another's.
+pub(super) async fn next_message(
+    (sink, messages): &mut (PubSubSink, PubSubStream),
+    wait: Duration,
+    interrupt: impl Future<Output = ()>,
+) -> Result<Next, Error> {
+    let message = tokio::select! {
+        biased;
+        message = timeout(wait, messages.next()) => message,
+        () = interrupt => return Ok(Next::Interrupted),
+    };
+    let message = match message {
+        Ok(message) => message,
+        // Is it quiet, or dead? Any answer will do, and so will a message.
+        Err(_elapsed) => tokio::select! {
+            answer = sink.ping::<Value>() => {
+                answer?;
+                return Ok(Next::Answered);
+            }
+            message = messages.next() => message,
+        },
+    };
+    match message {
+        Some(message) => Ok(Next::Message(message)),
+        None => {
+            let closed = Fault::new(FaultClass::Transport, "closed");
+            Err(Error::new(ErrorKind::Connection, closed.to_string()).with_fault(closed))
+        }
+    }
+}
+
+/// Takes what is there already: the client's queue has no bound.
+pub(super) fn drain(messages: &mut PubSubStream, mut deliver: impl FnMut(Msg)) {
+    while let Some(Some(message)) = messages.next().now_or_never() {
+        deliver(message);
+    }
+}
+
 impl Follower for Listener {
     const NAME: &'static str = "channels";
 
     type Link = (PubSubSink, PubSubStream);
 
     async fn connect(&self, redis: &Redis) -> Result<Self::Link, Error> {
-        let Some(listeners) = &redis.inner.listeners else {
-            return Err(Error::config("connections of a pool cannot receive messages"));
-        };
-        match hedged(|| listeners.connect()).await {
-            Ok(connection) => Ok(connection.split()),
-            Err(error) => Err(classify::connecting_error(&error)),
-        }
+        listening_connection(redis).await
     }
 
     async fn resync(&self, (sink, _): &mut Self::Link) -> Result<(), Error> {
@@ -83,26 +146,10 @@ impl Follower for Listener {
         Ok(())
     }
 
-    async fn next(&self, (sink, messages): &mut Self::Link, wait: Duration) -> Result<(), Error> {
-        let message = match timeout(wait, messages.next()).await {
-            Ok(message) => message,
-            // Is it quiet, or dead? Any answer will do, and so will a message.
-            Err(_elapsed) => tokio::select! {
-                answer = sink.ping::<Value>() => {
-                    answer?;
-                    return Ok(());
-                }
-                message = messages.next() => message,
-            },
-        };
-        let Some(message) = message else {
-            let closed = Fault::new(FaultClass::Transport, "closed");
-            return Err(Error::new(ErrorKind::Connection, closed.to_string()).with_fault(closed));
-        };
-        self.deliver(message);
-        // The client's queue has no bound: what is there already is taken at once.
-        while let Some(Some(message)) = messages.next().now_or_never() {
+    async fn next(&self, link: &mut Self::Link, wait: Duration) -> Result<(), Error> {
+        if let Next::Message(message) = next_message(link, wait, pending()).await? {
             self.deliver(message);
+            drain(&mut link.1, |message| self.deliver(message));
         }
         Ok(())
     }

@@ -45,6 +45,7 @@ mod probe;
 mod recovery;
 mod refusals;
 mod registry;
+mod relay;
 mod rights;
 mod script;
 #[cfg(feature = "sentinel")]
@@ -65,6 +66,7 @@ pub(crate) use follow::{Follower, Following, Loss, own_connection};
 pub use handle::Redis;
 pub use mailbox::{Message, SubscriptionEvent};
 pub use pool::Pool;
+pub(crate) use relay::{Audience, Relay, Topic};
 pub(crate) use rights::Need;
 pub use script::{Invocation, Script};
 pub use subscribe::{Subscribe, Subscription};

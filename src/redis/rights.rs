@@ -105,7 +105,8 @@ const fn needed_by(feature: Feature) -> &'static [&'static str] {
         Feature::Counter => &[
             "HDEL", "HGET", "HMGET", "HSET", "PEXPIRE", "PUBLISH", "TYPE", "ZADD", "ZRANGE", "ZREM",
         ],
-        Feature::Presence | Feature::PubSub => &[],
+        Feature::PubSub => &["PUBLISH"],
+        Feature::Presence => &[],
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     follow::Following,
     handle::Redis,
-    listener::{Listener, Topics},
+    listener::{Listener, Topics, not_over_a_pool},
     mailbox::{Mailbox, SubscriptionEvent},
 };
 use crate::{Error, ErrorKind};
@@ -111,10 +111,7 @@ impl Subscribe {
             return Err(Error::new(ErrorKind::Invalid, "there is nothing to subscribe to"));
         }
         if self.redis.inner.listeners.is_none() {
-            return Err(Error::config(
-                "connections of a pool cannot receive messages: \
-                 subscribe with a handle made by Redis::new or Redis::from_env",
-            ));
+            return Err(not_over_a_pool());
         }
         let began = Instant::now();
         let mailbox = Arc::new(Mailbox::new(self.capacity));

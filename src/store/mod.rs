@@ -12,6 +12,7 @@ mod journal;
 pub mod lockout;
 mod membership;
 mod propagation;
+pub mod pubsub;
 pub mod rate;
 #[allow(dead_code)]
 mod replay;

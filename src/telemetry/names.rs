@@ -170,5 +170,14 @@ instruments! {
     PUBSUB_MESSAGES = counter(
         "pubsub_messages", &["direction"], "{message}", "Messages published and received"
     );
+    PUBSUB_GAPS = counter(
+        "pubsub_gaps", &[], "{gap}", "Times that messages of other instances may have been missed"
+    );
+    PUBSUB_LAGGED = counter(
+        "pubsub_lagged", &[], "{message}", "Messages that slow subscribers did not get"
+    );
+    PUBSUB_SUBSCRIPTIONS = gauge(
+        "pubsub_subscriptions", &[], "Channels and patterns that this instance listens to"
+    );
     PRESENCE_MEMBERS = gauge("presence_members", &[], "Members present, as this instance sees it");
 }

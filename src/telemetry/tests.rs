@@ -196,11 +196,14 @@ fn the_names_are_those_of_the_contract() {
         "lockout_events_total",
         "revocation_checks_total",
         "pubsub_messages_total",
+        "pubsub_gaps_total",
+        "pubsub_lagged_total",
+        "pubsub_subscriptions",
         "presence_members",
     ] {
         assert!(in_prometheus.iter().any(|known| known == name), "{name}");
     }
-    assert_eq!(in_prometheus.len(), 29);
+    assert_eq!(in_prometheus.len(), 32);
 }
 
 #[test]

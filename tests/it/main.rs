@@ -20,6 +20,7 @@ mod jobs;
 mod kit;
 mod layers;
 mod outages;
+mod pubsub;
 mod rate_limit;
 mod sessions;
 mod settings;
