@@ -81,6 +81,10 @@ async fn a_hold_ends_by_itself() {
     let a = Limit::at(&server.url(), 0, Some(Duration::from_millis(700))).await;
     let token = a.token(10).await;
     assert!(!a.verdict(1).await.value.is_granted());
+    // The keys have an end, too: without it the holds have to end one by one.
+    for key in ["evenkeel:soft-capacity:n:{e}", "evenkeel:soft-capacity:n:{e}:ends"] {
+        assert_eq!(server.query::<u8>(&["PERSIST", key]).await.unwrap(), 1);
+    }
     let ended = async || a.verdict(1).await.value.is_granted();
     assert!(eventually(PATIENCE, ended).await);
     let told = a.limit.release("e", &token).await.unwrap().value;
