@@ -105,7 +105,9 @@ async fn thousands_wait_for_redis_to_return() {
     // They ask every 100 ms.
     assert!(took < PROMISE + Duration::from_millis(100) + SLACK, "the last after {took:?}");
     let pings = world.server.commands_processed("ping").await;
-    assert!(pings <= 4, "{pings} PINGs for the return");
+    // A few for the return; where a busy machine lets commands time out, a few to verify that. Not
+    // one for each who waits.
+    assert!(pings <= WAITING as u64 / 100, "{pings} PINGs for the return");
     let longest = Duration::from_micros(longest_refusal.load(Ordering::Relaxed) as u64);
     assert!(longest < SLACK, "a refusal took {longest:?}");
     assert_eq!(world.monitor().status().outages, 1);
