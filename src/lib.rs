@@ -124,6 +124,8 @@ pub mod health;
 pub mod health_router;
 #[cfg(feature = "redis")]
 pub mod jobs;
+#[cfg(feature = "redis")]
+mod label;
 pub mod layer;
 #[cfg(feature = "redis")]
 mod memory;

@@ -3,9 +3,8 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use super::{law::MOST_JITTER, lease::Lease};
-use crate::Error;
+use crate::{Error, label::is_label};
 
-const LONGEST_NAME: usize = 64;
 pub(super) const PERIODS: RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_secs(366 * 24 * 3_600);
 /// A job without a time-out of its own has its period, and this at least.
@@ -51,8 +50,7 @@ impl Settings {
     }
 
     pub(super) fn check(&self, name: &str) -> Result<(), Error> {
-        let is_ok = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        let wrong = if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(is_ok) {
+        let wrong = if !is_label(name) {
             "its name is 1 to 64 letters, digits, '-' or '_'"
         } else if !PERIODS.contains(&self.period) {
             "its period is 10 ms to 366 days"

@@ -150,17 +150,19 @@ impl<A: Audience> Listening<A> {
     /// Tells Redis what is to be listened to and what not any more.
     async fn settle(&self, sink: &mut PubSubSink) -> Result<(), Error> {
         let (joined, left) = self.shared.topics.lock().take_changes();
-        for (is_pattern, names) in in_commands(&left) {
-            match is_pattern {
-                false => sink.unsubscribe(names).await?,
-                true => sink.punsubscribe(names).await?,
-            }
+        let (channels, patterns) = by_kind(&left);
+        for names in channels.chunks(PER_COMMAND) {
+            sink.unsubscribe(names).await?;
         }
-        for (is_pattern, names) in in_commands(&joined) {
-            match is_pattern {
-                false => sink.subscribe(names).await?,
-                true => sink.psubscribe(names).await?,
-            }
+        for names in patterns.chunks(PER_COMMAND) {
+            sink.punsubscribe(names).await?;
+        }
+        let (channels, patterns) = by_kind(&joined);
+        for names in channels.chunks(PER_COMMAND) {
+            sink.subscribe(names).await?;
+        }
+        for names in patterns.chunks(PER_COMMAND) {
+            sink.psubscribe(names).await?;
         }
         self.audience.acknowledged(&joined);
         self.shared.topics.lock().acknowledged.extend(joined);
@@ -183,23 +185,16 @@ impl Topics {
     }
 }
 
-/// The names in commands of bounded length: whether they are patterns, and which.
-fn in_commands(topics: &[Topic]) -> Vec<(bool, Vec<&str>)> {
-    let mut commands: Vec<(bool, Vec<&str>)> = Vec::new();
+/// The names of channels, and of patterns.
+fn by_kind(topics: &[Topic]) -> (Vec<&str>, Vec<&str>) {
+    let (mut channels, mut patterns) = (Vec::new(), Vec::new());
     for topic in topics {
-        let (is_pattern, name) = match topic {
-            Topic::Channel(name) => (false, &**name),
-            Topic::Pattern(name) => (true, &**name),
-        };
-        let open = commands
-            .iter_mut()
-            .find(|(kind, names)| *kind == is_pattern && names.len() < PER_COMMAND);
-        match open {
-            Some((_, names)) => names.push(name),
-            None => commands.push((is_pattern, vec![name])),
+        match topic {
+            Topic::Channel(name) => channels.push(&**name),
+            Topic::Pattern(name) => patterns.push(&**name),
         }
     }
-    commands
+    (channels, patterns)
 }
 
 impl<A: Audience> Follower for Listening<A> {

@@ -14,6 +14,7 @@
 mod armed;
 mod backlog;
 mod pace;
+mod paging;
 
 use std::{
     sync::{
@@ -30,8 +31,11 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-pub(crate) use self::backlog::{Backlog, Pushed};
 use self::{armed::Armed, pace::Pace};
+pub(crate) use self::{
+    backlog::{Backlog, Pushed},
+    paging::Paging,
+};
 use crate::{
     Error,
     health::{Continuity, Recovery, Registration},

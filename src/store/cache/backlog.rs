@@ -19,12 +19,9 @@ use crate::{
     Error,
     health::{Continuity, Recovery, Stage},
     redis::{Connection, Redis},
-    store::replay::{Backlog, Pushed},
+    store::replay::{Backlog, Paging, Pushed},
     telemetry::Feature,
 };
-
-/// What is pushed before the next is looked for.
-const PAGE: usize = 256;
 
 /// What was changed here and may still stand in Redis as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -54,7 +51,7 @@ struct State {
     /// Counts those moments for keys.
     moment: u64,
     /// What this pass pushes.
-    pass: Vec<(Dirty, u64)>,
+    pass: Paging<(Dirty, u64)>,
 }
 
 impl CacheBacklog {
@@ -152,14 +149,8 @@ impl Backlog for CacheBacklog {
     }
 
     fn due(&self, cursor: &mut usize) -> Option<Vec<(Dirty, u64)>> {
-        let mut state = self.dirty.lock();
-        if *cursor == 0 {
-            state.pass = state.dirty.iter().map(|(dirty, at)| (dirty.clone(), *at)).collect();
-        }
-        *cursor += 1;
-        let rest = state.pass.len().saturating_sub(PAGE);
-        let page = state.pass.split_off(rest);
-        (!page.is_empty()).then_some(page)
+        let State { dirty, pass, .. } = &mut *self.dirty.lock();
+        pass.next(cursor, || dirty.iter().map(|(dirty, at)| (dirty.clone(), *at)).collect())
     }
 
     async fn push(

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     Error,
     clock::Clock,
+    label::is_label,
     redis::Redis,
     store::{
         replay::Replay,
@@ -30,8 +31,6 @@ use crate::{
     },
     telemetry::{Feature, names},
 };
-
-const LONGEST_NAME: usize = 64;
 
 /// Builds a [`Cache`]; nothing is started before `build`.
 #[must_use = "a builder does nothing before `build`"]
@@ -171,8 +170,7 @@ impl<V: Clone + Send + Sync + 'static> CacheBuilder<V> {
     /// As [`Cache::new`].
     pub fn build(self) -> Result<Cache<V>, Error> {
         let Self { redis, name, codec, settings } = self;
-        let is_ok = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(is_ok) {
+        if !is_label(&name) {
             return Err(Error::config(
                 "the name of a cache is 1 to 64 letters, digits, '-' or '_'",
             ));

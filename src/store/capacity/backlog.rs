@@ -16,12 +16,9 @@ use crate::{
     Error,
     health::{Continuity, Recovery, Stage},
     redis::Connection,
-    store::replay::{Backlog, Pushed},
+    store::replay::{Backlog, Paging, Pushed},
     telemetry::Feature,
 };
-
-/// What is pushed before the next is looked for.
-const PAGE: usize = 256;
 
 pub(super) struct Touched {
     pub(super) gates: Gates,
@@ -39,7 +36,7 @@ struct State {
     all: Option<u64>,
     moment: u64,
     /// What this pass pushes.
-    pass: Vec<(Option<Arc<str>>, u64)>,
+    pass: Paging<(Option<Arc<str>>, u64)>,
 }
 
 impl Touched {
@@ -113,16 +110,11 @@ impl Backlog for Touched {
     }
 
     fn due(&self, cursor: &mut usize) -> Option<Vec<Self::Item>> {
-        let mut state = self.state.lock();
-        if *cursor == 0 {
-            let all = state.all.map(|at| (None, at));
-            let events = state.events.iter().map(|(event, at)| (Some(Arc::clone(event)), *at));
-            state.pass = events.chain(all).collect();
-        }
-        *cursor += 1;
-        let rest = state.pass.len().saturating_sub(PAGE);
-        let page = state.pass.split_off(rest);
-        (!page.is_empty()).then_some(page)
+        let State { events, all, pass, .. } = &mut *self.state.lock();
+        pass.next(cursor, || {
+            let events = events.iter().map(|(event, at)| (Some(Arc::clone(event)), *at));
+            events.chain(all.map(|at| (None, at))).collect()
+        })
     }
 
     async fn push(

@@ -2,12 +2,10 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, label::is_label};
 
 /// Longer names of events and requests are refused.
 const LONGEST_NAME: usize = 256;
-/// Longer names of capacities, which label the metrics, are refused.
-const LONGEST_LABEL: usize = 64;
 
 /// How many seats an event has, and how many of them are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -167,8 +165,7 @@ pub(super) fn check(what: &str, name: &str) -> Result<(), Error> {
 ///
 /// [`ErrorKind::Config`] unless the name of a capacity is 1 to 64 letters, digits, `-` or `_`.
 pub(super) fn check_name(name: &str) -> Result<(), Error> {
-    let is_ok = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    if name.is_empty() || name.len() > LONGEST_LABEL || !name.bytes().all(is_ok) {
+    if !is_label(name) {
         return Err(Error::config("the name of a capacity is 1 to 64 letters, digits, '-' or '_'"));
     }
     Ok(())

@@ -60,7 +60,9 @@ impl PubSub {
     ///
     /// [`ErrorKind::Invalid`] unless the name has 1 to 256 bytes and no control characters.
     pub fn channel<T>(&self, name: &str) -> Result<Channel<T>, Error> {
-        Ok(Channel::of(Arc::clone(&self.handle), checked(name)?))
+        let name = checked(name)?;
+        let topic = self.hub().channel(&name);
+        Ok(Channel::of(Arc::clone(&self.handle), name, topic))
     }
 
     /// All channels whose names match `pattern`, as Redis's `PSUBSCRIBE` has it: `*`, `?`, `[a-c]`,
@@ -73,8 +75,9 @@ impl PubSub {
     ///
     /// As [`channel`](Self::channel).
     pub fn pattern<T>(&self, pattern: &str) -> Result<Pattern<T>, Error> {
-        let topic = self.hub().pattern(pattern);
-        Ok(Pattern::of(Arc::clone(&self.handle), checked(pattern)?, topic))
+        let pattern = checked(pattern)?;
+        let topic = self.hub().pattern(&pattern);
+        Ok(Pattern::of(Arc::clone(&self.handle), pattern, topic))
     }
 
     fn hub(&self) -> &Hub {

@@ -10,18 +10,19 @@ use crate::{Error, redis::Topic};
 pub struct Channel<T> {
     handle: Arc<Handle>,
     name: Arc<str>,
+    topic: Topic,
     _value: PhantomData<fn() -> T>,
 }
 
 impl<T> Clone for Channel<T> {
     fn clone(&self) -> Self {
-        Self::of(Arc::clone(&self.handle), Arc::clone(&self.name))
+        Self::of(Arc::clone(&self.handle), Arc::clone(&self.name), self.topic.clone())
     }
 }
 
 impl<T> Channel<T> {
-    pub(super) fn of(handle: Arc<Handle>, name: Arc<str>) -> Self {
-        Self { handle, name, _value: PhantomData }
+    pub(super) fn of(handle: Arc<Handle>, name: Arc<str>, topic: Topic) -> Self {
+        Self { handle, name, topic, _value: PhantomData }
     }
 
     /// Its name, as the application calls it.
@@ -48,7 +49,7 @@ impl<T: Payload> Channel<T> {
     /// learn that they missed something, and how many messages, from the next one that reaches
     /// them.
     pub async fn publish(&self, value: &T) -> Result<Delivery, Error> {
-        self.handle.hub.publish(&self.name, value.to_bytes()?).await
+        self.handle.hub.publish(&self.topic, &self.name, value.to_bytes()?).await
     }
 
     /// Subscribes. What is published anywhere after this has returned is received.
@@ -58,8 +59,8 @@ impl<T: Payload> Channel<T> {
     /// It returns at once, or when the outage is known, at the latest after the probe timeout. What
     /// is published in this process is received; the first event is [`Mode`](super::Event::Mode).
     pub async fn subscribe(&self) -> Subscriber<T> {
-        let hub = &self.handle.hub;
-        Subscriber::begin(Arc::clone(hub), hub.channel(&self.name), &self.name).await
+        let hub = Arc::clone(&self.handle.hub);
+        Subscriber::begin(hub, self.topic.clone(), &self.name).await
     }
 }
 

@@ -1,9 +1,6 @@
 //! Who listens here to what, and what reaches them.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, atomic::AtomicUsize, atomic::Ordering},
-};
+use std::sync::{Arc, atomic::AtomicUsize, atomic::Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -17,6 +14,7 @@ use super::{
     event::{Delivery, Reach},
     glob,
     local::{Item, Local},
+    locals::Locals,
     metrics::PubSubMetrics,
     order::Sent,
     publisher::Outgoing,
@@ -45,13 +43,13 @@ pub(super) struct Hub {
 
 #[derive(Default)]
 pub(super) struct State {
-    locals: HashMap<Topic, Local>,
+    locals: Locals,
     sent: Sent,
     has_ended: bool,
 }
 
-/// A place among the subscribers of a topic.
-pub(super) struct Seat {
+/// A subscription that has begun.
+pub(super) struct Subscription {
     pub(super) receiver: broadcast::Receiver<Item>,
     /// Nothing will come.
     pub(super) has_ended: bool,
@@ -68,16 +66,16 @@ impl Hub {
         Topic::Pattern(format!("{}{pattern}", glob::escape(&self.prefix)).into())
     }
 
-    pub(super) fn enter(&self, topic: &Topic, name: &Arc<str>) -> Seat {
+    pub(super) fn enter(&self, topic: &Topic, name: &Arc<str>) -> Subscription {
         let mut state = self.state.lock();
         let has_ended = state.has_ended;
-        let local = state.locals.entry(topic.clone()).or_insert_with(|| {
+        let local = state.locals.get_or_insert(topic, || {
             self.relay.want(topic.clone());
             Local::new(Arc::clone(name), self.buffer)
         });
         let receiver = local.subscribe();
         self.listened_to.store(state.locals.len(), Ordering::Relaxed);
-        Seat { receiver, has_ended }
+        Subscription { receiver, has_ended }
     }
 
     pub(super) fn leave(&self, topic: &Topic) {
@@ -88,9 +86,6 @@ impl Hub {
             state.locals.remove(topic);
             // Under the lock: whoever enters next wants it again, after this.
             self.relay.leave(topic);
-            if state.locals.capacity() > 4 * state.locals.len() + 64 {
-                state.locals.shrink_to_fit();
-            }
         }
         self.listened_to.store(state.locals.len(), Ordering::Relaxed);
     }
@@ -101,33 +96,40 @@ impl Hub {
     }
 
     /// Redis has not acknowledged the topic in time. Whose messages its subscribers get.
-    pub(super) fn is_unacknowledged(&self, topic: &Topic, since: Instant) -> Reach {
+    pub(super) fn note_unacknowledged(&self, topic: &Topic, since: Instant) -> Reach {
         let mut state = self.state.lock();
         let Some(local) = state.locals.get_mut(topic) else { return Reach::ThisInstance };
         // It may have done so by now: then the gap was told.
         if !self.relay.is_acknowledged(topic) {
-            local.is_deaf(since, true);
+            local.mark_deaf(since, true);
         }
         local.reach()
     }
 
     /// Hands a message to the subscribers here, and to the task that brings it to Redis.
-    pub(super) async fn publish(&self, name: &Arc<str>, payload: Bytes) -> Result<Delivery, Error> {
+    pub(super) async fn publish(
+        &self,
+        topic: &Topic,
+        name: &Arc<str>,
+        payload: Bytes,
+    ) -> Result<Delivery, Error> {
         if payload.len() > self.max_message_bytes {
             let most = self.max_message_bytes;
             let error = format!("a message has at most {most} bytes: this has {}", payload.len());
             return Err(Error::new(ErrorKind::Invalid, error));
         }
         self.metrics.published.add(1);
-        let topic = self.channel(name);
         // Both under one lock, so that all hear the messages of this process in one order.
-        let (local, answer, is_heard_here) = {
+        let (local, own, answer) = {
             let mut state = self.state.lock();
-            let local = state.deliver(&topic, name, &payload);
+            let (mut local, mut own) = (0, 0);
+            for (topic, here) in state.locals.matching(topic, name) {
+                local += here.deliver(name, &payload);
+                own += u64::from(self.relay.is_acknowledged(topic));
+            }
             let sequence = state.sent.next(name);
             let envelope = Envelope { publisher: self.publisher, sequence, payload: &payload };
-            let answer = self.hand_on(&topic, envelope);
-            (local, answer, state.is_heard(&topic, name, &self.relay))
+            (local, own, self.hand_on(topic, envelope))
         };
         let answer = match answer {
             Some(answer) => answer.await.ok(),
@@ -135,7 +137,8 @@ impl Hub {
         };
         Ok(match answer {
             Some(Ok(connections)) => {
-                let remote = connections.saturating_sub(is_heard_here);
+                // This process' own connection counts for Redis as well, once for each topic.
+                let remote = connections.saturating_sub(own);
                 Delivery::Delivered { local, remote }
             }
             other => {
@@ -157,32 +160,11 @@ impl Hub {
         let permit = self.switch.is_up().then(|| self.outgoing.try_reserve().ok())??;
         let (answer, answered) = oneshot::channel();
         permit.send(Outgoing {
-            channel: channel.to_string(),
+            channel: Arc::clone(channel),
             payload: envelope.to_bytes(),
             answer,
         });
         Some(answered)
-    }
-}
-
-impl State {
-    fn deliver(&self, topic: &Topic, name: &Arc<str>, payload: &Bytes) -> usize {
-        let channel = self.locals.get(topic).map_or(0, |local| local.deliver(name, payload));
-        channel + self.patterns(name).map(|(_, local)| local.deliver(name, payload)).sum::<usize>()
-    }
-
-    /// The patterns that a channel's name matches.
-    fn patterns(&self, name: &str) -> impl Iterator<Item = (&Topic, &Local)> {
-        self.locals.iter().filter(move |(topic, local)| {
-            let is_pattern = matches!(topic, Topic::Pattern(_));
-            is_pattern && glob::matches(local.name.as_bytes(), name.as_bytes())
-        })
-    }
-
-    /// As how many this process' own connection counts for Redis.
-    fn is_heard(&self, topic: &Topic, name: &str, relay: &Relay) -> u64 {
-        let topics = std::iter::once(topic).chain(self.patterns(name).map(|(topic, _)| topic));
-        topics.filter(|topic| relay.is_acknowledged(topic)).count() as u64
     }
 }
 
@@ -211,7 +193,7 @@ impl Audience for Hub {
     fn acknowledged(&self, topics: &[Topic]) {
         let mut state = self.state.lock();
         for topic in topics {
-            if state.locals.get_mut(topic).is_some_and(Local::hears) {
+            if state.locals.get_mut(topic).is_some_and(Local::mark_heard) {
                 self.metrics.gaps.add(1);
             }
         }
@@ -219,7 +201,7 @@ impl Audience for Hub {
 
     fn lost(&self, loss: Loss) {
         let mut state = self.state.lock();
-        state.locals.values_mut().for_each(|local| local.is_deaf(loss.since, loss.is_outage));
+        state.locals.values_mut().for_each(|local| local.mark_deaf(loss.since, loss.is_outage));
     }
 
     fn ended(&self) {

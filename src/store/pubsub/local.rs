@@ -79,7 +79,7 @@ impl Local {
     }
 
     /// Other instances are not heard. `is_known`: it is no passing fault of one connection.
-    pub(super) fn is_deaf(&mut self, since: Instant, is_known: bool) {
+    pub(super) fn mark_deaf(&mut self, since: Instant, is_known: bool) {
         self.heard.forget();
         // What lasts is known.
         let is_known = is_known || self.deaf_since.is_some();
@@ -91,7 +91,7 @@ impl Local {
     }
 
     /// Other instances are heard from now on. `true`: they were not, before.
-    pub(super) fn hears(&mut self) -> bool {
+    pub(super) fn mark_heard(&mut self) -> bool {
         let Some(since) = self.deaf_since.take() else { return false };
         self.tell(Item::Gap(Gap { since, missed: Missed::Unknown }));
         if self.reach == Reach::ThisInstance {
@@ -132,16 +132,16 @@ mod tests {
     async fn a_passing_fault_is_a_gap_and_an_outage_is_a_mode_as_well() {
         let mut local = Local::new("room".into(), 16);
         let (mut receiver, now) = (local.subscribe(), Instant::now());
-        assert!(!local.hears(), "the first acknowledgement is no gap");
-        local.is_deaf(now, false);
-        assert!(local.hears());
+        assert!(!local.mark_heard(), "the first acknowledgement is no gap");
+        local.mark_deaf(now, false);
+        assert!(local.mark_heard());
         assert_eq!(told(&mut receiver), ["Unknown"]);
-        local.is_deaf(now, true);
-        local.is_deaf(now, true);
-        assert!(local.hears());
+        local.mark_deaf(now, true);
+        local.mark_deaf(now, true);
+        assert!(local.mark_heard());
         assert_eq!(told(&mut receiver), ["ThisInstance", "Unknown", "AllInstances"]);
-        local.is_deaf(now, false);
-        local.is_deaf(now, false);
+        local.mark_deaf(now, false);
+        local.mark_deaf(now, false);
         assert_eq!(told(&mut receiver), ["ThisInstance"], "it lasts");
     }
 
@@ -153,8 +153,8 @@ mod tests {
         assert!(!local.hear((7, 3), &room, &payload));
         assert!(local.hear((7, 6), &room, &payload));
         assert_eq!(told(&mut receiver), ["b\"x\"", "Exactly(2)", "b\"x\""]);
-        local.is_deaf(Instant::now(), false);
-        local.hears();
+        local.mark_deaf(Instant::now(), false);
+        local.mark_heard();
         assert!(!local.hear((7, 9), &room, &payload), "that gap was told already");
     }
 }

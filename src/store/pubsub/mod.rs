@@ -57,6 +57,7 @@ mod glob;
 mod handle;
 mod hub;
 mod local;
+mod locals;
 mod metrics;
 mod order;
 mod payload;

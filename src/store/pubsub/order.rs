@@ -13,7 +13,7 @@ const REMEMBERED: usize = 10_000;
 /// none before it can be missing.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
-    next: Recent<Arc<str>, u64>,
+    next: LruMap<Arc<str>, u64>,
 }
 
 impl Sent {
@@ -28,7 +28,7 @@ impl Sent {
 /// What was heard last of each publisher.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
-    last: Recent<(u64, Arc<str>), (u64, Option<Instant>)>,
+    last: LruMap<(u64, Arc<str>), (u64, Option<Instant>)>,
 }
 
 /// A hole in what a publisher sent.
@@ -61,18 +61,18 @@ impl Heard {
 
 /// A map of bounded size, in which the one that was asked for longest ago makes room.
 #[derive(Debug)]
-struct Recent<K, V> {
+struct LruMap<K, V> {
     all: HashMap<K, (V, u64)>,
     asked: u64,
 }
 
-impl<K, V> Default for Recent<K, V> {
+impl<K, V> Default for LruMap<K, V> {
     fn default() -> Self {
         Self { all: HashMap::new(), asked: 0 }
     }
 }
 
-impl<K: Clone + Eq + Hash, V> Recent<K, V> {
+impl<K: Clone + Eq + Hash, V> LruMap<K, V> {
     fn get_or_insert(&mut self, key: &K, value: V) -> &mut V {
         self.asked += 1;
         if self.all.len() >= REMEMBERED && !self.all.contains_key(key) {

@@ -1,5 +1,7 @@
 //! Brings messages to Redis: one task, so that they keep their order, and many in a round trip.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,7 +21,7 @@ const PER_TRIP: usize = 256;
 /// A message on its way.
 pub(super) struct Outgoing {
     /// The channel's full name.
-    pub(super) channel: String,
+    pub(super) channel: Arc<str>,
     pub(super) payload: Bytes,
     /// To how many connections Redis handed it.
     pub(super) answer: oneshot::Sender<Result<u64, Error>>,
@@ -28,7 +30,7 @@ pub(super) struct Outgoing {
 impl Outgoing {
     fn command(&self) -> Cmd {
         let mut publish = cmd("PUBLISH");
-        publish.arg(&self.channel).arg(&self.payload[..]);
+        publish.arg(&*self.channel).arg(&self.payload[..]);
         publish
     }
 }

@@ -39,19 +39,19 @@ impl<T: Payload> Subscriber<T> {
     /// Returns when Redis has acknowledged, or when it is known to be away.
     pub(super) async fn begin(hub: Arc<Hub>, topic: Topic, name: &Arc<str>) -> Self {
         let began = Instant::now();
-        let seat = hub.enter(&topic, name);
-        // From here on a drop gives the seat back.
+        let begun = hub.enter(&topic, name);
+        // From here on a drop ends it.
         let mut subscriber = Self {
-            receiver: seat.receiver,
+            receiver: begun.receiver,
             reach: Reach::AllInstances,
             first: None,
-            has_ended: seat.has_ended,
+            has_ended: begun.has_ended,
             hub,
             topic,
             _value: PhantomData,
         };
-        if !seat.has_ended && !subscriber.hub.relay.wait_acknowledged(&subscriber.topic).await {
-            let reach = subscriber.hub.is_unacknowledged(&subscriber.topic, began);
+        if !begun.has_ended && !subscriber.hub.relay.wait_acknowledged(&subscriber.topic).await {
+            let reach = subscriber.hub.note_unacknowledged(&subscriber.topic, began);
             subscriber.first = Some(reach).filter(|reach| *reach == Reach::ThisInstance);
         }
         subscriber

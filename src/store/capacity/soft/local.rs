@@ -13,13 +13,10 @@ use crate::{
     redis::Connection,
     store::{
         capacity::{CapacityVerdict, ReleaseVerdict, Token},
-        replay::{Backlog, Pushed},
+        replay::{Backlog, Paging, Pushed},
     },
     telemetry::Feature,
 };
-
-/// What is pushed before the next is looked for.
-const PAGE: usize = 256;
 
 pub(super) struct Local {
     pub(super) remote: Remote,
@@ -36,7 +33,7 @@ struct State {
     events: HashMap<Arc<str>, Event>,
     rows: usize,
     /// What this pass pushes.
-    pass: Vec<Given>,
+    pass: Paging<Granted>,
 }
 
 #[derive(Default)]
@@ -52,8 +49,8 @@ struct Row {
     until: Option<Instant>,
 }
 
-/// Seats that were given out here.
-pub(super) struct Given {
+/// A reservation that was granted here.
+pub(super) struct Granted {
     event: Arc<str>,
     request: Arc<str>,
     token: Token,
@@ -126,35 +123,31 @@ impl Backlog for Local {
     const NAME: &'static str = "soft capacities";
     const FEATURE: Feature = Feature::Counter;
 
-    type Item = Given;
+    type Item = Granted;
 
     /// What Redis itself had given out, nobody else knows.
     fn mark_lost(&self, _: Continuity) {}
 
-    fn due(&self, cursor: &mut usize) -> Option<Vec<Given>> {
-        let state = &mut *self.state.lock();
-        if *cursor == 0 {
+    fn due(&self, cursor: &mut usize) -> Option<Vec<Granted>> {
+        let State { events, rows, pass } = &mut *self.state.lock();
+        pass.next(cursor, || {
             let now = Instant::now();
-            state.rows -= state.events.values_mut().map(|event| event.sweep(now)).sum::<usize>();
-            state.events.retain(|_, event| !event.rows.is_empty());
-            let given = state.events.iter().flat_map(|(event, known)| {
-                known.rows.iter().map(|(request, row)| Given {
+            *rows -= events.values_mut().map(|event| event.sweep(now)).sum::<usize>();
+            events.retain(|_, event| !event.rows.is_empty());
+            let granted = events.iter().flat_map(|(event, known)| {
+                known.rows.iter().map(|(request, row)| Granted {
                     event: Arc::clone(event),
                     request: Arc::clone(request),
                     token: row.token,
                     seats: row.seats,
                 })
             });
-            state.pass = given.collect();
-        }
-        *cursor += 1;
-        let rest = state.pass.len().saturating_sub(PAGE);
-        let page = state.pass.split_off(rest);
-        (!page.is_empty()).then_some(page)
+            granted.collect()
+        })
     }
 
-    async fn push(&self, connection: &mut Connection, given: Given) -> Result<Pushed, Error> {
-        let Given { event, request, token, seats } = &given;
+    async fn push(&self, connection: &mut Connection, granted: Granted) -> Result<Pushed, Error> {
+        let Granted { event, request, token, seats } = &granted;
         let order = Order { event, request, token: *token, seats: *seats, is_given: true };
         let told = self.remote.take(connection, order).await?;
         if self.free(event, *token).is_none() {
